@@ -1,0 +1,72 @@
+"""Start-up shared by the binaries: flags, exit codes, one-line errors. Their last line is `app.run(main)`."""
+
+import os
+import sys
+from collections.abc import Callable
+
+from absl import app as absl_app
+from absl import flags, logging
+
+from cc_jax.errors import ConfigError, UserError
+
+_DEBUG = flags.DEFINE_bool("debug", False, "Show the traceback of an error instead of its one line.")
+
+
+def run(main: Callable[[list[str]], int | None], *, positional: bool = False) -> None:
+    """Runs `main(positional_arguments)` and exits with its return value (None is 0) or the error's exit code.
+
+    Args:
+      main: the binary's main function; flags are parsed when it is called.
+      positional: whether the binary takes positional arguments; otherwise one is an error (exit code 2),
+        since absl would ignore a misspelled flag without its dashes.
+    """
+    logging.set_verbosity(logging.WARNING)  # libraries; our own words go through print
+
+    def guarded(argv: list[str]) -> int:
+        if len(argv) > 1 and not positional:
+            raise ConfigError(f"unexpected argument {argv[1]!r}: flags are written --name=value")
+        return main(argv[1:]) or 0
+
+    def reported(argv: list[str]) -> None:
+        try:
+            code = guarded(argv)
+        except UserError as error:
+            if _DEBUG.value:
+                raise
+            print(f"{_program()}: {error}", file=sys.stderr)
+            code = error.exit_code
+        except KeyboardInterrupt:
+            print(f"{_program()}: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+            code = 130
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone: nothing to say
+            code = 0
+        sys.exit(code)
+
+    absl_app.run(reported, flags_parser=_parse)
+
+
+def _program() -> str:
+    """The binary's name as a person calls it: `cc_jax.train`."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return spec.name if spec else os.path.basename(sys.argv[0])
+
+
+def _parse(argv: list[str]) -> list[str]:
+    """Parses the flags; a wrong flag, config file or config field ends in one line and exit code 2."""
+    if any(arg in ("--help", "-help", "--helpfull", "-h") for arg in argv):
+        module = sys.modules["__main__"]
+        print(f"{(module.__doc__ or '').strip()}\n\nflags:")
+        for flag in sorted(flags.FLAGS.get_key_flags_for_module(module) + [flags.FLAGS["debug"]], key=lambda f: f.name):
+            print(f"  --{flag.name}: {flag.help}" + (f" (default: {flag.default})" if flag.default not in (None, "") else ""))
+        sys.exit(0)
+    try:
+        return flags.FLAGS(argv)
+    except UserError as error:
+        message = str(error)
+    except (flags.Error, AttributeError, KeyError, ValueError, TypeError, OSError, SyntaxError, ImportError) as error:
+        if any(arg in ("--debug", "--debug=true") for arg in argv):
+            raise
+        message = " ".join(str(error).split())
+    print(f"{_program()}: {message}", file=sys.stderr)
+    sys.exit(2)

@@ -1,0 +1,31 @@
+"""Errors that a person reads, each with the exit code that DESIGN.md gives it."""
+
+
+class UserError(Exception):
+    """One clear line: what is wrong, where, why, what to do. `app.run` prints it and exits with `exit_code`."""
+
+    exit_code = 2
+
+
+class ConfigError(UserError):
+    """A flag, a config field, or a path named by one is wrong."""
+
+    exit_code = 2
+
+
+class InputError(UserError):
+    """Some inputs cannot be read; what could be done with the others was done."""
+
+    exit_code = 3
+
+
+class CheckpointError(UserError):
+    """A checkpoint is missing, damaged, or does not fit the model."""
+
+    exit_code = 4
+
+
+class Preempted(UserError):
+    """The run was asked to stop and has saved; the same command goes on."""
+
+    exit_code = 75
