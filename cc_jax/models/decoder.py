@@ -1,0 +1,183 @@
+"""What every counting model does with its encoder's features: dilated back end, spatial encoder, output, head."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from cc_jax.errors import ConfigError
+from cc_jax.models import layers
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class BackEnd(nn.Module):
+    """3x3 convolutions of dilation 2, each followed by a ReLU; the later part of SFCN's back end."""
+
+    channels: tuple[int, ...]
+    kernel_init: str
+    dtype: str
+
+    @nn.compact
+    def __call__(self, x: Array, roi: Array) -> Array:
+        for i, features in enumerate(self.channels):
+            x = layers.Conv(
+                features, dilation=2, kernel_init=self.kernel_init, dtype=self.dtype, name=f"conv{i}"
+            )(x)
+            x = layers.masked(jax.nn.relu(x), roi)
+        return x
+
+
+class SpatialEncoder(nn.Module):
+    """convDU (1x9 along the rows, handed down and up) and convLR (9x1, left and right) of SFCN."""
+
+    length: int
+    kernel_init: str
+    dtype: str
+
+    @nn.compact
+    def __call__(self, x: Array, roi: Array) -> Array:
+        x = self._sweep("down_up", x, roi)
+        x = self._sweep("left_right", x.swapaxes(1, 2), roi.swapaxes(1, 2))
+        return x.swapaxes(1, 2)
+
+    def _sweep(self, name: str, x: Array, roi: Array) -> Array:
+        channels = x.shape[-1]
+        shape = (self.length, channels, channels)
+        kernel = self.param(f"{name}_kernel", layers.INITIALISERS[self.kernel_init], shape)
+        bias = self.param(f"{name}_bias", nn.initializers.zeros, (channels,))
+        kernel, bias = kernel.astype(self.dtype), bias.astype(self.dtype)
+        return layers.sweep(x, roi, lambda row: layers.convolve_row(row, kernel) + bias)
+
+
+class FigureHead(nn.Module):
+    """Upside-down logits by masked global average pooling and an MLP (the paper's figure): any image size."""
+
+    hidden: int
+    dtype: str
+
+    @nn.compact
+    def __call__(self, features: Array, roi: Array) -> Array:
+        x = layers.masked_mean(features, roi)
+        x = jax.nn.relu(nn.Dense(self.hidden, name="hidden")(x))
+        return nn.Dense(2, name="logits")(x)
+
+
+class CodeHead(nn.Module):
+    """Upside-down logits as the paper's code has them: a second dilated back end, pooling to 96x128, one linear
+    layer. Adaptive pooling makes it fit any size; at 768x1024 it is the identity.
+    """
+
+    channels: tuple[int, ...]
+    kernel_init: str
+    dtype: str
+
+    @nn.compact
+    def __call__(self, features: Array, roi: Array) -> Array:
+        x = BackEnd(self.channels, self.kernel_init, self.dtype, name="back_end")(features, roi)
+        x = layers.adaptive_mean(x, roi, 96, 128)
+        return nn.Dense(2, name="logits")(x.reshape(x.shape[0], -1))
+
+
+class CountingModel(nn.Module):
+    """Encoder, first back-end convolution | mask | rest of the back end, spatial encoder, density.
+
+    A model names its encoder (`make_encoder`) and its defaults. Arrays: image [B,H,W,3] RGB 0-255 (any number
+    type), roi [B,H,W,1] (above 0 inside), features and density at h = ceil(H/8), w = ceil(W/8).
+
+    Fields:
+      dtype: what activations are computed in, "float32" or "bfloat16"; parameters are float32.
+      head: upside-down classifier, "figure" (pooling and MLP) or "code" (second back end, one linear layer).
+      back_end: channels of the dilated 3x3 convolutions; the mask comes right after the first.
+      sweep: kernel length of convDU and convLR; 0 leaves them out.
+      output: "relu" or "softplus", what keeps the density non-negative; a ReLU can die when started from noise.
+      kernel_init, sweep_init: names in `layers.INITIALISERS` for the back end and the spatial encoder.
+      width: factor on all channels of encoder and back end but the density.
+      mean, std: of the pixels / 255, until pretrained weights bring their own.
+    """
+
+    dtype: str = "float32"
+    head: str = "figure"
+    back_end: tuple[int, ...] = (512, 512, 512, 256, 128, 64)
+    sweep: int = 9
+    output: str = "relu"
+    kernel_init: str = "normal"
+    sweep_init: str = "normal"
+    hidden: int = 128
+    width: float = 1.0
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+    def make_encoder(self) -> nn.Module:
+        """A module `(normalised image, roi_pyramid) -> [B,h,w,C]`."""
+        raise NotImplementedError
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Back-end channels after the width factor."""
+        return tuple(scale_channels(c, self.width) for c in self.back_end)
+
+    @property
+    def mask_channels(self) -> int:
+        """Channels of the features that `encode` returns and a mask multiplies."""
+        return self.channels[0]
+
+    def setup(self):
+        first, *rest = self.channels
+        self.normalise = layers.Normalise(tuple(self.mean), tuple(self.std))
+        self.encoder = self.make_encoder()
+        self.first = BackEnd((first,), self.kernel_init, self.dtype)
+        self.rest = BackEnd(tuple(rest), self.kernel_init, self.dtype)
+        if self.sweep:
+            self.spatial = SpatialEncoder(self.sweep, self.sweep_init, self.dtype)
+        self.density = layers.Conv(1, (1, 1), kernel_init=self.kernel_init, dtype=self.dtype)
+        self.upside_down = self._make_head(tuple(rest))
+
+    def _make_head(self, rest: tuple[int, ...]) -> nn.Module:
+        if self.head == "figure":
+            return FigureHead(self.hidden, self.dtype)
+        if self.head == "code":
+            return CodeHead(rest, self.kernel_init, self.dtype)
+        raise ConfigError(f"model.head is {self.head!r}; it may be 'figure' or 'code'")
+
+    def encode(self, image: Array, roi: Array) -> Float[Array, "b h w c"]:
+        """Features right before the mask: encoder, first back-end convolution, ReLU."""
+        image, roi = layers.pad_to_multiple(image, 8), layers.pad_to_multiple(roi, 8)
+        pyramid = layers.roi_pyramid(roi)
+        x = layers.masked(self.normalise(image), pyramid[1]).astype(self.dtype)
+        return self.first(self.encoder(x, pyramid), pyramid[8])
+
+    def decode(self, features: Array, mask: Array | None, roi: Array) -> Float[Array, "b h w 1"]:
+        """Density per cell, float32, non-negative, 0 outside the ROI; `mask` is None, [C] or [B,C]."""
+        roi = layers.roi_pyramid(layers.pad_to_multiple(roi, 8))[8]
+        x = features if mask is None else features * _as_bhwc(mask).astype(features.dtype)
+        x = self.rest(x, roi)
+        if self.sweep:
+            x = self.spatial(x, roi)
+        return layers.masked(OUTPUTS[self.output](self.density(x).astype(jnp.float32)), roi)
+
+    def classify(self, features: Array, roi: Array) -> Float[Array, "b 2"]:
+        """Logits of (upright, upside down), float32."""
+        roi = layers.roi_pyramid(layers.pad_to_multiple(roi, 8))[8]
+        return self.upside_down(features, roi).astype(jnp.float32)
+
+    def __call__(self, image: Array, roi: Array) -> dict[str, Any]:
+        """One pass without a mask; touches every parameter, so `init` goes through here."""
+        features = self.encode(image, roi)
+        return {"density": self.decode(features, None, roi), "upside_down": self.classify(features, roi)}
+
+
+OUTPUTS = {"relu": jax.nn.relu, "softplus": jax.nn.softplus}
+
+
+def scale_channels(channels: int, width: float) -> int:
+    """`channels` times `width`, rounded to a multiple of 4, at least 4 (the vector units like it)."""
+    return channels if width == 1 else max(4, round(channels * width / 4) * 4)
+
+
+def _as_bhwc(mask: Array) -> Array:
+    """[C] or [B,C] -> broadcastable over [B,h,w,C]."""
+    return mask.reshape(-1, 1, 1, mask.shape[-1])
