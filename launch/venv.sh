@@ -15,8 +15,9 @@ _find_python() {
   for candidate in ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11}; do
     if _new_enough "$candidate"; then echo "$candidate"; return; fi
   done
-  echo "${0##*/}: needs Python 3.11 or later, found $(${PYTHON:-python3} --version 2>&1 || true)." \
-    "Install one, or name it: PYTHON=/path/to/python3.11 $0" >&2
+  candidate=$(${PYTHON:-python3} --version 2>/dev/null) || candidate="no ${PYTHON:-python3}"
+  echo "${0##*/}: needs Python 3.11 or later, found $candidate;" \
+    "install one, or name it: PYTHON=/path/to/python3.11 $0" >&2
   return 2
 }
 

@@ -1,0 +1,362 @@
+"""The results table: rows of results.json -> means and spreads over seeds -> text, Markdown or CSV.
+
+`tabulate` prints it and the report shows it; both go through `table`, `notes` and `cells`.
+"""
+
+import csv
+import io
+import json
+import math
+import pathlib
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+
+from cc_jax.errors import ConfigError, InputError
+
+Row = dict[str, object]
+
+GROUP = ("method", "uncertainty", "model", "source", "target", "split")
+METRICS = (
+    "mae",
+    "rmse",
+    "bias",
+    "pearson",
+    "mae_scaled",
+    "mae_constant",
+    "interval_coverage",
+    "interval_width",
+)
+_FIELDS = (*GROUP, *METRICS, "seed", "images", "step")
+FORMATS = ("text", "markdown", "csv")
+
+# In the order of the paper's tables: from no adaptation to the labels themselves.
+METHOD_NAMES = {
+    "no_adapt": "No Adapt",
+    "cycle_gan": "Cycle-GAN",
+    "se_cycle_gan": "SE Cycle-GAN",
+    "se_cycle_gan_jt": "SE Cycle-GAN (JT)",
+    "se_fd": "SE+FD",
+    "gp": "GP",
+    "ours": "OURS",
+    "supervised": "Supervised",
+}
+
+# MAE / RMSE on the paper's project page (Liu, Durasov and Fua, CVPR 2022): GCC to the real set, SFCN.
+# WorldExpo'10 has a mean MAE over its five scenes and no RMSE.
+PUBLISHED = {
+    "shanghaitech/part_a": {
+        "no_adapt": (160.0, 216.5),
+        "cycle_gan": (143.3, 204.3),
+        "se_cycle_gan": (123.4, 193.4),
+        "se_cycle_gan_jt": (119.6, 189.1),
+        "se_fd": (129.3, 187.6),
+        "gp": (121.0, 181.0),
+        "ours": (109.2, 168.1),
+        "supervised": (76.3, 144.2),
+    },
+    "shanghaitech/part_b": {
+        "no_adapt": (22.8, 30.6),
+        "cycle_gan": (25.4, 39.7),
+        "se_cycle_gan": (19.9, 28.3),
+        "se_cycle_gan_jt": (16.4, 25.8),
+        "se_fd": (16.9, 24.7),
+        "gp": (12.8, 19.2),
+        "ours": (11.4, 17.3),
+        "supervised": (11.0, 17.1),
+    },
+    "ucf_cc_50": {
+        "no_adapt": (487.2, 689.0),
+        "cycle_gan": (404.6, 548.2),
+        "se_cycle_gan": (373.4, 528.8),
+        "se_cycle_gan_jt": (370.2, 512.0),
+        "gp": (355.0, 505.0),
+        "ours": (336.5, 486.1),
+        "supervised": (259.3, 407.2),
+    },
+    "ucf_qnrf": {
+        "no_adapt": (275.5, 458.5),
+        "cycle_gan": (257.3, 400.6),
+        "se_cycle_gan": (230.4, 384.5),
+        "se_cycle_gan_jt": (225.9, 385.7),
+        "se_fd": (221.2, 390.2),
+        "gp": (210.0, 351.0),
+        "ours": (198.3, 332.9),
+        # The page prints the figures of OURS once more, probably a slip: left out.
+    },
+    "worldexpo10": {
+        "no_adapt": (42.8, None),
+        "cycle_gan": (32.4, None),
+        "se_cycle_gan": (26.3, None),
+        "se_cycle_gan_jt": (24.4, None),
+        "gp": (20.4, None),
+        "ours": (16.6, None),
+        "supervised": (11.2, None),
+    },
+}
+
+
+def read_results(workdir: str | pathlib.Path) -> list[Row]:
+    """The rows of `workdir`/results.json. Raises InputError when it is missing or not a list of rows."""
+    path = pathlib.Path(workdir, "results.json")
+    try:
+        rows = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; train or evaluate writes it when it is done") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); run evaluate on {path.parent} again") from error
+    _check(rows, path)
+    return rows
+
+
+def _check(rows: object, path: pathlib.Path) -> None:
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
+        raise InputError(f"{path}: holds no list of rows; run evaluate on {path.parent} again")
+    missing = sorted({name for row in rows for name in _FIELDS if name not in row})
+    if missing:
+        raise InputError(f"{path}: a row lacks {', '.join(missing)}; run evaluate on {path.parent} again")
+
+
+def final_rows(rows: Sequence[Row]) -> list[Row]:
+    """The last row of each group of one workdir: rows of earlier stages and steps give way to later ones."""
+    return list({_group(row): row for row in rows}.values())
+
+
+def table(rows: Iterable[Row]) -> list[Row]:
+    """One row a group (method, uncertainty, model, source, target, split), unrounded.
+
+    A metric `m` has its mean over the rows under `m` and its standard deviation (n - 1; None for one row)
+    under `m_std`; both are None where no row has a number. `n`: rows in the group; `images`, `step`,
+    `interval_level`: the value that they share, None where they differ. The same weights count once.
+    """
+    groups: dict[tuple, list[Row]] = {}
+    for row in _distinct(rows):
+        groups.setdefault(_group(row), []).append(row)
+    return [_summary(group, groups[group]) for group in sorted(groups, key=_order)]
+
+
+def notes(rows: Sequence[Row]) -> list[str]:
+    """What a reader must know before comparing the rows, a sentence each; none for a fair comparison."""
+    return [*_repeats(rows), *_unequal(rows, "step", "steps"), *_unequal(rows, "images", "test images")]
+
+
+def published(rows: Iterable[Row]) -> list[Row]:
+    """The paper's rows for the targets of `rows`, shaped like those of `table`; empty where it has none."""
+    targets = sorted({str(row["target"]) for row in rows} & set(PUBLISHED))
+    return [_published_row(target, method) for target in targets for method in PUBLISHED[target]]
+
+
+def cells(summaries: Sequence[Row]) -> tuple[list[str], list[list[str]], str]:
+    """The table for people: (headings, rows of strings, caption), numbers rounded to about three digits.
+
+    What all rows share goes into the caption instead of a column.
+    """
+    shared = {name: summaries[0][name] for name in GROUP[1:] if len({row[name] for row in summaries}) == 1}
+    columns = [_group_column(name) for name in GROUP if name not in shared] + _metric_columns(summaries)
+    body = [[show(row) for _, show in columns] for row in summaries]
+    return [heading for heading, _ in columns], body, _caption(shared, summaries)
+
+
+def render(summaries: Sequence[Row], remarks: Sequence[str] = (), *, style: str = "text") -> str:
+    """The table as `text`, `markdown` or `csv` (unrounded, every column, no remarks), ending in a newline."""
+    if style not in FORMATS:
+        raise ConfigError(f"--format={style}: the formats are {', '.join(FORMATS)}")
+    if not summaries:
+        raise InputError("no rows to tabulate")
+    if style == "csv":
+        return _csv(summaries)
+    headings, body, caption = cells(summaries)
+    lines = _markdown(headings, body) if style == "markdown" else _text(headings, body)
+    below = ["", *(f"Note: {remark}" for remark in remarks)] if remarks else []
+    return "\n".join([caption, "", *lines, *below, ""])
+
+
+def method_name(method: object) -> str:
+    """The method as the paper writes it; an unknown one as its file is called."""
+    return METHOD_NAMES.get(str(method), str(method))
+
+
+def number(value: object, *, signed: bool = False) -> str:
+    """A number of people for reading: one decimal below 100, none above; "-" where there is none."""
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        return "-"
+    return f"{value:{'+' if signed else ''}.{1 if abs(value) < 99.95 else 0}f}"
+
+
+def _group(row: Row) -> tuple:
+    return tuple(row[name] for name in GROUP)
+
+
+def _order(group: tuple) -> tuple:
+    """By test set, then source (the target's own labels last), then the methods as the paper orders them."""
+    method, uncertainty, model, source, target, split = map(str, group)
+    known = list(METHOD_NAMES)
+    rank = known.index(method) if method in known else len(known)
+    return target, split, source == target, source, rank, method, model, uncertainty
+
+
+def _distinct(rows: Iterable[Row]) -> list[Row]:
+    """The rows without repeats of the same weights: counted twice they would narrow the spread."""
+    keyed = {(_group(row), row["seed"], row.get("weights_sha256") or i): row for i, row in enumerate(rows)}
+    return list(keyed.values())
+
+
+def _summary(group: tuple, rows: list[Row]) -> Row:
+    summary: Row = dict(zip(GROUP, group, strict=True))
+    for name in ("images", "step", "interval_level"):
+        values = {row.get(name) for row in rows}
+        summary[name] = values.pop() if len(values) == 1 else None
+    summary["n"] = len(rows)
+    for name in METRICS:
+        summary[name], summary[f"{name}_std"] = _mean_and_spread([row[name] for row in rows])
+    return summary
+
+
+def _mean_and_spread(values: list) -> tuple[float | None, float | None]:
+    known = [float(value) for value in values if value is not None and math.isfinite(value)]
+    if not known:
+        return None, None
+    return statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None
+
+
+def _published_row(target: str, method: str) -> Row:
+    empty = {key: None for name in METRICS for key in (name, f"{name}_std")}
+    mae, rmse = PUBLISHED[target][method]
+    group = {"uncertainty": "published", "model": "sfcn", "source": "gcc", "target": target, "split": "test"}
+    unknown = dict.fromkeys(("images", "step", "interval_level", "n"))
+    return {"method": method, **group, **unknown, **empty, "mae": mae, "rmse": rmse}
+
+
+def _repeats(rows: Sequence[Row]) -> list[str]:
+    seen: dict[tuple, list[Row]] = {}
+    for row in rows:
+        seen.setdefault((*_group(row), row["seed"]), []).append(row)
+    return [_repeat(same) for same in seen.values() if len(same) > 1]
+
+
+def _repeat(rows: list[Row]) -> str:
+    row = rows[0]
+    what = f"{method_name(row['method'])} on {row['target']} {row['split']} with seed {row['seed']}"
+    if len(_distinct(rows)) == 1:
+        return f"{what} comes {len(rows)} times with the same weights; it counts once."
+    return f"{what} comes {len(rows)} times with different weights: is it one experiment? All of them count."
+
+
+def _unequal(rows: Sequence[Row], name: str, words: str) -> list[str]:
+    """One sentence for each test set whose rows differ in `name`."""
+    tests: dict[tuple, list[Row]] = {}
+    for row in rows:
+        tests.setdefault((row["target"], row["split"]), []).append(row)
+    return [
+        _unequal_one(test, same, name, words)
+        for test, same in tests.items()
+        if len({r[name] for r in same}) > 1
+    ]
+
+
+def _unequal_one(test: tuple, rows: list[Row], name: str, words: str) -> str:
+    by_method: dict[str, set] = {}
+    for row in rows:
+        by_method.setdefault(method_name(row["method"]), set()).add(row[name])
+    listed = ", ".join(f"{m} {'/'.join(map(str, sorted(values)))}" for m, values in by_method.items())
+    return f"the rows on {test[0]} {test[1]} differ in their number of {words} ({listed}): {_WHY[name]}."
+
+
+_WHY = {
+    "step": "what merely trained longer is no fair comparison",
+    "images": "the errors are not comparable",
+}
+Column = tuple[str, Callable[[Row], str]]
+
+
+def _group_column(name: str) -> Column:
+    return name, lambda row: method_name(row[name]) if name == "method" else str(row[name])
+
+
+def _metric_columns(summaries: Sequence[Row]) -> list[Column]:
+    """Heading and text of each metric; the seeds have a column where there is more than one."""
+    columns: list[Column] = [
+        ("MAE", lambda row: _spread(row, "mae", number)),
+        ("RMSE", lambda row: _spread(row, "rmse", number)),
+        ("bias", lambda row: _spread(row, "bias", lambda value: number(value, signed=True))),
+        ("Pearson", lambda row: _spread(row, "pearson", _two)),
+        ("scaled MAE", lambda row: _spread(row, "mae_scaled", number)),
+        ("constant MAE", lambda row: number(row["mae_constant"])),
+        ("in interval", lambda row: _spread(row, "interval_coverage", _percent)),
+    ]
+    if any((row["n"] or 0) > 1 for row in summaries):
+        columns.append(("seeds", lambda row: str(row["n"] or "-")))
+    return columns
+
+
+def _spread(row: Row, name: str, show: Callable[[object], str]) -> str:
+    spread = row[f"{name}_std"]
+    return show(row[name]) + (f" ± {show(spread).lstrip('+')}" if spread is not None else "")
+
+
+def _two(value: object) -> str:
+    return f"{value:.2f}" if isinstance(value, int | float) and math.isfinite(value) else "-"
+
+
+def _percent(value: object) -> str:
+    return f"{100 * value:.0f} %" if isinstance(value, int | float) and math.isfinite(value) else "-"
+
+
+def _caption(shared: Row, summaries: Sequence[Row]) -> str:
+    """What the rows share, in one line: `synthetic/source to synthetic/target, test, ...`."""
+    parts = []
+    if "source" in shared and "target" in shared:
+        parts.append(f"{shared.pop('source')} to {shared.pop('target')}")
+    parts += [f"{name} {value}" for name, value in shared.items()]
+    parts += [
+        f"{value} {words}"
+        for name, words in (("images", "images"), ("step", "steps"))
+        if (value := _one(summaries, name))
+    ]
+    level = _one(summaries, "interval_level")
+    parts += [f"intervals meant to hold {_percent(level)}"] if level else []
+    return ", ".join([*parts, "errors in people"])
+
+
+def _one(summaries: Sequence[Row], name: str) -> object:
+    values = {row[name] for row in summaries if row["n"]}
+    return values.pop() if len(values) == 1 else None
+
+
+def _text(headings: list[str], body: list[list[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(headings, *body, strict=True)]
+    left = [_is_words(column) for column in zip(*body, strict=True)]
+    rule = ["-" * width for width in widths]
+    return ["  ".join(_pad(row, widths, left)).rstrip() for row in (headings, rule, *body)]
+
+
+def _markdown(headings: list[str], body: list[list[str]]) -> list[str]:
+    rule = ["---" if _is_words(column) else "--:" for column in zip(*body, strict=True)]
+    return [
+        f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |"
+        for row in (headings, rule, *body)
+    ]
+
+
+def _csv(summaries: Sequence[Row]) -> str:
+    columns = [
+        *GROUP,
+        "n",
+        "images",
+        "step",
+        "interval_level",
+        *(key for m in METRICS for key in (m, f"{m}_std")),
+    ]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: row[name] for name in columns} for row in summaries)
+    return text.getvalue()
+
+
+def _is_words(column: Iterable[str]) -> bool:
+    return not any(cell.lstrip("+-")[:1].isdigit() for cell in column)
+
+
+def _pad(row: Sequence[str], widths: Sequence[int], left: Sequence[bool]) -> list[str]:
+    aligned = zip(row, widths, left, strict=True)
+    return [cell.ljust(width) if words else cell.rjust(width) for cell, width, words in aligned]
