@@ -36,14 +36,26 @@ def run(main: Callable[[list[str]], int | None], *, positional: bool = False) ->
             print(f"{_program()}: {error}", file=sys.stderr)
             code = error.exit_code
         except KeyboardInterrupt:
-            print(f"{_program()}: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+            print(
+                f"{_program()}: interrupted; the same command goes on from the last checkpoint",
+                file=sys.stderr,
+            )
             code = 130
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone: nothing to say
+            os.dup2(
+                os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+            )  # the reader has gone: nothing to say
             code = 0
         sys.exit(code)
 
     absl_app.run(reported, flags_parser=_parse)
+
+
+def require(**values: object) -> None:
+    """Raises ConfigError for a flag that was not given. absl's own check prints the whole help."""
+    for name, value in values.items():
+        if value is None:
+            raise ConfigError(f"--{name} is missing; --help shows the usage")
 
 
 def _program() -> str:
@@ -57,14 +69,28 @@ def _parse(argv: list[str]) -> list[str]:
     if any(arg in ("--help", "-help", "--helpfull", "-h") for arg in argv):
         module = sys.modules["__main__"]
         print(f"{(module.__doc__ or '').strip()}\n\nflags:")
-        for flag in sorted(flags.FLAGS.get_key_flags_for_module(module) + [flags.FLAGS["debug"]], key=lambda f: f.name):
-            print(f"  --{flag.name}: {flag.help}" + (f" (default: {flag.default})" if flag.default not in (None, "") else ""))
+        for flag in sorted(
+            flags.FLAGS.get_key_flags_for_module(module) + [flags.FLAGS["debug"]], key=lambda f: f.name
+        ):
+            print(
+                f"  --{flag.name}: {flag.help}"
+                + (f" (default: {flag.default})" if flag.default not in (None, "") else "")
+            )
         sys.exit(0)
     try:
         return flags.FLAGS(argv)
     except UserError as error:
         message = str(error)
-    except (flags.Error, AttributeError, KeyError, ValueError, TypeError, OSError, SyntaxError, ImportError) as error:
+    except (
+        flags.Error,
+        AttributeError,
+        KeyError,
+        ValueError,
+        TypeError,
+        OSError,
+        SyntaxError,
+        ImportError,
+    ) as error:
         if any(arg in ("--debug", "--debug=true") for arg in argv):
             raise
         message = " ".join(str(error).split())

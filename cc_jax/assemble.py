@@ -1,0 +1,155 @@
+"""From a config to the parts it names: model, uncertainty, method and the state they start from."""
+
+import dataclasses
+import functools
+import json
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+from flax import traverse_util
+
+from cc_jax import mesh as meshes
+from cc_jax import registry, rngs
+from cc_jax import state as states
+from cc_jax.errors import CheckpointError, ConfigError
+from cc_jax.models import pretrained
+from cc_jax.optimizers import Optimizer
+
+
+@dataclasses.dataclass(frozen=True)
+class Counting:
+    """What counting needs, without a method: a model and the way its samples are drawn."""
+
+    model: Any
+    uncertainty: Any
+    draw: Callable  # draw(variables, image, roi, rng, *, train)
+    label_scale: float
+
+    def init(self, key: jax.Array) -> tuple[Any, dict[str, Any]]:
+        """(parameters, collections) from a key; pure, so that `jax.eval_shape` gives their shapes."""
+        image, roi = jnp.zeros((1, 64, 64, 3), jnp.uint8), jnp.ones((1, 64, 64, 1), jnp.uint8)
+        variables = dict(self.model.init(rngs.stream(key, "parameters"), image, roi))
+        params = variables.pop("params")
+        return params, variables
+
+
+def counting(config) -> Counting:
+    """The model and the uncertainty that the config names, with the fields of their sections."""
+    name = config.model.name
+    model = registry.load("models", name).Model(
+        dtype=config.model.dtype, head=config.model.head, **_section(config.model, name)
+    )
+    uncertainty = _make("uncertainty", config.uncertainty)
+    return Counting(model, uncertainty, functools.partial(uncertainty.draw, model), config.label_scale)
+
+
+def method(config):
+    """The method that the config names."""
+    return _make("methods", config.method, steps=config.steps, label_scale=config.label_scale)
+
+
+def _make(kind: str, section, **shared):
+    """The plug-in's one class, its fields from `section[name]`."""
+    module = registry.load(kind, section.name)
+    plug_in = getattr(module, "Method" if kind == "methods" else "Uncertainty")
+    return plug_in(**shared, **_section(section, section.name))
+
+
+def _section(section, name: str) -> dict:
+    """The plug-in's own fields: none where the config has no section of its name."""
+    return dict(section[name]) if name in section else {}
+
+
+def fresh_state(config, parts: Counting, mesh) -> states.TrainState:
+    """The state at step 0, replicated over the mesh; the encoder from `config.model.pretrained` if that is set."""
+    root = rngs.root(config.seed)
+    params, collections = jax.jit(parts.init)(root)
+    if config.model.pretrained:
+        params, collections["norm"] = pretrained.load_encoder(
+            config.model.pretrained, params, collections["norm"]
+        )
+    collections.update(parts.uncertainty.collections(rngs.stream(root, "members"), parts.model))
+    make = functools.partial(_state, config)
+    return jax.jit(make, out_shardings=meshes.replicated(mesh))({"counter": params}, {"counter": collections})
+
+
+def abstract_state(config, parts: Counting, mesh) -> states.TrainState:
+    """The shapes and shardings of `fresh_state`, without computing it or reading a file."""
+    root = rngs.root(config.seed)
+
+    def shapes():
+        params, collections = parts.init(root)
+        return params, collections
+
+    params, collections = jax.eval_shape(shapes)
+    collections.update(jax.eval_shape(lambda: parts.uncertainty.collections(jax.random.key(0), parts.model)))
+    shaped = jax.eval_shape(functools.partial(_state, config), {"counter": params}, {"counter": collections})
+    sharding = meshes.replicated(mesh)
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), shaped)
+
+
+def _state(config, params, collections) -> states.TrainState:
+    optimizer = Optimizer(**config.optimizer)
+    txs = {name: optimizer.transformation(config.steps) for name in params}
+    return states.create(params, collections, txs, optimizer.ema)
+
+
+def checkpoint_items(state: states.TrainState) -> dict[str, Any]:
+    """The state in two parts: what counting needs, and what going on with training needs besides."""
+    return {
+        "counter": {"params": state.ema, "collections": state.collections["counter"]},
+        "training": {
+            "step": state.step,
+            "params": state.params,
+            "opt": state.opt,
+            "collections": {name: x for name, x in state.collections.items() if name != "counter"},
+        },
+    }
+
+
+def state_of(items: dict[str, Any], like: states.TrainState) -> states.TrainState:
+    """The inverse of `checkpoint_items`; the static fields come from `like`."""
+    training = items["training"]
+    return like.replace(
+        step=training["step"],
+        params=training["params"],
+        opt=training["opt"],
+        ema=items["counter"]["params"],
+        collections={"counter": items["counter"]["collections"], **training["collections"]},
+    )
+
+
+def check_fields(config) -> None:
+    """Raises ConfigError for values that would fail later, hours into a run or in a stranger's words."""
+    whole = {
+        "steps": config.steps,
+        "source.batch_size": config.source.batch_size,
+        "target.batch_size": config.target.batch_size,
+    }
+    for name, value in whole.items():
+        if value < 1:
+            raise ConfigError(f"config.{name}={value}: it is at least 1")
+    if config.augment.crop % 8 or config.augment.crop < 64:
+        raise ConfigError(f"config.augment.crop={config.augment.crop}: a multiple of 8, at least 64")
+    if not config.label_scale > 0:
+        raise ConfigError(f"config.label_scale={config.label_scale}: it is positive")
+
+
+def flat(fields: dict[str, Any]) -> dict[str, Any]:
+    """A config's fields by dotted name."""
+    return traverse_util.flatten_dict(fields, keep_empty_nodes=True, sep=".")
+
+
+def read_config(workdir: pathlib.Path) -> ml_collections.ConfigDict:
+    """The config that a workdir was trained with. Raises CheckpointError where there is none."""
+    path = workdir / "config.json"
+    if not path.is_file():
+        raise CheckpointError(f"{workdir} is no workdir of cc_jax.train: it has no config.json")
+    try:
+        return ml_collections.ConfigDict(json.loads(path.read_text()))
+    except ValueError as error:
+        raise CheckpointError(f"{path} is damaged ({error}): restore it from a copy") from error

@@ -1,0 +1,115 @@
+"""`Counter.load(workdir).count(image)`: a trained counter for programs."""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import numpy as np
+
+from cc_jax import assemble, evaluation, inference, mesh
+from cc_jax.checkpoints import Checkpoints
+from cc_jax.data import buckets, images
+from cc_jax.errors import CheckpointError
+
+
+@dataclasses.dataclass(frozen=True)
+class Count:
+    """The people in one image.
+
+    Attributes:
+      count: the estimate, in people.
+      low, high: the interval that the members' disagreement spans at `Counter.interval_level`; not calibrated.
+      std: standard deviation of the members' counts.
+      density: people per 8x8 cell of the image as the network saw it, float32 [h, w].
+      uncertainty: standard deviation over the members, same units and shape.
+      warnings: what a person should know before trusting the count.
+    """
+
+    count: float
+    low: float
+    high: float
+    std: float
+    density: np.ndarray
+    uncertainty: np.ndarray
+    warnings: list[str]
+
+
+class Counter:
+    """A counter restored from a workdir; make it with `Counter.load`."""
+
+    def __init__(self, config, parts: assemble.Counting, variables: dict, step: int, stage: str):
+        self.config = config
+        self.variables = variables
+        self.step = step
+        self.stage = stage
+        self.sampler = inference.make_sampler(parts.draw, config.label_scale)
+        self.frames = evaluation.frames(config)
+        self.interval_level: float = config.evaluation.interval_level
+        self._shapes: list[tuple[int, int]] = []
+
+    @classmethod
+    def load(cls, workdir: str | os.PathLike) -> "Counter":
+        """Restores the newest whole checkpoint. Raises CheckpointError where there is none."""
+        workdir = pathlib.Path(workdir).absolute()
+        config = assemble.read_config(workdir)
+        parts = assemble.counting(config)
+        checkpoints = Checkpoints(workdir)
+        step = checkpoints.latest()
+        if step is None:
+            raise CheckpointError(
+                f"no checkpoint in {workdir}: train first, or name the --workdir of a training run"
+            )
+        abstract = assemble.abstract_state(config, parts, mesh.make_mesh(jax.local_devices()))
+        wanted = {"counter": assemble.checkpoint_items(abstract)["counter"]}
+        saved = checkpoints.restore(step, wanted)["counter"]
+        checkpoints.close()
+        return cls(
+            config, parts, {"params": saved["params"], **saved["collections"]}, step, checkpoints.stage(step)
+        )
+
+    def plan(self, sizes: Iterable[tuple[int, int]]) -> None:
+        """Chooses the padded shapes for images of these (height, width), so that few programs are compiled."""
+        fitted = [buckets.fit(size, self.frames.min_side, self.frames.max_side) for size in sizes]
+        self._shapes = buckets.choose_buckets(fitted, max_buckets=self.frames.max_buckets) if fitted else []
+
+    def count(self, image: str | os.PathLike | bytes | np.ndarray) -> Count:
+        """Counts the people in a file, in an encoded image, or in an RGB array (uint8 [H, W, 3]).
+
+        Raises InputError when the image cannot be read.
+        """
+        rgb = image if isinstance(image, np.ndarray) else images.read_image(image)
+        batch = buckets.single(rgb, self._shape(rgb.shape[:2]), self.frames.min_side, self.frames.max_side)
+        samples = np.asarray(self.sampler(self.variables, batch["image"], batch["roi"]))[:, 0]
+        height, width = (-(-int(side) // 8) for side in batch["size"][0])
+        samples = samples[:, :height, :width]
+        count, std, low, high = inference.interval(samples.sum((1, 2), dtype=np.float64), self.interval_level)
+        warnings = self._warnings(rgb, batch["size"][0])
+        return Count(count, low, high, std, samples.mean(0), samples.std(0), warnings)
+
+    def _shape(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The planned shape that fits, or one of a coarse grid of shapes."""
+        fitted = buckets.fit(size, self.frames.min_side, self.frames.max_side)
+        fitting = [s for s in self._shapes if s[0] >= fitted[0] and s[1] >= fitted[1]]
+        return min(fitting, key=lambda s: s[0] * s[1]) if fitting else tuple(_coarse(side) for side in fitted)
+
+    def _warnings(self, rgb: np.ndarray, seen: Any) -> list[str]:
+        found = []
+        height, width = rgb.shape[:2]
+        if (height, width) != tuple(int(s) for s in seen):
+            found.append(f"resized from {width}x{height} to {int(seen[1])}x{int(seen[0])}")
+        if np.ptp(rgb.astype(np.int16), axis=2).max() <= 8:
+            found.append("the image is grey; the counter was trained mostly on colour")
+        if rgb.std() < 4:
+            found.append("the image is nearly uniform; there may be nothing to count")
+        return found
+
+
+def _coarse(side: int) -> int:
+    """The next of 256, 384, 512, 768, 1024, 1536, ...: at most half more than `side`."""
+    size = 256
+    while size < side:
+        size = size * 3 // 2 if size % 3 else size * 4 // 3
+    return size

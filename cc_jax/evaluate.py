@@ -1,0 +1,57 @@
+"""Evaluates a workdir's newest checkpoint on a labelled set: prints, writes results.json and predictions.csv.
+
+usage: python -m cc_jax.evaluate --workdir=DIR [--dataset=NAME --split=SPLIT] [--output=DIR]
+"""
+
+import pathlib
+
+from absl import flags
+
+from cc_jax import app
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "A workdir of cc_jax.train.")
+_DATASET = flags.DEFINE_string("dataset", None, "Dataset to evaluate on (default: the config's target).")
+_SPLIT = flags.DEFINE_string("split", None, "Its split (default: the config's test split, or 'test').")
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where prepared datasets lie (default: the config's).")
+_OUTPUT = flags.DEFINE_string(
+    "output",
+    None,
+    "Folder for the files (default: the workdir; for another dataset or split, a folder below it).",
+)
+
+
+def main(args: list[str]) -> None:
+    """Restores, evaluates, writes."""
+    del args
+    app.require(workdir=_WORKDIR.value)
+    from cc_jax import evaluation
+    from cc_jax.counter import Counter
+    from cc_jax.data import sources
+    from cc_jax.loop import progress_bar
+
+    workdir = pathlib.Path(_WORKDIR.value)
+    counter = Counter.load(workdir)
+    config = counter.config
+    dataset = _DATASET.value or config.target.dataset
+    split = _SPLIT.value or ("test" if _DATASET.value else config.target.test_split)
+    own = (dataset, split) == (config.target.dataset, config.target.test_split)
+    records = sources.open_source(dataset, split, _DATA_DIR.value or config.data_dir)
+    rows, _ = evaluation.evaluate(
+        counter.sampler, counter.variables, records, counter.frames, counter.interval_level,
+        lambda batches: progress_bar(batches, "evaluating", None),
+    )  # fmt: skip
+    params = counter.variables["params"]
+    row = evaluation.summary(
+        config, rows, params, stage=counter.stage, step=counter.step, dataset=dataset, split=split
+    )
+    print(evaluation.describe(row))
+    output = workdir if own else workdir / "evaluations" / f"{dataset}_{split}".replace("/", "-")
+    output = pathlib.Path(_OUTPUT.value) if _OUTPUT.value else output
+    earlier = evaluation.finished_rows(output) if output == workdir else []
+    evaluation.write_predictions(output / "predictions.csv", rows)
+    evaluation.write_results(output, [r for r in earlier if r["stage"] != row["stage"]] + [row])
+    print(f"wrote {output / 'results.json'} and {output / 'predictions.csv'}")
+
+
+if __name__ == "__main__":
+    app.run(main)

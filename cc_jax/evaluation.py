@@ -1,0 +1,181 @@
+"""From a trained counter and a labelled set to rows of results.json, predictions.csv and the report's panels."""
+
+import csv
+import functools
+import hashlib
+import io
+import json
+import pathlib
+from collections.abc import Callable, Iterable
+
+import jax
+import numpy as np
+
+from cc_jax import inference, mesh, metrics
+from cc_jax.data import buckets, images
+from cc_jax.data.density import Density
+from cc_jax.data.files import write_atomic
+from cc_jax.errors import CheckpointError, InputError
+
+COLUMNS = ("id", "true", "count", "std", "low", "high")
+
+
+def frames(config) -> inference.Frames:
+    """How the config brings images to the network."""
+    return inference.Frames(
+        batch_size=config.evaluation.batch_size,
+        max_buckets=config.evaluation.max_buckets,
+        threads=config.threads,
+        **config.frame,
+    )
+
+
+def counter_variables(state) -> dict:
+    """The variables that count: the moving average of the parameters, on this process's devices."""
+    local = mesh.make_mesh(jax.local_devices())
+    variables = state.variables(state.ema)
+    if jax.process_count() == 1:
+        return variables
+    return jax.device_put(jax.tree.map(lambda x: x.addressable_data(0), variables), mesh.replicated(local))
+
+
+def weights_sha256(params) -> str:
+    """Digest of the parameters in the fixed order of their names: equal exactly when all bits are."""
+    digest = hashlib.sha256()
+    for path, leaf in sorted(
+        jax.tree_util.tree_leaves_with_path(params), key=lambda item: jax.tree_util.keystr(item[0])
+    ):
+        array = np.ascontiguousarray(jax.device_get(leaf))
+        digest.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def evaluate(
+    sampler: Callable,
+    variables: dict,
+    records,
+    frames_: inference.Frames,
+    level: float,
+    progress: Callable = iter,
+) -> tuple[list[dict], list[inference.Prediction]]:
+    """(rows of predictions.csv, predictions), both in the records' order."""
+    found = sorted(inference.predict(sampler, variables, records, frames_, progress), key=lambda p: p.index)
+    rows = []
+    for p in found:
+        count, std, low, high = inference.interval(p.counts, level)
+        rows.append(dict(zip(COLUMNS, (p.id, p.true, count, std, low, high), strict=True)))
+    return rows, found
+
+
+def summary(config, rows: list[dict], params, *, stage: str, step: int, dataset: str, split: str) -> dict:
+    """One row of results.json. Raises InputError when no image has labels."""
+    rows = [row for row in rows if not np.isnan(row["true"])]
+    if not rows:
+        raise InputError(
+            f"{dataset} {split} has no labelled image: there is nothing to compare the counts with"
+        )
+    column = {name: np.array([row[name] for row in rows]) for name in ("true", "count", "low", "high")}
+    return {
+        "method": config.method.name,
+        "uncertainty": config.uncertainty.name,
+        "model": config.model.name,
+        "source": f"{config.source.dataset} {config.source.split}",
+        "target": dataset,
+        "split": split,
+        "seed": config.seed,
+        "images": len(rows),
+        **metrics.count_errors(column["true"], column["count"]),
+        "interval_level": config.evaluation.interval_level,
+        **metrics.interval_errors(column["true"], column["low"], column["high"]),
+        "stage": stage,
+        "step": step,
+        "weights_sha256": weights_sha256(params),
+    }
+
+
+def stage_rows(
+    config, workdir: pathlib.Path, stage: str, step: int, state, sampler, test, frames_, bar
+) -> list[dict]:
+    """The rows of one finished stage, kept in `workdir/stages/<stage>.json` so that a resume does not lose them.
+
+    Writes predictions.csv and the panels too; the last stage's stay.
+    """
+    path = workdir / "stages" / f"{stage}.json"
+    if path.exists():
+        return json.loads(path.read_text())
+    progress = functools.partial(bar, what="evaluating", total=None)
+    level = config.evaluation.interval_level
+    rows, predictions = evaluate(sampler, counter_variables(state), test, frames_, level, progress)
+    split = config.target.test_split
+    row = summary(config, rows, state.ema, stage=stage, step=step, dataset=config.target.dataset, split=split)
+    print(describe(row), flush=True)
+    if jax.process_index() == 0:
+        write_predictions(workdir / "predictions.csv", rows)
+        write_panels(workdir / "panels", test, predictions, Density(**config.density), frames_)
+        write_atomic(path, json.dumps([row]))
+    return [row]
+
+
+def describe(row: dict) -> str:
+    """A result as one line for a person."""
+    return (
+        f"{row['method']} on {row['target']} {row['split']} ({row['images']} images, after {row['stage']}, step "
+        f"{row['step']}): MAE {row['mae']:.2f}  RMSE {row['rmse']:.2f}  bias {row['bias']:+.2f}  "
+        f"Pearson {row['pearson']:.3f}  scaled MAE {row['mae_scaled']:.2f}  constant {row['mae_constant']:.2f}  "
+        f"{row['interval_level']:.0%} intervals cover {row['interval_coverage']:.0%}, width {row['interval_width']:.1f}"
+    )
+
+
+def write_predictions(path: pathlib.Path, rows: Iterable[dict]) -> None:
+    """predictions.csv, numbers unrounded; `true` is empty without labels."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({**row, "true": "" if np.isnan(row["true"]) else row["true"]})
+    write_atomic(path, text.getvalue())
+
+
+def write_results(workdir: pathlib.Path, rows: list[dict]) -> None:
+    """results.json; written last, so that its last row says that the run is finished."""
+    write_atomic(workdir / "results.json", json.dumps(rows, indent=1))
+
+
+def finished_rows(workdir: pathlib.Path) -> list[dict]:
+    """The rows of results.json; empty when the run has not finished."""
+    path = workdir / "results.json"
+    if not path.exists():
+        return []
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise CheckpointError(
+            f"{path} is damaged ({error}): remove it, and the same command evaluates again"
+        ) from error
+
+
+def write_panels(
+    folder: pathlib.Path, records, predictions, density: Density, frames_: inference.Frames
+) -> None:
+    """What the report shows of the best, the middle and the worst image by absolute error, one npz each."""
+    ranked = sorted(
+        (p for p in predictions if not np.isnan(p.true)), key=lambda p: abs(p.counts.mean() - p.true)
+    )
+    for old in folder.glob("*.npz"):
+        old.unlink()
+    chosen = {"best": 0, "middle": len(ranked) // 2, "worst": len(ranked) - 1}
+    for rank, position in chosen.items():
+        p = ranked[position]
+        example = buckets.framed(records[p.index], frames_.min_side, frames_.max_side)
+        height, width = example["image"].shape[:2]
+        true = density.map(example["points"], height, width, stride=8)
+        arrays = {
+            "image": example["image"],
+            "true": true,
+            "estimate": p.density,
+            "uncertainty": p.uncertainty,
+        }
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, id=p.id, **arrays)
+        write_atomic(folder / f"{rank}_{images.safe_name(p.id)}.npz", buffer.getvalue())

@@ -1,0 +1,117 @@
+"""From images to counts: samples of the density, their mean and the interval that they span."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from scipy import stats
+
+from cc_jax import losses, mesh
+from cc_jax.data import buckets
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """What the network says of one image.
+
+    Attributes:
+      id: the image's name in its dataset.
+      index: its position in the dataset.
+      samples: people per cell, float32 [S, h, w].
+      true: people counted by hand within the ROI; nan without labels.
+    """
+
+    id: str
+    index: int
+    samples: np.ndarray
+    true: float
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Each sample's count, float64 [S]."""
+        return self.samples.sum((1, 2), dtype=np.float64)
+
+    @property
+    def density(self) -> np.ndarray:
+        """Mean over the samples, people per cell, float32 [h, w]."""
+        return self.samples.mean(0)
+
+    @property
+    def uncertainty(self) -> np.ndarray:
+        """Standard deviation over the samples, people per cell, float32 [h, w]."""
+        return self.samples.std(0)
+
+
+def interval(counts: np.ndarray, level: float) -> tuple[float, float, float, float]:
+    """(count, std, low, high) of samples of a count, in people.
+
+    The count is the samples' mean. The interval is Student's for one more draw of the same spread,
+    `t x std x sqrt(1 + 1/S)`, cut at 0. It knows the members' disagreement only: it is not calibrated.
+    One sample has no spread: low = count = high.
+    """
+    count, size = float(counts.mean()), len(counts)
+    if size == 1:
+        return count, 0.0, count, count
+    std = float(counts.std(ddof=1))
+    half = float(stats.t.ppf(0.5 + level / 2, size - 1)) * std * (1 + 1 / size) ** 0.5
+    return count, std, max(0.0, count - half), count + half
+
+
+@dataclasses.dataclass(frozen=True)
+class Frames:
+    """How images are brought to the network (`config.evaluation`, `config.frame`)."""
+
+    batch_size: int
+    max_buckets: int
+    min_side: int
+    max_side: int
+    threads: int
+
+
+def make_sampler(draw: Callable, label_scale: float) -> Callable:
+    """`sample(variables, image [B,H,W,3], roi [B,H,W,1]) -> people per cell [S, B, h, w]`, jitted."""
+
+    @jax.jit
+    def sample(variables, image, roi):
+        # Draws that need randomness (MC-Dropout) see the same key for every image: the same image, the same count.
+        output = draw(variables, image, roi, jax.random.key(0), train=False)["density"][..., 0]
+        return losses.people(output, label_scale)
+
+    return sample
+
+
+def predict(
+    sample: Callable, variables: Any, records: Sequence[dict], frames: Frames, progress: Callable = iter
+) -> Iterator[Prediction]:
+    """Predictions for all records, in an order of the buckets' choosing; each process sees all of them.
+
+    Args:
+      sample: of `make_sampler`.
+      variables: the counter's, on this process's devices.
+      records: the images, see `data/sources.py`.
+      progress: wraps the iterator over batches, for a progress bar.
+    """
+    local = mesh.make_mesh(jax.local_devices())
+    batch_size = -(-frames.batch_size // local.size) * local.size
+    sizes = [buckets.fit(size, frames.min_side, frames.max_side) for size in records.sizes]
+    shapes = buckets.choose_buckets(sizes, max_buckets=frames.max_buckets)
+    batches = buckets.evaluation_batches(
+        records, range(len(records)), batch_size=batch_size, buckets=shapes,
+        min_side=frames.min_side, max_side=frames.max_side, threads=frames.threads,
+    )  # fmt: skip
+    for batch in progress(batches):
+        image, roi = mesh.put_batch(local, (batch["image"], batch["roi"]))
+        samples = np.asarray(sample(variables, image, roi))
+        yield from _unpack(batch, samples)
+
+
+def _unpack(batch: dict, samples_SxBxHxW: np.ndarray) -> Iterator[Prediction]:
+    for b, index in enumerate(batch["index"]):
+        if index < 0:  # fills up the last batch
+            continue
+        height, width = (-(-int(side) // losses.CELL) for side in batch["size"][b])
+        true = float(len(batch["points"][b])) if batch["labelled"][b] else float("nan")
+        samples = np.ascontiguousarray(samples_SxBxHxW[:, b, :height, :width])
+        yield Prediction(id=batch["id"][b], index=int(index), samples=samples, true=true)

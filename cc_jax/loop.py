@@ -1,0 +1,236 @@
+"""The one loop: runs a method's stages, saves, resumes, evaluates."""
+
+import functools
+import json
+import pathlib
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import jax
+import tqdm
+
+from cc_jax import assemble, evaluation, inference, mesh, metrics, pseudo, rngs
+from cc_jax.checkpoints import Checkpoints
+from cc_jax.data import density, pipeline, sources, transforms
+from cc_jax.data.files import write_atomic
+from cc_jax.errors import ConfigError, Preempted
+from cc_jax.methods import base
+
+
+def train_and_adapt(config, workdir: str | pathlib.Path) -> list[dict]:
+    """Trains by all stages of the config's method, evaluates, and returns the rows of results.json.
+
+    Resumes from the newest whole checkpoint of `workdir`: the end is bit-identical to an uninterrupted run.
+    A finished run is not touched. Raises Preempted after a SIGTERM, the state being saved.
+    """
+    workdir = pathlib.Path(workdir).absolute()
+    assemble.check_fields(config)
+    parts, method = assemble.counting(config), assemble.method(config)
+    _claim(workdir, config)
+    finished = evaluation.finished_rows(workdir, config.steps)
+    if finished:
+        print(f"{workdir} is finished: nothing to train", flush=True)
+        return finished
+
+    device_mesh = mesh.make_mesh()
+    source = sources.open_source(config.source.dataset, config.source.split, config.data_dir)
+    target = sources.open_source(config.target.dataset, config.target.split, config.data_dir)
+    test = sources.open_source(config.target.dataset, config.target.test_split, config.data_dir)
+    sets = {
+        "source": base.TrainSet(source, config.source.batch_size),
+        "target": base.TrainSet(
+            target if method.uses_target_labels else Unlabelled(target), config.target.batch_size
+        ),
+    }
+    frames = evaluation.frames(config)
+    sampler = inference.make_sampler(parts.draw, config.label_scale)
+
+    def predict(state, records) -> Iterator[inference.Prediction]:
+        bar = functools.partial(progress_bar, what="labelling", total=None)
+        return inference.predict(sampler, evaluation.counter_variables(state), records, frames, bar)
+
+    checkpoints = Checkpoints(workdir, keep=config.checkpoint.keep)
+    state, done = _start(config, parts, device_mesh, checkpoints)
+    log = Log(workdir / "log.jsonl", done)
+    rows: list[dict] = []
+    step_of = functools.cache(lambda update: _jitted(update, parts.draw, config.seed))
+    stop = _until_sigterm()
+    end = 0
+    for stage in method.stages():
+        begin, end = end, end + stage.steps
+        sets = pseudo.enter(stage, state, sets, predict, workdir / "stages", resumed=done > begin)
+        if sets is None:
+            break
+        if done < end:
+            first = max(begin, done)
+            print(f"{method_name(config)}: {stage.name}, steps {first} to {end}", flush=True)
+            batches = _batches(config, sets, first, end, device_mesh)
+            state = _run_stage(config, stage, state, batches, (first, end), step_of, checkpoints, log, stop)
+            done = end
+        if config.evaluation.every_stage or end == config.steps:
+            rows += evaluation.stage_rows(
+                config, workdir, stage.name, end, state, sampler, test, frames, progress_bar
+            )
+    if not rows or rows[-1]["step"] != done or sets is None:
+        rows += evaluation.stage_rows(
+            config, workdir, "converged", done, state, sampler, test, frames, progress_bar
+        )
+    evaluation.finish(workdir, rows)
+    checkpoints.close()
+    return rows
+
+
+def method_name(config) -> str:
+    """The method and its seed, for a person."""
+    return f"{config.method.name} seed {config.seed}"
+
+
+class Unlabelled:
+    """Records without their head points: what a method that must not see the target's labels gets."""
+
+    def __init__(self, records):
+        self.records = records
+        self.sizes = records.sizes
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, i: int) -> dict:
+        record = self.records[i]
+        return {**record, "points": record["points"][:0], "labelled": False}
+
+
+class Log:
+    """log.jsonl: one row a logged step. Rows after the step that is resumed from are dropped, to be written again."""
+
+    def __init__(self, path: pathlib.Path, done: int):
+        self.path = path
+        kept = []
+        if path.exists():
+            lines = [
+                line for line in path.read_text().splitlines() if line.endswith("}")
+            ]  # a kill can cut the last
+            kept = [line for line in lines if json.loads(line)["step"] <= done]
+        write_atomic(path, "".join(line + "\n" for line in kept))
+
+    def write(self, row: dict) -> None:
+        """Appends a row, on the first process alone."""
+        if jax.process_index() == 0:
+            with open(self.path, "a") as file:
+                file.write(json.dumps(row) + "\n")
+
+
+def progress_bar(iterable, what: str, total: int | None, initial: int = 0):
+    """A bar on a terminal; the iterable itself otherwise (plain lines are printed by the loop)."""
+    if not sys.stderr.isatty():
+        return iter(iterable)
+    return tqdm.tqdm(iterable, desc=what, total=total, initial=initial, leave=False, dynamic_ncols=True)
+
+
+def _claim(workdir: pathlib.Path, config) -> None:
+    """Writes config.json; raises ConfigError where the workdir holds a run of another config."""
+    fields = assemble.flat(json.loads(json.dumps(config.to_dict())))
+    path = workdir / "config.json"
+    if path.exists():
+        old = assemble.flat(assemble.read_config(workdir).to_dict())
+        differ = [
+            f"{name} is {old.get(name)!r}, now {fields.get(name)!r}"
+            for name in sorted({*old, *fields})
+            if str(old.get(name)) != str(fields.get(name))
+        ]
+        if differ:
+            raise ConfigError(
+                f"{workdir} holds a run with another config ({'; '.join(differ[:3])}): name a new --workdir"
+            )
+        return
+    if jax.process_index() == 0:
+        write_atomic(path, json.dumps(config.to_dict(), indent=2))
+
+
+def _start(config, parts, device_mesh, checkpoints: Checkpoints):
+    """(state, steps done): restored where there is a checkpoint, fresh and saved as step 0 otherwise."""
+    step = checkpoints.latest()
+    if step is None:
+        state = assemble.fresh_state(config, parts, device_mesh)
+        return state, 0
+    abstract = assemble.abstract_state(config, parts, device_mesh)
+    items = checkpoints.restore(step, assemble.checkpoint_items(abstract))
+    print(f"resuming from step {step}", flush=True)
+    return assemble.state_of(items, abstract), step
+
+
+def _jitted(update: Callable, draw: Callable, seed: int) -> Callable:
+    """The compiled step `(state, batch) -> (state, Means)`; its randomness is a function of (seed, state.step)."""
+    root = rngs.root(seed)
+
+    def train_step(state, batch):
+        rng = rngs.stream(root, "update", state.step)
+        state, values = update(state, batch, rng, draw)
+        return state.replace(step=state.step + 1), metrics.Means.of(values)
+
+    return jax.jit(train_step, donate_argnums=0)
+
+
+def _batches(config, sets: base.Sets, first: int, end: int, device_mesh) -> Iterator[base.Batch]:
+    """The global batches first..end, each a function of (seed, i), prepared ahead on threads."""
+    spec, augment = density.Density(**config.density), transforms.Augment(**config.augment)
+    datasets = {}
+    for name, train_set in sets.items():
+        mesh.check_batch_size(f"config.{name}.batch_size", train_set.batch_size, device_mesh)
+        seed = config.seed * 2 + (name == "target")
+        datasets[name] = pipeline.train_dataset(
+            train_set.records, augment=augment, density=spec, seed=seed, pseudo=train_set.pseudo
+        )
+
+    def make(i: int) -> dict:
+        return {
+            name: pipeline.batch_at(
+                dataset, i, batch_size=sets[name].batch_size,
+                process_index=jax.process_index(), process_count=jax.process_count(),
+            )
+            for name, dataset in datasets.items()
+        }  # fmt: skip
+
+    host = pipeline.prefetch(make, first, end, threads=config.threads, depth=4)
+    return (mesh.put_batch(device_mesh, batch) for batch in host)
+
+
+def _run_stage(config, stage, state, batches, span, step_of, checkpoints, log, stop):
+    """Runs the steps of one stage and returns the state at its end, saved."""
+    first, end = span
+    train_step, means, clock = step_of(stage.update), None, time.monotonic()
+    bar = progress_bar(batches, f"{stage.name}", end - first)
+    for i, batch in enumerate(bar, start=first + 1):
+        state, values = train_step(state, batch)
+        means = values if means is None else means.merge(values)
+        if i % config.log_every == 0 or i == end:
+            seconds = time.monotonic() - clock
+            row = {"step": i, "stage": stage.name, **means.compute(), "steps_per_s": _count(means) / seconds}
+            log.write(row)
+            if not sys.stderr.isatty():
+                print(
+                    "  ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()),
+                    flush=True,
+                )
+            means, clock = None, time.monotonic()
+        if i % config.checkpoint.every == 0 or i == end or stop():
+            checkpoints.save(i, assemble.checkpoint_items(state), stage=stage.name)
+        if stop() and i < end:
+            raise Preempted(f"stopped by SIGTERM at step {i} and saved; the same command goes on")
+    return state
+
+
+def _count(means: metrics.Means) -> int:
+    return int(jax.device_get(means.steps))
+
+
+def _until_sigterm() -> Callable[[], bool]:
+    """A function that says whether SIGTERM has come since."""
+    came: list[int] = []
+    try:
+        signal.signal(signal.SIGTERM, lambda number, frame: came.append(number))
+    except ValueError:  # not the main thread (a test, a notebook): nobody to signal
+        return lambda: False
+    return lambda: bool(came)

@@ -1,0 +1,49 @@
+"""Losses and the units of the network's output.
+
+The network's output is `label_scale` x the density per pixel, averaged over an 8x8 cell: the units in which the
+GCC family trains (x100, methods.md). People per cell are therefore `output x 64 / label_scale`.
+"""
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float
+
+CELL = 8  # the network's stride: one output cell covers CELL x CELL pixels
+
+
+def people(output: Array, label_scale: float) -> Array:
+    """People per cell from the network's output, any shape."""
+    return output * (CELL * CELL / label_scale)
+
+
+def output_of(people_per_cell: Array, label_scale: float) -> Array:
+    """The inverse of `people`: the output that a cell with so many people should have."""
+    return people_per_cell * (label_scale / (CELL * CELL))
+
+
+def density_mse(
+    output: Float[Array, "*batch h w 1"],
+    density: Float[Array, "*batch h w 1"],
+    weight: Float[Array, "*batch h w 1"],
+    label_scale: float,
+) -> Float[Array, ""]:
+    """Mean squared error over the cells that count.
+
+    Up to a constant this has the gradient of the paper's loss, the MSE at full size after nearest x8 upsampling:
+    within a cell the upsampled estimate is constant, so only the cell's mean target matters.
+
+    Args:
+      output: the network's output.
+      density: people per cell.
+      weight: 1 where the label holds, 0 outside the ROI and where a pseudo label was not kept.
+    """
+    error = output - output_of(density, label_scale)
+    return jnp.sum(weight * error**2) / jnp.maximum(jnp.sum(weight), 1.0)
+
+
+def upside_down(logits: Float[Array, "b 2"], is_flipped: Array) -> tuple[jax.Array, jax.Array]:
+    """Cross entropy and accuracy of telling upside-down images from upright ones (paper, section 3.2)."""
+    labels = is_flipped.astype(jnp.int32)
+    loss = optax.softmax_cross_entropy_with_integer_labels(logits.astype(jnp.float32), labels).mean()
+    return loss, jnp.mean(jnp.argmax(logits, -1) == labels)

@@ -1,0 +1,36 @@
+"""One mesh with one axis, `data`: parameters are replicated, batches are split."""
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from cc_jax.errors import ConfigError
+
+
+def make_mesh(devices: list[jax.Device] | None = None) -> Mesh:
+    """A mesh over `devices` (default: all of all hosts). Auto axes: the compiler places the collectives."""
+    devices = jax.devices() if devices is None else devices
+    return Mesh(np.asarray(devices), ("data",), axis_types=(AxisType.Auto,))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """Every device holds the whole array."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def split(mesh: Mesh) -> NamedSharding:
+    """The leading axis is split over the devices."""
+    return NamedSharding(mesh, PartitionSpec("data"))
+
+
+def put_batch(mesh: Mesh, batch):
+    """This host's share of a batch (a tree of arrays with a leading batch axis) as global, split arrays."""
+    return jax.tree.map(lambda x: jax.make_array_from_process_local_data(split(mesh), np.asarray(x)), batch)
+
+
+def check_batch_size(name: str, size: int, mesh: Mesh) -> None:
+    """Raises ConfigError when a global batch cannot be split evenly."""
+    if size % mesh.size:
+        raise ConfigError(
+            f"{name}={size} cannot be split over {mesh.size} devices: make it a multiple of {mesh.size}"
+        )

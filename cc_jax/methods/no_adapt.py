@@ -1,0 +1,22 @@
+"""No Adapt: the counter is trained on the labelled source only and run on the target as it is."""
+
+import dataclasses
+
+from cc_jax.methods import base
+
+
+@dataclasses.dataclass(frozen=True)
+class Method(base.Method):
+    """One stage on the source."""
+
+    def stages(self) -> tuple[base.Stage, ...]:
+        return (base.Stage("source", self.steps, self.update, self.data),)
+
+    def update(self, state, batch, rng, draw):
+        """A step on source crops."""
+        return self.count_update("source", state, batch, rng, draw)
+
+    def data(self, state, sets, predict):
+        """The source alone."""
+        base.require_labels(sets["source"], "config.source")
+        return {"source": sets["source"]}

@@ -1,0 +1,25 @@
+"""Supervised: the same counter on the target's labelled training split. The bound that adaptation aims at."""
+
+import dataclasses
+from typing import ClassVar
+
+from cc_jax.methods import base
+
+
+@dataclasses.dataclass(frozen=True)
+class Method(base.Method):
+    """One stage on the target with its labels, in batches of the source's size: as many crops as No Adapt sees."""
+
+    uses_target_labels: ClassVar[bool] = True
+
+    def stages(self) -> tuple[base.Stage, ...]:
+        return (base.Stage("target", self.steps, self.update, self.data),)
+
+    def update(self, state, batch, rng, draw):
+        """A step on labelled target crops."""
+        return self.count_update("target", state, batch, rng, draw)
+
+    def data(self, state, sets, predict):
+        """The target alone."""
+        base.require_labels(sets["target"], "config.target")
+        return {"target": dataclasses.replace(sets["target"], batch_size=sets["source"].batch_size)}

@@ -1,0 +1,30 @@
+"""Trains and adapts a counter, evaluates it and writes its report. The same command again resumes.
+
+usage: python -m cc_jax.train --config=configs/demo.py[:ARG] --workdir=DIR [--config.field=value ...]
+"""
+
+import pathlib
+
+from absl import flags
+from ml_collections import config_flags
+
+from cc_jax import app
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "Config file, see configs/default.py.", lock_config=True
+)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints, logs and results; made if absent.")
+
+
+def main(args: list[str]) -> None:
+    """One run, or, where the config has a sweep, one run a method and seed below the workdir."""
+    del args
+    app.require(config=_CONFIG.value, workdir=_WORKDIR.value)
+    # Imported here: a wrong flag is reported before JAX has started.
+    from cc_jax import sweep
+
+    sweep.run(_CONFIG.value, pathlib.Path(_WORKDIR.value))
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,35 @@
+"""The method on the embedded synthetic pair: a clean render as the source, photograph-like renders as the target.
+
+python -m cc_jax.train --config=configs/demo.py:table --workdir=runs/demo      # what launch/demo.sh runs
+python -m cc_jax.train --config=configs/demo.py:3seeds --workdir=runs/demo3    # the same with three seeds
+python -m cc_jax.train --config=configs/demo.py:smoke --workdir=runs/smoke     # the whole job, tiny
+
+Without an argument: OURS alone.
+"""
+
+from configs import default
+
+METHODS = ("no_adapt", "ours", "supervised")
+
+
+def get_config(arg: str | None = None):
+    """`arg`: "table" (three methods), "3seeds" (three methods, three seeds), "smoke", or nothing."""
+    arg = default.parse_arg(arg, ("table", "3seeds", "smoke"))
+    config = default.get_config()
+    config.evaluation.batch_size = 8
+    config.evaluation.every_stage = True
+    if arg == "smoke":
+        config.steps = 8
+        config.source.split, config.target.split, config.target.test_split = (
+            "train[:16]",
+            "train[:16]",
+            "test[:8]",
+        )
+        config.source.batch_size = config.target.batch_size = 4
+        config.augment.crop = 128
+        config.log_every = 2
+        config.checkpoint.every = 2
+    elif arg:
+        config.sweep.methods = METHODS
+        config.sweep.seeds = (0, 1, 2) if arg == "3seeds" else ()
+    return config
