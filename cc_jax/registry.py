@@ -13,6 +13,7 @@ _SHARED = {
     "methods": {"base"},
     "models": {"layers", "vgg", "efficientnet", "decoder", "pretrained"},
     "uncertainty": {"base"},
+    "data.builders": {"base"},
 }
 
 

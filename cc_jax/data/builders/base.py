@@ -1,0 +1,293 @@
+"""What the dataset builders share: the features, the raw frame and its check, writing in one step.
+
+A builder is a standard `tfds.core.GeneratorBasedBuilder` that stores head points, never density maps. It works
+without TensorFlow because the images go in as the bytes of their files and the records are array_record.
+
+Points on or over the border: a point outside `0 <= x < width, 0 <= y < height` is moved to the nearest pixel of
+the frame and still counts as one person; `prepare` says how many were moved.
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent import futures
+
+import numpy as np
+import tensorflow_datasets as tfds
+from jaxtyping import Float32
+
+from cc_jax.data import images
+from cc_jax.errors import ConfigError, InputError
+
+FILE_FORMAT = "array_record"
+_STORED_AS_IS = (".jpg", ".jpeg", ".png", ".bmp")  # the kinds that TFDS's own decoder reads too
+
+
+@dataclasses.dataclass(frozen=True)
+class Frame:
+    """One raw image and its labels.
+
+    Attributes:
+      id: unique within the dataset, stays the same from run to run.
+      image: path or bytes of the image file.
+      points: head positions (x, y) in pixels of the upright image, y downwards; float32 [N, 2].
+      labelled: False where nobody has counted; `points` is then empty.
+      roi: corners (x, y) of the polygon in which people count; no rows = the whole frame. float32 [M, 2].
+      height, width, moved: filled in by `check`.
+    """
+
+    id: str
+    image: pathlib.Path | bytes
+    points: Float32[np.ndarray, "N 2"]
+    labelled: bool = True
+    roi: Float32[np.ndarray, "M 2"] = dataclasses.field(default_factory=lambda: np.zeros((0, 2), np.float32))
+    height: int = 0
+    width: int = 0
+    moved: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Raw:
+    """What a folder holds: frames by split, and what a person should know about it, one line each."""
+
+    splits: dict[str, Sequence[Frame]]
+    notes: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Total:
+    """Published size of a split."""
+
+    images: int
+    points: int
+
+
+class Crowd(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """Base of all builders; a dataset gives `raw`, or overrides the two methods that TFDS calls."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    DESCRIPTION = ""
+    HOMEPAGE = None
+    CITATION = ""
+
+    def raw(self, manual_dir: pathlib.Path) -> Raw:
+        """Frames under `manual_dir`, labels parsed, images not yet opened.
+
+        Raises ConfigError (no such folder or layout) or InputError (a file is missing or wrong).
+        """
+        raise NotImplementedError
+
+    def totals(self) -> dict[str, Total]:
+        """Published totals by split; empty where there are none."""
+        return {}
+
+    def checked(self, manual_dir: pathlib.Path) -> Raw:
+        """`raw`, with every image decoded once and every point inside its frame. Raises InputError."""
+        raw = self.raw(manual_dir)
+        return Raw({split: check_all(frames) for split, frames in raw.splits.items()}, raw.notes)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=self.DESCRIPTION,
+            homepage=self.HOMEPAGE,
+            citation=self.CITATION or None,
+            features=tfds.features.FeaturesDict(
+                {
+                    "id": tfds.features.Text(),
+                    "image": tfds.features.Image(shape=(None, None, 3)),
+                    "points": tfds.features.Tensor(shape=(None, 2), dtype=np.float32),
+                    "roi": tfds.features.Tensor(shape=(None, 2), dtype=np.float32),
+                    "labelled": np.bool_,
+                    "height": np.int32,
+                    "width": np.int32,
+                }
+            ),
+            metadata=tfds.core.MetadataDict(),
+        )
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterable]:
+        raw = self.checked(pathlib.Path(dl_manager.manual_dir))
+        self.info.metadata.update(summary(raw))
+        return {split: self._generate_examples(frames) for split, frames in raw.splits.items()}
+
+    def _generate_examples(self, frames: Iterable[Frame]) -> Iterator[tuple[str, dict]]:
+        for frame in frames:
+            yield frame.id, features(frame)
+
+
+def features(frame: Frame) -> dict:
+    """The record of a checked frame, as TFDS encodes it."""
+    return {
+        "id": frame.id,
+        "image": _stored(frame.image),
+        "points": np.asarray(frame.points, np.float32),
+        "roi": np.asarray(frame.roi, np.float32),
+        "labelled": frame.labelled,
+        "height": frame.height,
+        "width": frame.width,
+    }
+
+
+def _stored(image: pathlib.Path | bytes) -> bytes:
+    """The file's own bytes, or a PNG where TFDS's decoder would not know the format."""
+    if isinstance(image, bytes):
+        return image
+    if image.suffix.lower() in _STORED_AS_IS:
+        return image.read_bytes()
+    return images.encode_image(images.read_image(image), ".png")
+
+
+def check(frame: Frame) -> Frame:
+    """The frame with its size, and its points inside it. Raises InputError for an image that cannot be read."""
+    height, width = images.read_image(
+        frame.image, name=frame.id if isinstance(frame.image, bytes) else ""
+    ).shape[:2]
+    points, moved = clamp(frame.points, height, width, name=frame.id)
+    return dataclasses.replace(frame, points=points, height=height, width=width, moved=moved)
+
+
+def check_all(frames: Sequence[Frame]) -> list[Frame]:
+    """`check` on every frame, on all cores. Raises InputError naming the first bad file and how many there are."""
+    _no_duplicates(frames)
+    with futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        results = list(pool.map(_check_or_error, frames))
+    errors = [result for result in results if isinstance(result, InputError)]
+    if errors:
+        more = f" (and {len(errors) - 1} more files)" if len(errors) > 1 else ""
+        raise InputError(f"{errors[0]}{more}; nothing was written")
+    return results
+
+
+def _check_or_error(frame: Frame) -> Frame | InputError:
+    try:
+        return check(frame)
+    except InputError as error:
+        return error
+
+
+def _no_duplicates(frames: Sequence[Frame]) -> None:
+    seen = set()
+    for frame in frames:
+        if frame.id in seen:
+            raise InputError(
+                f"{frame.image}: a second image would be called {frame.id!r}; rename one of them"
+            )
+        seen.add(frame.id)
+
+
+def clamp(
+    points: Float32[np.ndarray, "N 2"], height: int, width: int, *, name: str = ""
+) -> tuple[Float32[np.ndarray, "N 2"], int]:
+    """Points outside `0 <= x < width, 0 <= y < height` moved to the nearest pixel, and how many there were.
+
+    Raises InputError for coordinates that are no numbers.
+    """
+    points = np.asarray(points, np.float32).reshape(-1, 2)
+    if not np.isfinite(points).all():
+        raise InputError(f"{name}: a head point is not a number")
+    outside = ((points < 0) | (points >= (width, height))).any(axis=1)
+    inside = np.clip(points, 0, np.array([width - 1, height - 1], np.float32))
+    return np.where(outside[:, None], inside, points), int(outside.sum())
+
+
+def summary(raw: Raw) -> dict:
+    """What `metadata.json` keeps: totals by split, notes, and a fingerprint of the raw files."""
+    splits = {
+        split: {
+            "images": len(frames),
+            "points": int(sum(len(frame.points) for frame in frames)),
+            "moved": int(sum(frame.moved for frame in frames)),
+            "unlabelled": int(sum(not frame.labelled for frame in frames)),
+        }
+        for split, frames in raw.splits.items()
+    }
+    return {"splits": splits, "notes": list(raw.notes), "fingerprint": fingerprint(raw)}
+
+
+def fingerprint(raw: Raw) -> str:
+    """A digest of ids, file sizes and points: tells one raw folder from another without reading the images."""
+    digest = hashlib.sha256()
+    for split, frames in sorted(raw.splits.items()):
+        for frame in sorted(frames, key=lambda frame: frame.id):
+            size = len(frame.image) if isinstance(frame.image, bytes) else frame.image.stat().st_size
+            digest.update(f"{split}\n{frame.id}\n{size}\n{len(frame.points)}\n".encode())
+    return digest.hexdigest()
+
+
+def is_prepared(builder: Crowd) -> bool:
+    """Whether the builder's version of the dataset is on disk (it appears there in one step, whole)."""
+    return (pathlib.Path(builder.data_path) / "dataset_info.json").is_file()
+
+
+def read_summary(builder: Crowd) -> dict:
+    """What `summary` gave when the dataset was written. Raises ConfigError if that file is missing or damaged."""
+    path = pathlib.Path(builder.data_path) / "metadata.json"
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{path}: unreadable ({error}); prepare the dataset again with --overwrite"
+        ) from error
+
+
+def write(make: Callable[[str], Crowd], data_dir: pathlib.Path, *, overwrite: bool = False) -> bool:
+    """Builds a dataset so that it is there whole or not at all; whether this call wrote it.
+
+    It is built in a hidden folder beside its place and renamed at the end; of two processes one builds and the
+    other waits. What a killed process left behind is removed by the next.
+
+    Args:
+      make: a data_dir to the builder that writes into it.
+      data_dir: where the dataset goes.
+      overwrite: build again what is already there; the old one stays until the new one is whole.
+    """
+    tfds.disable_progress_bar()
+    builder = make(str(data_dir))
+    final = pathlib.Path(builder.data_path)
+    slug = "-".join(final.relative_to(data_dir).parts[:-1])
+    with _lock(data_dir, slug):
+        if final.is_dir() and not overwrite:
+            return False
+        staging = pathlib.Path(data_dir) / f".{slug}.incomplete"
+        shutil.rmtree(staging, ignore_errors=True)
+        try:
+            built = make(str(staging))
+            built.download_and_prepare(
+                download_config=tfds.download.DownloadConfig(
+                    manual_dir=staging,
+                    try_download_gcs=False,
+                    compute_stats=tfds.download.ComputeStatsMode.SKIP,
+                )
+            )
+            _swap(pathlib.Path(built.data_path), final, staging / "old")
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+    return True
+
+
+def _swap(new: pathlib.Path, final: pathlib.Path, old: pathlib.Path) -> None:
+    """Puts `new` in the place of `final`."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    if final.exists():
+        os.rename(final, old)
+    os.rename(new, final)
+
+
+@contextlib.contextmanager
+def _lock(data_dir: pathlib.Path, slug: str) -> Iterator[None]:
+    """Held by one process at a time; the kernel lets go of it when that process dies, however it dies."""
+    try:
+        pathlib.Path(data_dir).mkdir(parents=True, exist_ok=True)
+        file = open(pathlib.Path(data_dir) / f".{slug}.lock", "a")  # noqa: SIM115
+    except OSError as error:
+        raise ConfigError(f"--data_dir={data_dir}: cannot be written: {error.strerror}") from error
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

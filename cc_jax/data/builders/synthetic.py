@@ -1,0 +1,64 @@
+"""`synthetic/source` and `synthetic/target`: procedural crowds, drawn from a seed (see `data/scenes.py`)."""
+
+import dataclasses
+import itertools
+import os
+import pathlib
+from collections.abc import Iterator, Sequence
+from concurrent import futures
+
+import tensorflow_datasets as tfds
+
+from cc_jax.data import images, scenes
+from cc_jax.data.builders import base
+
+
+@dataclasses.dataclass(kw_only=True)
+class Config(tfds.core.BuilderConfig):
+    """What is drawn: `train` + `test` images of `height` x `width` pixels of one domain from `seed`."""
+
+    domain: str
+    train: int
+    test: int
+    height: int = 256
+    width: int = 384
+    seed: int = 0
+
+
+class Synthetic(base.Crowd):
+    """Crowds in perspective: a clean render (`source`) and one with the troubles of a photograph (`target`)."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    DESCRIPTION = "Procedural crowds in perspective with the position of every head."
+    BUILDER_CONFIGS = [
+        Config(name="source", domain="source", train=240, test=60, description="A clean render."),
+        Config(name="target", domain="target", train=240, test=80, description="Looks like photographs do."),
+    ]
+
+    def checked(self, manual_dir: pathlib.Path) -> base.Raw:
+        """All frames, drawn; `manual_dir` is not looked at."""
+        config = self.builder_config
+        train = _draw(config, "train", range(config.train))
+        return base.Raw({"train": train, "test": _draw(config, "test", range(config.test))})
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
+        raw = self.checked(pathlib.Path())
+        self.info.metadata.update(base.summary(raw))
+        return {split: self._generate_examples(frames) for split, frames in raw.splits.items()}
+
+
+def _draw(config: Config, split: str, indices: range) -> Sequence[base.Frame]:
+    """Frames on all cores (OpenCV lets go of the interpreter while it draws), in order."""
+    with futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        return list(pool.map(_frame, itertools.repeat(config), itertools.repeat(split), indices))
+
+
+def _frame(config: Config, split: str, index: int) -> base.Frame:
+    """Frame `index` of a split; the splits use different seeds, so that no test image is one trained on."""
+    seed = 2 * config.seed + (split == "test")
+    scene = scenes.render(config.domain, seed, index, height=config.height, width=config.width)
+    image = images.encode_image(scene.image, ".jpg", 95)
+    return base.Frame(f"{split}_{index:05d}", image, scene.points, height=config.height, width=config.width)
+
+
+Builder = Synthetic
