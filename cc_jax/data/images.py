@@ -9,6 +9,7 @@ All functions may be called from several threads.
 import os
 import pathlib
 import re
+import zlib
 
 MAX_PIXELS = 2**27  # 134 million, 400 MB as RGB: above the largest phone cameras, below what hurts
 # OpenCV's own limit, a second fence behind ours; it counts only when it is set before cv2 is imported.
@@ -109,6 +110,12 @@ def list_images(folder: str | pathlib.Path) -> list[pathlib.Path]:
     inside = (path.relative_to(folder) for path in folder.rglob("*"))
     images = (path for path in inside if path.suffix.lower() in IMAGE_SUFFIXES and not _hidden(path))
     return sorted((folder / path for path in images if (folder / path).is_file()), key=_natural)
+
+
+def safe_name(id: str) -> str:
+    """A file name for an image's id: path separators and what shells or file systems dislike become "_"."""
+    name = re.sub(r"[^\w.+-]+", "_", id).strip("._") or "image"
+    return name if len(name) <= 100 else f"{name[:91]}_{zlib.crc32(id.encode()):08x}"
 
 
 def _load(source: str | pathlib.Path | bytes, name: str) -> tuple[bytes, str]:
