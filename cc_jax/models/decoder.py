@@ -127,7 +127,9 @@ class CountingModel(nn.Module):
 
     def setup(self):
         first, *rest = self.channels
-        self.normalise = layers.Normalise(tuple(self.mean), tuple(self.std))
+        # A collection of its own: pretrained weights bring theirs, a checkpoint keeps them, no optimizer moves them.
+        self.norm_mean = self.variable("norm", "mean", jnp.asarray, tuple(self.mean), jnp.float32)
+        self.norm_std = self.variable("norm", "std", jnp.asarray, tuple(self.std), jnp.float32)
         self.encoder = self.make_encoder()
         self.first = BackEnd((first,), self.kernel_init, self.dtype)
         self.rest = BackEnd(tuple(rest), self.kernel_init, self.dtype)
@@ -147,7 +149,8 @@ class CountingModel(nn.Module):
         """Features right before the mask: encoder, first back-end convolution, ReLU."""
         image, roi = layers.pad_to_multiple(image, 8), layers.pad_to_multiple(roi, 8)
         pyramid = layers.roi_pyramid(roi)
-        x = layers.masked(self.normalise(image), pyramid[1]).astype(self.dtype)
+        x = (image.astype(jnp.float32) / 255 - self.norm_mean.value) / self.norm_std.value
+        x = layers.masked(x, pyramid[1]).astype(self.dtype)
         return self.first(self.encoder(x, pyramid), pyramid[8])
 
     def decode(self, features: Array, mask: Array | None, roi: Array) -> Float[Array, "b h w 1"]:

@@ -1,0 +1,19 @@
+"""`lite`: EfficientNet-Lite0 encoder and a narrow SFCN decoder; the model for CPUs."""
+
+from cc_jax.models import efficientnet
+from cc_jax.models.decoder import CountingModel
+
+
+class Model(CountingModel):
+    """4.3 times fewer multiplications than... see `CountingModel`; `width` acts on the back end only."""
+
+    back_end: tuple[int, ...] = (128, 128, 128, 64)
+    output: str = "softplus"
+    kernel_init: str = "he"
+    sweep_init: str = "contracting"
+    hidden: int = 64
+    mean: tuple[float, float, float] = efficientnet.MEAN
+    std: tuple[float, float, float] = efficientnet.STD
+
+    def make_encoder(self):
+        return efficientnet.EfficientNetLite0(self.dtype)

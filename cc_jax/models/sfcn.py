@@ -1,0 +1,11 @@
+"""`sfcn`: the paper's network, VGG-16 front end and SFCN's dilated back end and spatial encoder."""
+
+from cc_jax.models import vgg
+from cc_jax.models.decoder import CountingModel
+
+
+class Model(CountingModel):
+    """SFCN as in the paper's repository (model.py) and Wang et al., CVPR 2019; `width` shrinks it for benchmarks."""
+
+    def make_encoder(self):
+        return vgg.VGG(self.width, self.dtype)
