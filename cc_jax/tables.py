@@ -26,7 +26,7 @@ METRICS = (
     "interval_coverage",
     "interval_width",
 )
-_FIELDS = (*GROUP, *METRICS, "seed", "images", "step")
+_FIELDS = (*GROUP, *METRICS, "seed", "images", "interval_level", "stage", "step", "weights_sha256")
 FORMATS = ("text", "markdown", "csv")
 
 # In the order of the paper's tables: from no adaptation to the labels themselves.
@@ -156,7 +156,7 @@ def cells(summaries: Sequence[Row]) -> tuple[list[str], list[list[str]], str]:
     return [heading for heading, _ in columns], body, _caption(shared, summaries)
 
 
-def render(summaries: Sequence[Row], remarks: Sequence[str] = (), *, style: str = "text") -> str:
+def render(summaries: Sequence[Row], style: str = "text", remarks: Sequence[str] = ()) -> str:
     """The table as `text`, `markdown` or `csv` (unrounded, every column, no remarks), ending in a newline."""
     if style not in FORMATS:
         raise ConfigError(f"--format={style}: the formats are {', '.join(FORMATS)}")
@@ -191,19 +191,20 @@ def _order(group: tuple) -> tuple:
     method, uncertainty, model, source, target, split = map(str, group)
     known = list(METHOD_NAMES)
     rank = known.index(method) if method in known else len(known)
-    return target, split, source == target, source, rank, method, model, uncertainty
+    own = source.split()[0:1] == [target]  # a source is "dataset split"
+    return target, split, own, source, rank, method, model, uncertainty
 
 
 def _distinct(rows: Iterable[Row]) -> list[Row]:
     """The rows without repeats of the same weights: counted twice they would narrow the spread."""
-    keyed = {(_group(row), row["seed"], row.get("weights_sha256") or i): row for i, row in enumerate(rows)}
+    keyed = {(_group(row), row["seed"], row["weights_sha256"] or i): row for i, row in enumerate(rows)}
     return list(keyed.values())
 
 
 def _summary(group: tuple, rows: list[Row]) -> Row:
     summary: Row = dict(zip(GROUP, group, strict=True))
     for name in ("images", "step", "interval_level"):
-        values = {row.get(name) for row in rows}
+        values = {row[name] for row in rows}
         summary[name] = values.pop() if len(values) == 1 else None
     summary["n"] = len(rows)
     for name in METRICS:
@@ -281,7 +282,7 @@ def _metric_columns(summaries: Sequence[Row]) -> list[Column]:
         ("Pearson", lambda row: _spread(row, "pearson", _two)),
         ("scaled MAE", lambda row: _spread(row, "mae_scaled", number)),
         ("constant MAE", lambda row: number(row["mae_constant"])),
-        ("in interval", lambda row: _spread(row, "interval_coverage", _percent)),
+        ("in interval", lambda row: _spread(row, "interval_coverage", _percent).replace(" % ±", " ±")),
     ]
     if any((row["n"] or 0) > 1 for row in summaries):
         columns.append(("seeds", lambda row: str(row["n"] or "-")))
@@ -307,12 +308,9 @@ def _caption(shared: Row, summaries: Sequence[Row]) -> str:
     if "source" in shared and "target" in shared:
         parts.append(f"{shared.pop('source')} to {shared.pop('target')}")
     parts += [f"{name} {value}" for name, value in shared.items()]
-    parts += [
-        f"{value} {words}"
-        for name, words in (("images", "images"), ("step", "steps"))
-        if (value := _one(summaries, name))
-    ]
-    level = _one(summaries, "interval_level")
+    images, steps, level = (_one(summaries, name) for name in ("images", "step", "interval_level"))
+    parts += [f"{images} images"] if images else []
+    parts += [f"{steps} steps"] if steps else []
     parts += [f"intervals meant to hold {_percent(level)}"] if level else []
     return ", ".join([*parts, "errors in people"])
 
@@ -331,21 +329,13 @@ def _text(headings: list[str], body: list[list[str]]) -> list[str]:
 
 def _markdown(headings: list[str], body: list[list[str]]) -> list[str]:
     rule = ["---" if _is_words(column) else "--:" for column in zip(*body, strict=True)]
-    return [
-        f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |"
-        for row in (headings, rule, *body)
-    ]
+    escaped = ([cell.replace("|", r"\|") for cell in row] for row in (headings, rule, *body))
+    return [f"| {' | '.join(row)} |" for row in escaped]
 
 
 def _csv(summaries: Sequence[Row]) -> str:
-    columns = [
-        *GROUP,
-        "n",
-        "images",
-        "step",
-        "interval_level",
-        *(key for m in METRICS for key in (m, f"{m}_std")),
-    ]
+    metrics = (key for name in METRICS for key in (name, f"{name}_std"))
+    columns = [*GROUP, "n", "images", "step", "interval_level", *metrics]
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()

@@ -1,0 +1,97 @@
+"""Density and uncertainty as pictures, alone or laid over the photograph. NumPy and OpenCV only.
+
+Density and uncertainty have colour maps of their own, so that nobody takes one for the other: density runs
+from black over red to yellow, uncertainty from navy over teal to a pale green. Both grow steadily in lightness,
+so that they read in print and for the colour-blind.
+"""
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+
+# Anchors (R, G, B) of the colour maps, evenly spaced from the smallest value to the largest.
+DENSITY = ((8, 6, 20), (74, 16, 84), (150, 38, 88), (221, 81, 58), (250, 155, 30), (250, 240, 140))
+UNCERTAINTY = ((6, 16, 40), (14, 54, 88), (14, 104, 118), (42, 157, 135), (126, 206, 150), (228, 246, 206))
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+
+def colours(anchors: tuple[tuple[int, int, int], ...]) -> UInt8[np.ndarray, "256 3"]:
+    """A colour map of 256 entries through the anchors."""
+    at = np.linspace(0, 255, len(anchors))
+    return np.stack(
+        [np.interp(np.arange(256), at, channel) for channel in zip(*anchors, strict=True)], 1
+    ).astype(np.uint8)
+
+
+def brightest(*maps_hxw: Float[np.ndarray, "h w"]) -> float:
+    """The value that gets the last colour: the 99.5th percentile of the cells with anything in them.
+
+    The maximum would let a single cell darken all others. Positive even for empty maps.
+    """
+    values = np.concatenate([np.ravel(m) for m in maps_hxw])
+    seen = values[np.isfinite(values) & (values > 1e-6)]
+    return float(np.percentile(seen, 99.5)) if seen.size else 1.0
+
+
+def heat(
+    values_hxw: Float[np.ndarray, "h w"], size: tuple[int, int], top: float, anchors=DENSITY
+) -> UInt8[np.ndarray, "H W 3"]:
+    """A map of 1/8 size as a picture of `size` (height, width), `top` in the last colour."""
+    return colours(anchors)[(255 * _share(values_hxw, size, top)).round().astype(np.uint8)]
+
+
+def overlay(
+    image_HxWx3: UInt8[np.ndarray, "H W 3"], density_hxw: Float[np.ndarray, "h w"], text: str
+) -> UInt8[np.ndarray, "H W 3"]:
+    """The photograph, dimmed, with the density glowing through and `text` in the upper left corner."""
+    size = image_HxWx3.shape[:2]
+    top = brightest(density_hxw)
+    share = _share(density_hxw, size, top)[..., None]
+    opacity = 0.85 * np.minimum(1.0, 2.5 * share)
+    grey = cv2.cvtColor(image_HxWx3, cv2.COLOR_RGB2GRAY)[..., None]
+    quiet = 0.6 * (0.6 * image_HxWx3.astype(np.float32) + 0.4 * grey)
+    mixed = (1 - opacity) * quiet + opacity * heat(density_hxw, size, top)
+    return label(mixed.round().astype(np.uint8), text)
+
+
+def label(image_HxWx3: UInt8[np.ndarray, "H W 3"], text: str) -> UInt8[np.ndarray, "H W 3"]:
+    """A copy with `text` (ASCII) in the upper left corner, white on a dark box, sized to the image."""
+    height, width = image_HxWx3.shape[:2]
+    scale = _text_scale(text, height, width)
+    thick = max(1, round(1.6 * scale))
+    (w, h), base = cv2.getTextSize(text, _FONT, scale, thick)
+    pad = max(2, round(0.4 * h))
+    marked = image_HxWx3.copy()
+    cv2.rectangle(marked, (0, 0), (w + 2 * pad, h + base + 2 * pad), (16, 16, 20), cv2.FILLED)
+    cv2.putText(marked, text, (pad, pad + h), _FONT, scale, (255, 255, 255), thick, cv2.LINE_AA)
+    return marked
+
+
+def shrink(image_HxWx3: UInt8[np.ndarray, "H W 3"], side: int) -> UInt8[np.ndarray, "H W 3"]:
+    """The image with its longer side at most `side`."""
+    height, width = image_HxWx3.shape[:2]
+    factor = side / max(height, width)
+    if factor >= 1:
+        return image_HxWx3
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    return cv2.resize(image_HxWx3, size, interpolation=cv2.INTER_AREA)
+
+
+def _share(values_hxw: np.ndarray, size: tuple[int, int], top: float) -> np.ndarray:
+    """The map at full size, 0 to 1. The cells cover a multiple of 8, what exceeds the image is cut off."""
+    height, width = size
+    rows, columns = values_hxw.shape
+    cell = max(height / rows, width / columns)  # 8 where the network saw the image at this size
+    if cell * rows > height + cell or cell * columns > width + cell:
+        full = (width, height)  # seen at another aspect ratio: stretch
+    else:
+        full = (max(width, round(columns * cell)), max(height, round(rows * cell)))
+    share = np.clip(np.nan_to_num(values_hxw.astype(np.float32)) / top, 0, 1)
+    return cv2.resize(share, full, interpolation=cv2.INTER_LINEAR)[:height, :width]
+
+
+def _text_scale(text: str, height: int, width: int) -> float:
+    """Letters of about 1/24 of the shorter side, at least readable, and never wider than the image."""
+    (unit_width, unit_height), _ = cv2.getTextSize(text, _FONT, 1.0, 1)
+    wanted = max(12.0, min(height, width) / 24) / unit_height
+    return min(wanted, 0.92 * width / unit_width)

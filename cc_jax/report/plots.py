@@ -1,0 +1,232 @@
+"""The report's plots, as SVG. Each function takes plain numbers and returns the bytes of one picture."""
+
+import io
+import re
+from collections.abc import Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+INK, QUIET, GRID, ACCENT, OTHER, WARN = "#1c2430", "#5d6878", "#e3e7ed", "#2563a8", "#8fa3bb", "#c2410c"
+_BEHIND = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}  # keeps a number legible over a line
+STAGE_SHADES = ("#f2f5f9", "#ffffff")
+STYLE = {
+    "svg.hashsalt": "cc_jax",  # the same numbers give the same bytes
+    "svg.fonttype": "path",
+    "font.family": "DejaVu Sans",  # comes with matplotlib
+    "font.size": 9.5,
+    "text.color": INK,
+    "axes.labelcolor": QUIET,
+    "axes.edgecolor": "#b6c0cd",
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.8,
+    "xtick.color": QUIET,
+    "ytick.color": QUIET,
+    "legend.frameon": False,
+}
+_POINTS = 400  # of a curve; more cannot be told apart on a page
+
+
+def method_errors(
+    names: Sequence[str], seeds: Sequence[Sequence[float]], constant: float | None, highlight: str
+) -> bytes:
+    """A bar a method up to its mean MAE (people), a dot a seed, a dashed line at the best constant's MAE.
+
+    Args:
+      names: the methods, from top to bottom.
+      seeds: the MAE of each seed of each method.
+      constant: MAE of always answering the median of the truth, or None.
+      highlight: the name whose bar stands out.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure, axes = _figure(9.4, 1.0 + 0.42 * len(names))
+        rows = np.arange(len(names))
+        means = [float(np.mean(values)) for values in seeds]
+        colours = [ACCENT if name == highlight else OTHER for name in names]
+        axes.barh(rows, means, height=0.58, color=colours)
+        right = max([*means, *(max(v) for v in seeds), constant or 0]) * 1.14
+        for row, mean, values in zip(rows, means, seeds, strict=True):
+            if len(values) > 1:
+                axes.plot(values, [row] * len(values), "o", ms=4.2, mfc="white", mec=INK, mew=0.9)
+            end = max(mean, *values) if len(values) > 1 else mean
+            axes.text(end + right * 0.012, row, _people(mean), va="center", fontweight="bold", bbox=_BEHIND)
+        if constant is not None:
+            axes.axvline(constant, color=WARN, ls=(0, (4, 3)), lw=1.3)
+            side = "right" if constant > right / 2 else "left"
+            said = "same count for every image"
+            shift = (-4 if side == "right" else 4, 0)
+            axes.annotate(
+                said,
+                (constant, -0.9),
+                xytext=shift,
+                textcoords="offset points",
+                color=WARN,
+                ha=side,
+                va="top",
+            )
+        axes.set(yticks=rows, yticklabels=names, xlabel="mean absolute error, people (shorter is better)")
+        axes.set(xlim=(0, right), ylim=(len(names) - 0.5, -0.9 if constant is not None else -0.5))
+        axes.tick_params(axis="y", length=0, labelcolor=INK)
+        axes.grid(visible=False, axis="y")
+        return _svg(figure)
+
+
+def counts(
+    true: Sequence[float],
+    count: Sequence[float],
+    low: Sequence[float],
+    high: Sequence[float],
+    *,
+    level: float | None,
+    limit: float | None = None,
+) -> bytes:
+    """Estimated against true counts (people) with intervals; on the diagonal an estimate is right.
+
+    `limit`: the end of both axes, to give the plots of several runs the same scale.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure, axes = _figure(3.15, 3.55)
+        true, count, low, high = (np.asarray(v, float) for v in (true, count, low, high))
+        inside = (low <= true) & (true <= high)
+        limit = limit or counts_limit(true, high)
+        axes.plot([0, limit], [0, limit], color=QUIET, lw=1, ls=(0, (4, 3)), zorder=1)
+        name = f"{level:.0%} interval" if level else "interval"
+        holds, misses = f"truth within its {name} ({inside.sum()})", f"outside ({(~inside).sum()})"
+        for chosen, colour, text in ((inside, ACCENT, holds), (~inside, WARN, misses)):
+            axes.vlines(true[chosen], low[chosen], high[chosen], color=colour, lw=1.1, alpha=0.45, zorder=2)
+            axes.plot(
+                true[chosen],
+                count[chosen],
+                "o",
+                ms=3.6,
+                color=colour,
+                alpha=0.85,
+                mew=0,
+                label=text,
+                zorder=3,
+            )
+        axes.set(
+            xlim=(0, limit), ylim=(0, limit), xlabel="true count", ylabel="estimated count", aspect="equal"
+        )
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(5))
+        axes.legend(
+            loc="upper left", bbox_to_anchor=(-0.04, 1.2), fontsize=8.5, handletextpad=0.2, borderaxespad=0
+        )
+        return _svg(figure)
+
+
+def counts_limit(true: Sequence[float], high: Sequence[float]) -> float:
+    """An axis end (people) that shows every true count and nearly every interval: one huge interval is cut."""
+    return 1.06 * max(1.0, float(np.max(true)), min(float(np.max(high)), 2.0 * float(np.max(true))))
+
+
+def sorted_counts(count: Sequence[float], low: Sequence[float], high: Sequence[float]) -> bytes:
+    """Estimated counts with intervals (people), from the smallest to the largest: for images without labels."""
+    with matplotlib.rc_context(STYLE):
+        figure, axes = _figure(9.4, 3.4)
+        order = np.argsort(count)
+        count, low, high = (np.asarray(v, float)[order] for v in (count, low, high))
+        rank = np.arange(1, len(count) + 1)
+        axes.vlines(rank, low, high, color=ACCENT, lw=1.3, alpha=0.45)
+        axes.plot(rank, count, "o", ms=4, color=ACCENT, mew=0)
+        axes.set(xlabel="images, from the emptiest to the fullest", ylabel="estimated count", ylim=(0, None))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        return _svg(figure)
+
+
+def curves(log: Sequence[dict]) -> bytes | None:
+    """The logged losses and accuracies against the step, one panel each, the stages shaded; None without any.
+
+    A loss that falls by more than 30 times is drawn on a logarithmic axis.
+    """
+    names = curve_names(log)
+    if not names:
+        return None
+    with matplotlib.rc_context(STYLE):
+        columns = min(len(names), 3)
+        rows = -(-len(names) // columns)
+        figure = Figure(figsize=(3.13 * columns, 0.3 + 2.2 * rows), layout="constrained")
+        grid = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axes in grid[len(names) :]:
+            axes.set_visible(False)
+        for axes, name in zip(grid, names, strict=False):
+            _curve(axes, log, name)
+        return _svg(figure)
+
+
+def curve_names(log: Sequence[dict]) -> list[str]:
+    """The logged metrics worth a curve: the total first, then the others in order of appearance."""
+    names = list(dict.fromkeys(name for row in log for name in row if re.search("loss|accuracy", name)))
+    return sorted(names, key=lambda name: name != "loss")
+
+
+def stages(log: Sequence[dict]) -> list[tuple[str, float, float]]:
+    """(name, first step, last step) of each stage, in order; a stage begins where the one before has ended."""
+    found: list[tuple[str, float, float]] = []
+    for row in log:
+        if found and found[-1][0] == row["stage"]:
+            found[-1] = (row["stage"], found[-1][1], row["step"])
+        else:
+            found.append((row["stage"], found[-1][2] if found else 0, row["step"]))
+    return found
+
+
+def _curve(axes, log: Sequence[dict], name: str) -> None:
+    for i, (stage, first, last) in enumerate(stages(log)):
+        axes.axvspan(first, last, color=STAGE_SHADES[i % 2], lw=0, zorder=0)
+        if last - first > 0.13 * log[-1]["step"]:  # in a narrower band the name would run into the next
+            axes.text(
+                (first + last) / 2, 0.985, stage, transform=axes.get_xaxis_transform(),
+                ha="center", va="top", fontsize=8, color=QUIET,
+            )  # fmt: skip
+        rows = [row for row in log if row["stage"] == stage and _is_number(row.get(name))]
+        step, value = _thin([row["step"] for row in rows]), _thin([row[name] for row in rows])
+        axes.plot(step, value, color=ACCENT, lw=1.4, marker="o" if len(rows) == 1 else "", ms=3)
+    values = np.array([row[name] for row in log if _is_number(row.get(name))])
+    if len(values) and values.min() > 0 and values.max() > 30 * values.min():
+        axes.set_yscale("log")
+    axes.margins(y=0.16)
+    axes.set(xlim=(0, log[-1]["step"]), xlabel="step")
+    axes.set_title(name.replace("_", " ").replace("upside down", "upside-down"))
+
+
+def _thin(values: Sequence[float]) -> np.ndarray:
+    """At most `_POINTS` means of equally many neighbours."""
+    values = np.asarray(values, float)
+    parts = (
+        np.array_split(values, _POINTS)
+        if len(values) > _POINTS
+        else [values[i : i + 1] for i in range(len(values))]
+    )
+    return np.array([part.mean() for part in parts])
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and np.isfinite(value)
+
+
+def _people(value: float) -> str:
+    return f"{value:.1f}" if value < 99.95 else f"{value:.0f}"
+
+
+def _figure(width: float, height: float):
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots()
+
+
+def _svg(figure: Figure) -> bytes:
+    file = io.BytesIO()
+    FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None, "Creator": None})
+    return file.getvalue()

@@ -1,0 +1,143 @@
+"""What a report shows of a run, read from the files of its workdir."""
+
+import csv
+import dataclasses
+import json
+import math
+import pathlib
+import zipfile
+
+import numpy as np
+
+from cc_jax import tables
+from cc_jax.errors import InputError
+
+RANKS = ("best", "middle", "worst")
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """A row of predictions.csv; `true` is None without labels. All in people."""
+
+    id: str
+    true: float | None
+    count: float
+    std: float
+    low: float
+    high: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Panel:
+    """One test image: uint8 [H, W, 3] and maps [h, w] of people per cell; `true` is None without labels."""
+
+    rank: str
+    id: str
+    image: np.ndarray
+    estimate: np.ndarray
+    uncertainty: np.ndarray
+    true: np.ndarray | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A workdir as the report needs it; `missing` says, a sentence each, what could not be read."""
+
+    workdir: pathlib.Path
+    rows: list[tables.Row]
+    log: list[dict]
+    predictions: list[Prediction]
+    panels: list[Panel]
+    config: dict
+    missing: list[str]
+
+    @property
+    def row(self) -> tables.Row | None:
+        """The final row of results.json."""
+        return self.rows[-1] if self.rows else None
+
+    @property
+    def name(self) -> str:
+        """Method and seed, or the folder's name where nothing was evaluated."""
+        return (
+            f"{tables.method_name(self.row['method'])}, seed {self.row['seed']}"
+            if self.row
+            else self.workdir.name
+        )
+
+
+def read_run(workdir: str | pathlib.Path) -> Run:
+    """Reads a workdir; whatever is missing or damaged is left out and said in `missing`."""
+    workdir = pathlib.Path(workdir)
+    missing: list[str] = []
+
+    def piece(read, name: str):
+        try:
+            return read(workdir / name)
+        except InputError as error:
+            missing.append(str(error))
+        except FileNotFoundError:
+            missing.append(f"{workdir.name}/{name} does not exist.")
+        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+            missing.append(f"{workdir.name}/{name} cannot be read: {' '.join(str(error).split())}")
+        return None
+
+    return Run(
+        workdir=workdir,
+        rows=piece(lambda path: tables.read_results(path.parent), "results.json") or [],
+        log=piece(read_log, "log.jsonl") or [],
+        predictions=piece(read_predictions, "predictions.csv") or [],
+        panels=piece(read_panels, "panels") or [],
+        config=piece(lambda path: json.loads(path.read_text()), "config.json") or {},
+        missing=missing,
+    )
+
+
+def read_log(path: pathlib.Path) -> list[dict]:
+    """The rows of log.jsonl by step, a repeated (stage, step) once: a resumed run writes some rows again.
+
+    A last line that a kill has cut short is dropped.
+    """
+    lines = path.read_text().splitlines()
+    whole = lines[:-1] + [line for line in lines[-1:] if line.rstrip().endswith("}")]
+    rows = [json.loads(line) for line in whole if line.strip()]
+    last = {(row["step"], row["stage"]): row for row in rows}
+    return sorted(last.values(), key=lambda row: row["step"])
+
+
+def read_predictions(path: pathlib.Path) -> list[Prediction]:
+    """The rows of predictions.csv."""
+    with open(path, newline="") as file:
+        return [_prediction(row) for row in csv.DictReader(file)]
+
+
+def read_panels(folder: pathlib.Path) -> list[Panel]:
+    """The panels `<rank>_<id>.npz`, best to worst. Raises FileNotFoundError when there is none."""
+    paths = sorted(folder.glob("*.npz"), key=lambda path: (_rank(path), path.name))
+    if not paths:
+        raise FileNotFoundError(folder)
+    return [_panel(path) for path in paths]
+
+
+def _prediction(row: dict[str, str]) -> Prediction:
+    true = float(row["true"]) if row["true"] else math.nan
+    rest = {name: float(row[name]) for name in ("count", "std", "low", "high")}
+    return Prediction(id=row["id"], true=None if math.isnan(true) else true, **rest)
+
+
+def _rank(path: pathlib.Path) -> int:
+    name = path.stem.partition("_")[0]
+    return RANKS.index(name) if name in RANKS else len(RANKS)
+
+
+def _panel(path: pathlib.Path) -> Panel:
+    rank, _, stem = path.stem.partition("_")
+    with np.load(path, allow_pickle=False) as arrays:
+        return Panel(
+            rank=rank,
+            id=str(arrays["id"]) if "id" in arrays else stem,
+            image=arrays["image"],
+            estimate=arrays["estimate"],
+            uncertainty=arrays["uncertainty"],
+            true=arrays.get("true"),
+        )
