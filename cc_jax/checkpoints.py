@@ -53,7 +53,8 @@ class Checkpoints:
             self.say(f"checkpoint {self.folder / str(step)} is damaged ({problem}); trying an older one")
         if steps:
             raise CheckpointError(
-                f"every checkpoint in {self.folder} is damaged: restore the folder from a copy, or train again in a new workdir"
+                f"every checkpoint in {self.folder} is damaged: restore the folder from a copy, "
+                "or train again in a new workdir"
             )
         return None
 

@@ -29,7 +29,7 @@ def train_and_adapt(config, workdir: str | pathlib.Path) -> list[dict]:
     assemble.check_fields(config)
     parts, method = assemble.counting(config), assemble.method(config)
     _claim(workdir, config)
-    finished = evaluation.finished_rows(workdir, config.steps)
+    finished = evaluation.finished_rows(workdir)
     if finished:
         print(f"{workdir} is finished: nothing to train", flush=True)
         return finished
@@ -77,7 +77,7 @@ def train_and_adapt(config, workdir: str | pathlib.Path) -> list[dict]:
         rows += evaluation.stage_rows(
             config, workdir, "converged", done, state, sampler, test, frames, progress_bar
         )
-    evaluation.finish(workdir, rows)
+    evaluation.write_results(workdir, rows)
     checkpoints.close()
     return rows
 
@@ -175,11 +175,12 @@ def _jitted(update: Callable, draw: Callable, seed: int) -> Callable:
 
 def _batches(config, sets: base.Sets, first: int, end: int, device_mesh) -> Iterator[base.Batch]:
     """The global batches first..end, each a function of (seed, i), prepared ahead on threads."""
-    spec, augment = density.Density(**config.density), transforms.Augment(**config.augment)
-    datasets = {}
+    spec, datasets = density.Density(**config.density), {}
     for name, train_set in sets.items():
         mesh.check_batch_size(f"config.{name}.batch_size", train_set.batch_size, device_mesh)
         seed = config.seed * 2 + (name == "target")
+        scale = {field: config[name][field] for field in ("scale_min", "scale_max")}
+        augment = transforms.Augment(**config.augment, **config.frame, **scale)
         datasets[name] = pipeline.train_dataset(
             train_set.records, augment=augment, density=spec, seed=seed, pseudo=train_set.pseudo
         )

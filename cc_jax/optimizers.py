@@ -51,7 +51,8 @@ class Optimizer:
             decay = optax.constant_schedule(peak)
         else:
             raise ConfigError(f"config.optimizer.schedule={self.schedule!r}: it is 'cosine' or 'constant'")
-        warm = optax.linear_schedule(0.0, peak, max(self.warmup_steps, 1))
+        warmup = max(self.warmup_steps, 1)
+        warm = optax.linear_schedule(peak / warmup, peak, warmup)  # not from 0: the first step should move
         return optax.join_schedules([warm, decay], [self.warmup_steps])
 
 

@@ -7,6 +7,7 @@ import ml_collections
 
 from cc_jax import loop, tables
 from cc_jax.report import page
+from cc_jax.report import runs as report_runs
 
 
 def runs(config) -> dict[str, ml_collections.ConfigDict]:
@@ -29,11 +30,11 @@ def run(config, workdir: pathlib.Path) -> None:
     for folder, one in todo.items():
         rows.append(loop.train_and_adapt(one, workdir / folder)[-1])
         page.write_report(
-            workdir / folder / "report.html", [page.read_run(workdir / folder)], f"{one.method.name}"
+            workdir / folder / "report.html", [report_runs.read_run(workdir / folder)], f"{one.method.name}"
         )
     if len(todo) > 1:
         page.write_report(
-            workdir / "report.html", [page.read_run(workdir / folder) for folder in todo], workdir.name
+            workdir / "report.html", [report_runs.read_run(workdir / folder) for folder in todo], workdir.name
         )
     print(tables.render(tables.table(rows), "text"))
     print(f"report: {workdir / 'report.html'}")

@@ -26,12 +26,16 @@ def get_config() -> ConfigDict:
     config.source.dataset = "synthetic/source"  # labelled
     config.source.split = "train"
     config.source.batch_size = 8
+    config.source.scale_min = 0.8  # bounds of the random scale of its crops
+    config.source.scale_max = 1.25
 
     config.target = ConfigDict()
     config.target.dataset = "synthetic/target"  # its labels are hidden from all methods but Supervised
     config.target.split = "train"
     config.target.test_split = "test"
     config.target.batch_size = 8
+    config.target.scale_min = 0.8
+    config.target.scale_max = 1.25
 
     # Sides that images are brought to before anything else, in pixels, aspect kept; 0: no limit.
     config.frame = ConfigDict()
@@ -47,8 +51,6 @@ def get_config() -> ConfigDict:
     # on Unity to ShanghaiTech B in a first measurement.
     config.augment = ConfigDict()
     config.augment.crop = 192  # pixels, a multiple of 8
-    config.augment.scale_min = 0.8
-    config.augment.scale_max = 1.25
     config.augment.flip = True  # left-right; never up-down, which is the upside-down task's label
     config.augment.photometric = 0.5  # 0: none, 1: strong
     config.augment.grey = 0.1  # share of crops turned grey: ShanghaiTech A has grey photographs

@@ -1,0 +1,92 @@
+"""What orbax does not check: flipped bits, missing files, wrong shapes, half-written steps."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cc_jax.checkpoints import Checkpoints
+from cc_jax.errors import CheckpointError
+
+
+def items(value):
+    return {"counter": {"a": jnp.full((64,), value, jnp.float32)}, "training": {"step": jnp.int32(value)}}
+
+
+ABSTRACT = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), items(0))
+
+
+@pytest.fixture
+def saved(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said = []
+    checkpoints = Checkpoints("work", keep=2, say=said.append)  # relative on purpose
+    for step in (1, 2, 3):
+        checkpoints.save(step, items(step), stage="s")
+    checkpoints.close()
+    return Checkpoints("work", keep=2, say=said.append), said
+
+
+def biggest(folder):
+    return max((p for p in folder.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+
+
+def test_round_trip_and_keep(saved):
+    checkpoints, _ = saved
+    assert checkpoints.latest() == 3
+    restored = checkpoints.restore(3, ABSTRACT)
+    np.testing.assert_array_equal(restored["counter"]["a"], np.full(64, 3, np.float32))
+    assert int(restored["training"]["step"]) == 3
+    assert sorted(p.stem for p in checkpoints.manifests.iterdir()) == ["2", "3"]
+    assert checkpoints.stage(3) == "s"
+
+
+def test_counter_alone(saved):
+    checkpoints, _ = saved
+    restored = checkpoints.restore(3, {"counter": ABSTRACT["counter"]})
+    assert set(restored) == {"counter"}
+
+
+def test_a_flipped_bit_is_found_and_the_older_step_used(saved):
+    checkpoints, said = saved
+    path = biggest(checkpoints.folder / "3" / "counter")
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    assert checkpoints.latest() == 2
+    assert "3" in said[0] and "has changed" in said[0]
+
+
+def test_all_damaged_is_an_error(saved):
+    checkpoints, _ = saved
+    for step in ("2", "3"):
+        biggest(checkpoints.folder / step).unlink()
+    with pytest.raises(CheckpointError, match="damaged"):
+        checkpoints.latest()
+
+
+def test_a_step_without_a_manifest_is_no_checkpoint(saved):
+    checkpoints, _ = saved
+    (checkpoints.folder / "7").mkdir()
+    (checkpoints.manifests / "3.json").unlink()
+    assert checkpoints.latest() == 2
+
+
+def test_saving_again_after_a_fall_back_sets_the_newer_aside(saved):
+    checkpoints, _ = saved
+    (checkpoints.manifests / "3.json").unlink()
+    checkpoints.save(3, items(33), stage="s")
+    assert float(checkpoints.restore(3, ABSTRACT)["counter"]["a"][0]) == 33
+    assert [p.name for p in (checkpoints.workdir / "checkpoints-set-aside").iterdir()] == ["3-0"]
+
+
+@pytest.mark.parametrize("shape, dtype", [((65,), jnp.float32), ((64,), jnp.bfloat16)])
+def test_other_shapes_and_types_are_refused(saved, shape, dtype):
+    checkpoints, _ = saved
+    other = {"counter": {"a": jax.ShapeDtypeStruct(shape, dtype)}, "training": ABSTRACT["training"]}
+    with pytest.raises(CheckpointError, match="does not fit"):
+        checkpoints.restore(3, other)
+
+
+def test_nothing_saved(tmp_path):
+    assert Checkpoints(tmp_path).latest() is None

@@ -1,0 +1,134 @@
+"""The whole job, tiny: killed with SIGKILL in every stage it ends with the very bits of an uninterrupted run."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from cc_jax import loop
+from configs import demo
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+# The training binary, killed by the strongest signal at a chosen moment: when the log row of a step is written, or
+# right after a stage's pseudo labels are.
+KILLED = """
+import os, signal, sys
+from cc_jax import loop, pseudo
+kind, moment = sys.argv.pop(1).split(":")
+die = lambda: os.kill(os.getpid(), signal.SIGNAL)
+write, save = loop.Log.write, pseudo.save
+def writing(self, row):
+    write(self, row)
+    if kind == "step" and row["step"] == int(moment): die()
+def saving(path, labels):
+    save(path, labels)
+    if kind == "labels" and path.stem == moment: die()
+loop.Log.write, pseudo.save = writing, saving
+from cc_jax import app, train
+app.run(train.main)
+"""
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shared")
+    return {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "TFDS_DATA_DIR": str(folder / "data"),
+        "JAX_COMPILATION_CACHE_DIR": str(folder / "cache"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+
+
+def train(environment, workdir, *, kill="", signal_name="SIGKILL", method="ours"):
+    command = ["-m", "cc_jax.train"] if not kill else ["-c", KILLED.replace("SIGNAL", signal_name), kill]
+    arguments = ["--config=configs/demo.py:smoke", f"--workdir={workdir}", "--config.log_every=1"]
+    arguments += ["--config.checkpoint.every=2", f"--config.method.name={method}"]
+    return subprocess.run(
+        [sys.executable, *command, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600
+    )
+
+
+def rows(workdir):
+    return json.loads((workdir / "results.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(environment, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("whole") / "run"
+    result = train(environment, workdir)
+    assert result.returncode == 0, result.stderr
+    return workdir
+
+
+@pytest.mark.slow
+def test_kill_9_in_every_stage_changes_no_bit(uninterrupted, environment, tmp_path):
+    workdir = tmp_path / "run"
+    for kill in ("step:3", "labels:round1", "step:5", "step:7"):
+        assert train(environment, workdir, kill=kill).returncode == -signal.SIGKILL
+    result = train(environment, workdir)
+    assert result.returncode == 0, result.stderr
+    assert rows(workdir) == rows(uninterrupted)
+    for name in ("predictions.csv",):
+        assert (workdir / name).read_text() == (uninterrupted / name).read_text()
+    steps = [json.loads(line)["step"] for line in (workdir / "log.jsonl").read_text().splitlines()]
+    assert steps == list(range(1, 9))
+
+
+@pytest.mark.slow
+def test_sigterm_saves_and_exits_75(uninterrupted, environment, tmp_path):
+    workdir = tmp_path / "run"
+    result = train(environment, workdir, kill="step:3", signal_name="SIGTERM")
+    assert result.returncode == 75, result.stderr
+    assert "goes on" in result.stderr
+    assert (workdir / "manifests" / "3.json").is_file()
+    assert train(environment, workdir).returncode == 0
+    assert rows(workdir) == rows(uninterrupted)
+
+
+@pytest.mark.slow
+def test_a_finished_run_is_left_alone_and_another_config_is_refused(uninterrupted, environment):
+    before = rows(uninterrupted)
+    assert train(environment, uninterrupted).returncode == 0
+    assert rows(uninterrupted) == before
+    other = train(environment, uninterrupted, method="no_adapt")
+    assert other.returncode == 2
+    assert "method.name" in other.stderr and "Traceback" not in other.stderr
+
+
+@pytest.mark.slow
+def test_target_labels_do_not_reach_an_unsupervised_method(uninterrupted, environment, tmp_path, monkeypatch):
+    """The run again in this process, with the target's head points moved: not a bit may change."""
+    monkeypatch.setenv("TFDS_DATA_DIR", environment["TFDS_DATA_DIR"])
+    open_source = loop.sources.open_source
+
+    def moved(dataset, split, data_dir):
+        records = open_source(dataset, split, data_dir)
+        return Moved(records) if "target" in dataset and "train" in split else records
+
+    monkeypatch.setattr(loop.sources, "open_source", moved)
+    config = demo.get_config("smoke")
+    config.log_every = 1
+    config.checkpoint.every = 2
+    found = loop.train_and_adapt(config, tmp_path / "run")
+    assert found[-1]["weights_sha256"] == rows(uninterrupted)[-1]["weights_sha256"]
+
+
+class Moved:
+    """Records whose head points are all somewhere else."""
+
+    def __init__(self, records):
+        self.records, self.sizes = records, records.sizes
+
+    def __len__(self):
+        return len(self.records)
+
+    def __getitem__(self, i):
+        record = self.records[i]
+        return {**record, "points": record["points"] * 0 + 17}
