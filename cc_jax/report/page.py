@@ -223,7 +223,7 @@ def _explanation(rows: Sequence[tables.Row]) -> str:
         f"<div><dt>{tables.method_name(m)}</dt><dd>{_text(_METHODS[m])}</dd></div>" for m in words
     )
     return _section(
-        "What is compared",
+        "How it works",
         f"<p>A network reads an image and draws a <b>density map</b>: how many people stand in each cell of 8 by 8 "
         f"pixels. The sum over the map is the count. It learns this from source images whose heads are "
         f"labelled{of}, and is then asked to count in images of another kind, the target{to}. The look of the two "
@@ -301,7 +301,7 @@ def _panel(panel: Panel, predictions: Sequence[Prediction]) -> str:
     match = next((p for p in predictions if p.id == panel.id), None)
     true, estimate = _true_count(panel, match), match.count if match else float(panel.estimate.sum())
     interval = f" ({match.low:.0f}–{match.high:.0f})" if match and match.high > match.low else ""
-    spread = f"± {tables.number(match.std)}" if match else "disagreement"
+    spread = f"± {tables.number(match.std)} people" if match else "disagreement"
     top = overlays.brightest(panel.estimate, *([] if panel.true is None else [panel.true]))
     unsure = overlays.brightest(panel.uncertainty)
     height, width = panel.image.shape[:2]
@@ -472,10 +472,10 @@ summary { cursor: pointer; padding: .45rem 0; font-weight: 600; color: var(--acc
 summary:focus-visible, .scroll:focus-visible, pre:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
 figure { margin: 0; } img { display: block; max-width: 100%; height: auto; }
 figcaption { color: var(--quiet); font-size: .88rem; margin-top: .35rem; }
-figcaption b { color: var(--ink); display: block; font-size: .95rem; } figcaption span { display: block; }
+figcaption b { color: var(--ink); display: block; font-size: .9rem; } figcaption span { display: block; }
 figure.wide { margin: 0 0 1.25rem; overflow-x: auto; } figure.wide > img { min-width: min(100%, 34rem); }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 17rem), 1fr)); gap: 1.25rem; }
-.plots figure { display: flex; flex-direction: column-reverse; justify-content: flex-end; }
+.plots figure { max-width: 24rem; display: flex; flex-direction: column-reverse; justify-content: flex-end; }
 .plots figcaption { color: var(--ink); font-weight: 600; margin: 0 0 .35rem; }
 .panels { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(46%, 13rem), 1fr)); gap: .9rem; }
 .panels img { width: 100%; border-radius: 6px; }

@@ -1,0 +1,250 @@
+"""predict and the frames of videos, with a stand-in for the counter."""
+
+import csv
+import dataclasses
+import json
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from cc_jax import predict
+from cc_jax.data import images, video
+from cc_jax.errors import ConfigError, InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class FakeCount:
+    count: float
+    low: float
+    high: float
+    std: float
+    density: np.ndarray
+    warnings: list
+
+
+class FakeCounter:
+    """Counts an image's mean brightness."""
+
+    interval_level = 0.9
+
+    def count(self, image):
+        assert image.dtype == np.uint8 and image.ndim == 3
+        value = float(image.mean())
+        rows, columns = (-(-side // 8) for side in image.shape[:2])
+        density = np.full((rows, columns), value / (rows * columns), np.float32)
+        grey = ["the image is grey"] if np.ptp(image, axis=2).max() == 0 else []
+        return FakeCount(value, 0.9 * value, 1.1 * value, value / 20, density, grey)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    (folder / "day 2").mkdir(parents=True)
+    image = np.full((40, 56, 3), (200, 100, 30), np.uint8)
+    for name in ("a.png", "a.jpg", "day 2/a.png"):
+        (folder / name).write_bytes(images.encode_image(image, name[-4:]))
+    (folder / "grey.png").write_bytes(images.encode_image(np.full((40, 56, 1), 90, np.uint8), ".png"))
+    (folder / "broken.jpg").write_bytes(b"<html>not an image</html>")
+    (folder / "cut.jpg").write_bytes((folder / "a.jpg").read_bytes()[:400])
+    (folder / "notes.txt").write_text("no image")
+    return folder
+
+
+def run(folder, output, **options):
+    items = predict.read(predict.find(folder, output), folder, 1.0)
+    return predict.predict(FakeCounter(), items, output, **options)
+
+
+def test_folder(photos, tmp_path, capsys):
+    output = tmp_path / "out"
+    unreadable = run(photos, output, about={"command": "x"})
+    assert {u["id"] for u in unreadable} == {"broken.jpg", "cut.jpg"}
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 2 and "broken.jpg" in said[0] and "cut.jpg" in said[1]
+    with open(output / "counts.csv", newline="") as file:
+        rows = {row["id"]: row for row in csv.DictReader(file)}
+    assert set(rows) == {"a.png", "a.jpg", "grey.png", "day 2/a.png"}
+    assert float(rows["a.png"]["count"]) == pytest.approx(110) and float(
+        rows["grey.png"]["low"]
+    ) == pytest.approx(81)
+    assert rows["grey.png"]["warnings"] == "the image is grey" and rows["a.png"]["warnings"] == ""
+    told = json.loads((output / "counts.json").read_text())
+    assert told["command"] == "x" and told["interval_level"] == 0.9 and told["unreadable"] == unreadable
+    assert {row["id"]: row["count"] for row in told["counts"]} == {
+        k: float(v["count"]) for k, v in rows.items()
+    }
+
+
+def test_every_image_has_an_overlay_of_its_own(photos, tmp_path):
+    run(photos, tmp_path / "out")
+    written = sorted(
+        p.relative_to(tmp_path / "out/overlays").as_posix() for p in tmp_path.rglob("overlays/**/*.jpg")
+    )
+    assert written == ["a.jpg", "a.png.jpg", "day 2/a.jpg", "grey.jpg"]
+    assert images.read_image(tmp_path / "out/overlays/a.jpg").shape == (40, 56, 3)
+
+
+def test_names_stay_apart_whatever_their_case():
+    taken = set()
+    items = [
+        predict.Item(i, o, None) for i, o in (("A.png", "A"), ("a.jpg", "a"), ("a.png", "a"), ("A.PNG", "A"))
+    ]
+    names = [predict.free_name(item, taken) for item in items]
+    assert names == ["A", "a.jpg", "a.png", "A.PNG-2"]
+    assert len({name.casefold() for name in names}) == 4
+
+
+def test_without_overlays(photos, tmp_path):
+    run(photos, tmp_path / "out", with_overlays=False)
+    assert not (tmp_path / "out" / "overlays").exists()
+
+
+def test_results_inside_the_input_are_not_counted_again(photos):
+    first = run(photos, photos / "out")
+    assert run(photos, photos / "out") == first
+    assert len(json.loads((photos / "out" / "counts.json").read_text())["counts"]) == 4
+    assert {p.name for p in predict.find(photos, photos) if "overlays" in p.parts} == {
+        "a.jpg",
+        "a.png.jpg",
+        "grey.jpg",
+    }
+    run(photos, photos)
+    assert not any(p.parent == photos / "overlays" for p in predict.find(photos, photos))
+
+
+def test_rows_before_a_crash_are_whole(photos, tmp_path):
+    class Dies(FakeCounter):
+        left = 2
+
+        def count(self, image):
+            self.left -= 1
+            if self.left < 0:
+                raise MemoryError
+            return super().count(image)
+
+    items = predict.read(predict.find(photos, tmp_path / "out"), photos, 1.0)
+    with pytest.raises(MemoryError):
+        predict.predict(Dies(), items, tmp_path / "out")
+    lines = (tmp_path / "out" / "counts.csv").read_text().splitlines()
+    assert len(lines) == 3 and all(line.count(",") == 5 for line in lines)
+
+
+def test_what_is_not_there(tmp_path):
+    with pytest.raises(ConfigError, match="no such file"):
+        predict.find(tmp_path / "none", tmp_path / "out")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigError, match="holds no image"):
+        predict.find(tmp_path / "empty", tmp_path / "out")
+
+
+def test_a_file_that_is_no_image(tmp_path):
+    (tmp_path / "x.dat").write_bytes(b"nothing")
+    items = list(predict.read(predict.find(tmp_path / "x.dat", tmp_path / "out"), tmp_path, 1.0))
+    assert len(items) == 1 and isinstance(items[0].image, InputError)
+
+
+def write_video(path, seconds=4, rate=10, code="mp4v"):
+    """A clip whose frame i is uniformly grey, 5 i mod 250."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*code), rate, (64, 48))
+    assert writer.isOpened()
+    for i in range(seconds * rate):
+        writer.write(np.full((48, 64, 3), 5 * i % 250, np.uint8))
+    writer.release()
+    return path
+
+
+def number(frame):
+    """Which frame of `write_video` it is; the codecs darken it by up to 3."""
+    return round((frame.image.mean() + 2) / 5)
+
+
+@pytest.mark.parametrize("name, code", [("clip.mp4", "mp4v"), ("clip.avi", "MJPG")])
+def test_video_frames(tmp_path, name, code):
+    frames = list(video.frames(write_video(tmp_path / name, code=code), every_s=1.0))
+    assert [f.seconds for f in frames] == pytest.approx([0, 1, 2, 3], abs=1e-3)
+    assert [number(f) for f in frames] == [0, 10, 20, 30]
+    assert frames[0].image.shape == (48, 64, 3)
+    every = list(video.frames(tmp_path / name, every_s=0))
+    assert [number(f) for f in every] == list(range(40))
+    assert (
+        len(list(video.frames(tmp_path / name, every_s=0.25))) == 14
+    )  # 0, .3, .5, .8, 1, ...: 10 frames a second
+
+
+def test_video_is_counted_like_a_folder(tmp_path):
+    clip = write_video(tmp_path / "clip.mp4")
+    items = predict.read(predict.find(clip, tmp_path / "out"), tmp_path, 2.0)
+    assert predict.predict(FakeCounter(), items, tmp_path / "out") == []
+    rows = json.loads((tmp_path / "out" / "counts.json").read_text())["counts"]
+    assert [row["id"] for row in rows] == ["clip.mp4@0.000s", "clip.mp4@2.000s"]
+    assert (tmp_path / "out/overlays/clip.mp4@2.000s.jpg").is_file()
+
+
+def test_video_that_is_none_or_cut(tmp_path):
+    clip = write_video(tmp_path / "clip.avi", seconds=10, code="MJPG")
+    data = clip.read_bytes()
+    (tmp_path / "cut.avi").write_bytes(data[: len(data) // 2])
+    (tmp_path / "none.mp4").write_bytes(b"<html>")
+    for name in ("cut.avi", "none.mp4", "missing.mp4"):
+        with pytest.raises(InputError, match=name):
+            list(video.frames(tmp_path / name))
+    with pytest.raises(ConfigError, match="every_s"):
+        list(video.frames(clip, every_s=-1))
+
+
+def test_rotation_of_a_phone_is_applied(tmp_path):
+    """The display matrix of the video track turned by 90 degrees, as a phone held upright writes it."""
+    clip = write_video(tmp_path / "clip.mp4", seconds=1)
+    data = bytearray(clip.read_bytes())
+    unit, at = (1 << 16).to_bytes(4, "big"), data.index(b"tkhd")
+    upright = unit + bytes(12) + unit + bytes(12) + (1 << 30).to_bytes(4, "big")
+    start = data.index(upright, at)
+    minus = (-(1 << 16)).to_bytes(4, "big", signed=True)
+    turned = bytes(4) + unit + bytes(4) + minus + bytes(4) + bytes(12) + (1 << 30).to_bytes(4, "big")
+    assert len(turned) == len(upright)
+    data[start : start + len(upright)] = turned
+    (tmp_path / "phone.mp4").write_bytes(data)
+    assert next(video.frames(tmp_path / "phone.mp4")).image.shape == (64, 48, 3)
+
+
+def test_predict_needs_no_training_libraries():
+    """It must run where array_record and grain have no wheel."""
+    code = (
+        "import sys, cc_jax.predict, cc_jax.counter\n"
+        "heavy = {'grain', 'array_record', 'tensorflow_datasets', 'tensorflow', 'torch', 'matplotlib'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "flags, code, word",
+    [
+        (["--input=none"], 2, "workdir"),
+        (["--workdir=w", "--input=none", "--output=o"], 2, "none"),
+        (["--workdir=w", "--input=.", "--output=o"], 2, "no image"),
+        (["--workdir=w", "--input=a.png", "--output=o"], 4, "w"),
+    ],
+)
+def test_exit_codes(tmp_path, flags, code, word):
+    if code == 4:
+        (tmp_path / "a.png").write_bytes(images.encode_image(np.zeros((8, 8, 3), np.uint8), ".png"))
+    command = [sys.executable, "-m", "cc_jax.predict", *flags]
+    env = {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
+    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=env)
+    assert found.returncode == code, found.stderr
+    assert word in found.stderr and "Traceback" not in found.stderr and len(found.stderr.splitlines()) == 1
+
+
+def test_real_images(real_data, tmp_path):
+    """An overlay of a real photograph keeps its size and changes it."""
+    path = next(iter(images.list_images(real_data / "shanghaitech" / "part_A" / "test_data" / "images")))
+    items = predict.read([path], path.parent, 1.0)
+    assert predict.predict(FakeCounter(), items, tmp_path) == []
+    before, after = images.read_image(path), images.read_image(next((tmp_path / "overlays").iterdir()))
+    assert before.shape == after.shape and np.abs(before.astype(int) - after).mean() > 5
