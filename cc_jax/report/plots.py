@@ -55,7 +55,7 @@ def method_errors(
         means = [float(np.mean(values)) for values in seeds]
         colours = [ACCENT if name == highlight else OTHER for name in names]
         axes.barh(rows, means, height=0.58, color=colours)
-        right = max([*means, *(max(v) for v in seeds), constant or 0]) * 1.14
+        right = max([*means, *(max(v) for v in seeds), constant or 0]) * 1.14 or 1.0
         for row, mean, values in zip(rows, means, seeds, strict=True):
             if len(values) > 1:
                 axes.plot(values, [row] * len(values), "o", ms=4.2, mfc="white", mec=INK, mew=0.9)

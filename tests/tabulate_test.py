@@ -1,0 +1,179 @@
+"""The results table: means and spreads, what makes rows incomparable, formats and exit codes."""
+
+import csv
+import io
+import json
+import statistics
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+from fake_runs import row
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cc_jax import tables, tabulate
+from cc_jax.errors import ConfigError, InputError
+
+
+def write(folder, *rows):
+    folder.mkdir(parents=True)
+    (folder / "results.json").write_text(json.dumps(rows))
+    return folder
+
+
+def call(*args):
+    command = [sys.executable, "-m", "cc_jax.tabulate", *map(str, args)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def test_mean_and_spread_over_seeds():
+    (summary,) = tables.table([row(seed=s, mae=m) for s, m in enumerate((10.0, 12.0, 17.0))])
+    assert (summary["mae"], summary["n"]) == (13.0, 3)
+    assert summary["mae_std"] == pytest.approx(13**0.5)  # ((-3)^2 + (-1)^2 + 4^2) / 2 = 13
+    assert "13.0 ± 3.6" in tables.render([summary])
+
+
+@given(st.lists(st.floats(0, 1e4), min_size=1, max_size=6))
+def test_table_agrees_with_statistics(values):
+    (summary,) = tables.table([row(seed=s, mae=m, weights_sha256=str(s)) for s, m in enumerate(values)])
+    assert summary["mae"] == pytest.approx(statistics.mean(values))
+    if len(values) == 1:
+        assert summary["mae_std"] is None
+    else:
+        assert summary["mae_std"] == pytest.approx(statistics.stdev(values), abs=1e-6)
+
+
+def test_groups_and_their_order():
+    rows = [
+        row("supervised"),
+        row("ours"),
+        row("no_adapt"),
+        row("ours", uncertainty="single"),
+        row("ours", split="train"),
+    ]
+    found = [(r["method"], r["uncertainty"], r["split"]) for r in tables.table(rows)]
+    assert found == [
+        ("no_adapt", "masksembles", "test"),
+        ("ours", "masksembles", "test"),
+        ("ours", "single", "test"),
+        ("supervised", "masksembles", "test"),
+        ("ours", "masksembles", "train"),
+    ]
+
+
+def test_last_row_of_a_workdir_counts():
+    rows = [
+        row(stage="stage1", step=100, mae=50.0),
+        row(stage="round1", step=200, mae=40.0),
+        row(split="train", mae=9.0),
+    ]
+    assert [(r["split"], r["mae"]) for r in tables.final_rows(rows)] == [("test", 40.0), ("train", 9.0)]
+
+
+def test_fair_rows_have_no_notes():
+    assert tables.notes([row("ours", seed=s) for s in range(3)] + [row("no_adapt")]) == []
+
+
+def test_notes():
+    (longer,) = tables.notes([row("ours", step=900), row("no_adapt", step=600)])
+    assert "trained longer" in longer and "OURS 900, No Adapt 600" in longer
+    (fewer,) = tables.notes([row("ours", images=24), row("no_adapt", images=23)])
+    assert "test images" in fewer and "not comparable" in fewer
+    assert tables.notes([row("ours", images=24), row("no_adapt", images=23, target="ucf_qnrf")]) == []
+
+
+def test_the_same_seed_twice_is_said():
+    same = [row(seed=1), row(seed=1)]
+    assert "counts once" in tables.notes(same)[0] and tables.table(same)[0]["n"] == 1
+    other = [row(seed=1), row(seed=1, weights_sha256="other", mae=50.0)]
+    assert "different weights" in tables.notes(other)[0] and tables.table(other)[0]["n"] == 2
+
+
+@pytest.mark.parametrize("nothing", [None, float("nan")])
+def test_numbers_that_are_not_there(nothing):
+    summaries = tables.table([row(pearson=nothing), row(seed=1, pearson=nothing)])
+    assert summaries[0]["pearson"] is None
+    headings, body, _ = tables.cells(summaries)
+    assert body[0][headings.index("Pearson")] == "-"
+    (half,) = tables.table([row(pearson=nothing), row(seed=1, pearson=0.5)])
+    assert (half["pearson"], half["pearson_std"]) == (0.5, None)
+
+
+def test_csv_is_unrounded_and_whole():
+    text = tables.render(tables.table([row(mae=12.345678901234567)]), "csv")
+    (read,) = csv.DictReader(io.StringIO(text))
+    assert float(read["mae"]) == 12.345678901234567
+    assert read["source"] == "synthetic/source train" and read["n"] == "1" and read["mae_std"] == ""
+
+
+def test_markdown():
+    text = tables.render(tables.table([row(), row("no_adapt")]), "markdown", ["a remark"])
+    lines = text.splitlines()
+    assert lines[2].startswith("| method | MAE |") and lines[3].startswith("| --- | --: |")
+    assert lines[4].startswith("| No Adapt | 45.0 |") and lines[-1] == "Note: a remark"
+    assert len({line.count("|") for line in lines[2:6]}) == 1
+
+
+def test_text_is_aligned():
+    lines = tables.render(tables.table([row(), row("no_adapt", mae=1234.5)])).splitlines()
+    assert (
+        len({line.index(cell) + len(cell) for line, cell in zip(lines[2:5:2], ("MAE", "1234"), strict=True)})
+        == 1
+    )
+    assert "bias" in lines[2] and "+9.3" in lines[5]
+
+
+def test_what_rows_share_stands_in_the_caption():
+    headings, _, caption = tables.cells(tables.table([row(), row("no_adapt")]))
+    assert "source" not in headings and "synthetic/source train to synthetic/target" in caption
+    assert "24 images, 600 steps, intervals meant to hold 90 %" in caption
+    headings, _, caption = tables.cells(tables.table([row(), row(target="ucf_qnrf")]))
+    assert "target" in headings and "source synthetic/source train" in caption
+
+
+def test_unknown_format():
+    with pytest.raises(ConfigError, match="text, markdown, csv"):
+        tables.render(tables.table([row()]), "html")
+
+
+def test_published_rows():
+    ours = tables.table([row(target="shanghaitech/part_a")])
+    summaries, remarks = tabulate.with_published(ours, [])
+    assert [r["mae"] for r in summaries if r["method"] == "ours"] == [31.0, 109.2]
+    assert "109" in tables.render(summaries, "text", remarks) and "published" in remarks[0]
+    assert "no figures" in tabulate.with_published(tables.table([row()]), [])[1][0]
+
+
+@pytest.mark.parametrize("target, cut", [("shanghaitech/part_a", 32), ("shanghaitech/part_b", 50), ("ucf_cc_50", 31),
+                                         ("ucf_qnrf", 28), ("worldexpo10", 61)])  # fmt: skip
+def test_published_reductions(target, cut):
+    """The reductions that the paper states follow from its figures."""
+    figures = tables.PUBLISHED[target]
+    assert 100 * (1 - figures["ours"][0] / figures["no_adapt"][0]) == pytest.approx(cut, abs=0.6)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", "[1]", '[{"method": "ours"}]', None])
+def test_bad_results_are_named(tmp_path, text):
+    if text is not None:
+        (tmp_path / "results.json").write_text(text)
+    with pytest.raises(InputError, match="results.json"):
+        tables.read_results(tmp_path)
+
+
+def test_command(tmp_path):
+    good = [write(tmp_path / f"seed{s}", row(seed=s)) for s in range(2)]
+    found = call(*good, f"--output={tmp_path / 'table.md'}", "--format=markdown")
+    assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
+    assert "31.5 ± 0.7" in (tmp_path / "table.md").read_text()
+    (tmp_path / "bad").mkdir()
+    found = call(good[0], tmp_path / "bad", good[0])
+    assert found.returncode == 3 and "MAE" in found.stdout and "Note" not in found.stdout
+    assert len(found.stderr.splitlines()) == 1 and str(tmp_path / "bad") in found.stderr
+
+
+def test_command_with_nothing_to_tabulate(tmp_path):
+    for args in ((), (tmp_path,)):
+        found = call(*args)
+        assert found.returncode == 2 and found.stdout == "" and len(found.stderr.splitlines()) == 1
