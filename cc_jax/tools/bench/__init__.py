@@ -1,0 +1,39 @@
+"""Speed beside a reference: what the suites in `suites/` share. Run as `python -m cc_jax.tools.bench`."""
+
+import dataclasses
+import pathlib
+import statistics
+import time
+from collections.abc import Callable
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Where a suite may find real data; a suite without any makes its own, and says so in the case's name."""
+
+    data_dir: pathlib.Path | None = None  # prepared datasets
+    manual_dir: pathlib.Path | None = None  # a dataset as downloaded
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One measured case; `ratio` is how many times faster than the reference we are (density, pipeline)."""
+
+    suite: str
+    case: str
+    ours_s: float
+    reference: str
+    reference_s: float
+    ratio: float
+    goal: float
+
+
+def alternate(runs: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Median seconds of each function, called in turn so that a busy moment of the machine hits all of them."""
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name, run in runs.items():
+            begin = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - begin)
+    return {name: statistics.median(times) for name, times in seconds.items()}

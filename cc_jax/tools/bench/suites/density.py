@@ -1,0 +1,120 @@
+"""Density maps beside the script that CSRNet's authors and many after them use: one filtered frame a head.
+
+The frames are the three of ShanghaiTech A (train) whose number of heads is nearest to the set's median, one a
+round; without the data, frames of that number and size with heads at random. The reference is timed on whole
+frames: nothing is extrapolated.
+"""
+
+import pathlib
+import statistics
+
+import numpy as np
+import scipy.io
+import scipy.ndimage
+
+from cc_jax.data import images
+from cc_jax.data.density import Density, pixels
+from cc_jax.errors import ConfigError
+from cc_jax.tools.bench import Options, Row, alternate
+
+GOAL = 100
+FRAMES = 3
+_REFERENCE = "full-frame gaussian_filter a head"
+Frame = tuple[np.ndarray, int, int]  # (heads [N, 2] as (x, y), height, width)
+
+
+def run(options: Options) -> list[Row]:
+    """A row for each kernel at full size and at 1/8."""
+    frames, what = _frames(options)
+    return [row for kernel in ("fixed", "adaptive") for row in _rows(Density(kernel=kernel), frames, what)]
+
+
+def _rows(density: Density, frames: list[Frame], what: str) -> list[Row]:
+    """Medians over the frames; at 1/8 the reference is its full-size map summed over 8x8 pixels."""
+    timed = [alternate(_runs(density, *frame), rounds=1) for frame in frames]
+    median = {name: statistics.median(times[name] for times in timed) for name in timed[0]}
+    reference = {1: median["reference"], 8: median["reference"] + median["pooling"]}
+    return [
+        Row(
+            suite="density",
+            case=f"{density.kernel} kernel, 1/{stride} size, {what}",
+            ours_s=median[f"ours {stride}"],
+            reference=_REFERENCE + (", then pooled" if stride > 1 else ""),
+            reference_s=seconds,
+            ratio=seconds / median[f"ours {stride}"],
+            goal=GOAL,
+        )
+        for stride, seconds in reference.items()
+    ]
+
+
+def _runs(density: Density, points_Nx2: np.ndarray, height: int, width: int) -> dict:
+    """What is timed on one frame: the same sigmas on both sides, but only ours has to find them."""
+    sigmas = density.sigmas(points_Nx2)
+    full = density.map(points_Nx2, height, width, stride=1)
+    return {
+        "ours 8": lambda: density.map(points_Nx2, height, width, stride=8),
+        "reference": lambda: reference_map(density, points_Nx2, height, width, sigmas),
+        "ours 1": lambda: density.map(points_Nx2, height, width, stride=1),
+        "pooling": lambda: pool(full, 8),
+    }
+
+
+def reference_map(
+    density: Density, points_Nx2: np.ndarray, height: int, width: int, sigmas: np.ndarray
+) -> np.ndarray:
+    """The script's way: each head alone in a frame of zeros, the whole frame filtered, the frames added."""
+    total = np.zeros((height, width), np.float32)
+    for (x, y), sigma in zip(pixels(points_Nx2, height, width), sigmas, strict=True):
+        alone = np.zeros((height, width), np.float32)
+        alone[y, x] = 1.0
+        radius = density.size // 2 if density.kernel == "fixed" else None
+        total += scipy.ndimage.gaussian_filter(
+            alone, sigma, mode="constant", truncate=density.truncate, radius=radius
+        )
+    return total
+
+
+def pool(map_HxW: np.ndarray, stride: int) -> np.ndarray:
+    """Sums over cells of stride x stride pixels; the last ones may be cut."""
+    rows = np.add.reduceat(map_HxW, np.arange(0, map_HxW.shape[0], stride), axis=0)
+    return np.add.reduceat(rows, np.arange(0, map_HxW.shape[1], stride), axis=1)
+
+
+def _frames(options: Options) -> tuple[list[Frame], str]:
+    """Frames of median crowdedness, and what to call them."""
+    if options.manual_dir:
+        frames = _downloaded(options.manual_dir)
+    elif options.data_dir:
+        frames = _prepared(options.data_dir)
+    else:
+        rng = np.random.default_rng(0)
+        return [(rng.uniform(0, (1024, 704), (378, 2)), 704, 1024)] * FRAMES, "378 random heads in 704x1024"
+    numbers = [len(points) for points, _, _ in frames]
+    middle = statistics.median(numbers)
+    chosen = sorted(frames, key=lambda frame: abs(len(frame[0]) - middle))[:FRAMES]
+    heads = "/".join(str(len(points)) for points, _, _ in chosen)
+    return chosen, f"ShanghaiTech A, {heads} heads"
+
+
+def _prepared(data_dir: pathlib.Path) -> list[Frame]:
+    from cc_jax.data import sources  # TFDS, only where it is needed
+
+    source = sources.open_source("shanghaitech/part_a", "train", data_dir)
+    records = (source[i] for i in range(len(source)))
+    return [(record["points"], record["height"], record["width"]) for record in records]
+
+
+def _downloaded(folder: pathlib.Path) -> list[Frame]:
+    """The training images of part A as downloaded, in either spelling of its folders."""
+    parts = [folder / name / "train_data" for name in ("part_A_final", "part_A")]
+    train = next((part for part in parts if part.is_dir()), None)
+    if train is None:
+        raise ConfigError(f"{folder}: holds neither part_A_final/train_data nor part_A/train_data")
+    truths = next(train / n for n in ("ground_truth", "ground-truth") if (train / n).is_dir())
+    return [_frame(path, truths / f"GT_{path.stem}.mat") for path in images.list_images(train / "images")]
+
+
+def _frame(image: pathlib.Path, truth: pathlib.Path) -> Frame:
+    points_Nx2 = scipy.io.loadmat(truth)["image_info"][0, 0][0, 0][0]
+    return (points_Nx2.astype(np.float32), *images.read_size(image))
