@@ -121,6 +121,18 @@ def final_rows(rows: Sequence[Row]) -> list[Row]:
     return list({_group(row): row for row in rows}.values())
 
 
+def collect(workdirs: Sequence[str | pathlib.Path]) -> tuple[list[Row], list[str]]:
+    """The final rows of the workdirs, and a line for each one that has none to give."""
+    rows: list[Row] = []
+    failed: list[str] = []
+    for workdir in dict.fromkeys(pathlib.Path(w).resolve() for w in workdirs):
+        try:
+            rows += final_rows(read_results(workdir))
+        except InputError as error:
+            failed.append(str(error))
+    return rows, failed
+
+
 def table(rows: Iterable[Row]) -> list[Row]:
     """One row a group (method, uncertainty, model, source, target, split), unrounded.
 
@@ -143,6 +155,17 @@ def published(rows: Iterable[Row]) -> list[Row]:
     """The paper's rows for the targets of `rows`, shaped like those of `table`; empty where it has none."""
     targets = sorted({str(row["target"]) for row in rows} & set(PUBLISHED))
     return [_published_row(target, method) for target in targets for method in PUBLISHED[target]]
+
+
+def with_published(summaries: list[Row], remarks: list[str]) -> tuple[list[Row], list[str]]:
+    """The paper's rows below ours, and a remark on where they come from."""
+    added = published(summaries)
+    said = (
+        "'published' rows are the paper's, trained on GCC with SFCN."
+        if added
+        else "the paper has no figures for this target."
+    )
+    return summaries + added, [*remarks, said]
 
 
 def cells(summaries: Sequence[Row]) -> tuple[list[str], list[list[str]], str]:

@@ -3,7 +3,6 @@
 One table of the results of several runs: a row for each method, the mean and the spread over seeds.
 """
 
-import pathlib
 import sys
 
 from absl import flags
@@ -20,42 +19,19 @@ _PUBLISHED = flags.DEFINE_bool("published", False, "Add the paper's own figures 
 def main(workdirs: list[str]) -> int:
     if not workdirs:
         raise ConfigError("no WORKDIR given; usage: python -m cc_jax.tabulate WORKDIR...")
-    rows, failed = collect(workdirs)
+    rows, failed = tables.collect(workdirs)
     if not rows:
         raise ConfigError(f"nothing to tabulate: {'; '.join(failed)}")
     for failure in failed:
         print(f"cc_jax.tabulate: {failure}", file=sys.stderr)
     summaries, remarks = tables.table(rows), tables.notes(rows)
     if _PUBLISHED.value:
-        summaries, remarks = with_published(summaries, remarks)
-    text = tables.render(summaries, remarks, style=_FORMAT.value)
+        summaries, remarks = tables.with_published(summaries, remarks)
+    text = tables.render(summaries, _FORMAT.value, remarks)
     if _FORMAT.value == "csv":  # has no place for them
         print(*(f"Note: {remark}" for remark in remarks), sep="\n", end="\n" * bool(remarks), file=sys.stderr)
     write_atomic(_OUTPUT.value, text) if _OUTPUT.value else print(text, end="")
     return InputError.exit_code if failed else 0
-
-
-def collect(workdirs: list[str]) -> tuple[list[tables.Row], list[str]]:
-    """The final rows of the workdirs, and a line for each one that has none to give."""
-    rows: list[tables.Row] = []
-    failed: list[str] = []
-    for workdir in dict.fromkeys(pathlib.Path(w).resolve() for w in workdirs):
-        try:
-            rows += tables.final_rows(tables.read_results(workdir))
-        except InputError as error:
-            failed.append(str(error))
-    return rows, failed
-
-
-def with_published(summaries: list[tables.Row], remarks: list[str]) -> tuple[list[tables.Row], list[str]]:
-    """The paper's rows below ours, and a remark on where they come from."""
-    added = tables.published(summaries)
-    said = (
-        "'published' rows are the paper's, trained on GCC with SFCN."
-        if added
-        else "the paper has no figures for this target."
-    )
-    return summaries + added, [*remarks, said]
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from fake_runs import row
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cc_jax import tables, tabulate
+from cc_jax import tables
 from cc_jax.errors import ConfigError, InputError
 
 
@@ -140,10 +140,10 @@ def test_unknown_format():
 
 def test_published_rows():
     ours = tables.table([row(target="shanghaitech/part_a")])
-    summaries, remarks = tabulate.with_published(ours, [])
+    summaries, remarks = tables.with_published(ours, [])
     assert [r["mae"] for r in summaries if r["method"] == "ours"] == [31.0, 109.2]
     assert "109" in tables.render(summaries, "text", remarks) and "published" in remarks[0]
-    assert "no figures" in tabulate.with_published(tables.table([row()]), [])[1][0]
+    assert "no figures" in tables.with_published(tables.table([row()]), [])[1][0]
 
 
 @pytest.mark.parametrize("target, cut", [("shanghaitech/part_a", 32), ("shanghaitech/part_b", 50), ("ucf_cc_50", 31),
