@@ -1,0 +1,91 @@
+"""cc_jax/tools/bench."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from cc_jax import registry
+from cc_jax.data.density import Density
+from cc_jax.tools import bench
+from cc_jax.tools.bench.suites import density as suite
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+FIELDS = ["suite", "case", "ours_s", "reference", "reference_s", "ratio", "goal"]
+
+
+def run(*flags):
+    return subprocess.run(
+        [sys.executable, "-m", "cc_jax.tools.bench", *flags], capture_output=True, text=True, cwd=ROOT
+    )
+
+
+@pytest.mark.parametrize("kernel", ["fixed", "adaptive"])
+def test_both_sides_draw_the_same_map(kernel):
+    """What is timed must be the same job: away from the border, where the script loses mass, maps are equal."""
+    points = np.random.default_rng(0).uniform(70, 130, (12, 2))
+    density = Density(kernel=kernel)
+    theirs = suite.reference_map(density, points, 200, 210, density.sigmas(points))
+    np.testing.assert_allclose(density.map(points, 200, 210, stride=1), theirs, atol=1e-6)
+    np.testing.assert_allclose(density.map(points, 200, 210, stride=8), suite.pool(theirs, 8), atol=1e-5)
+
+
+def test_the_reference_loses_what_the_border_cuts():
+    points = np.array([[0.0, 0.0]])
+    assert suite.reference_map(Density(), points, 50, 50, np.array([4.0])).sum() < 0.4
+
+
+def test_pool_sums_cut_cells():
+    pooled = suite.pool(np.ones((10, 17)), 8)
+    np.testing.assert_array_equal(pooled, [[64, 64, 8], [16, 16, 2]])
+
+
+def test_rows_are_consistent(monkeypatch):
+    frame = (np.random.default_rng(0).uniform(0, 60, (5, 2)), 64, 80)
+    rows = suite._rows(Density(), [frame] * 3, "tiny")
+    assert [row.case for row in rows] == ["fixed kernel, 1/1 size, tiny", "fixed kernel, 1/8 size, tiny"]
+    for row in rows:
+        assert row.suite == "density" and row.ratio == pytest.approx(row.reference_s / row.ours_s)
+
+
+def test_alternate_takes_medians_in_turn(monkeypatch):
+    clock = iter([0, 1, 10, 12, 20, 29, 30, 35, 40, 43, 50, 54])  # a: 1, 9, 3; b: 2, 5, 4
+    monkeypatch.setattr(bench.time, "perf_counter", lambda: next(clock))
+    order = []
+    runs = {name: (lambda name=name: order.append(name)) for name in "ab"}
+    assert bench.alternate(runs, 3) == {"a": 3, "b": 4}
+    assert order == list("ababab")
+
+
+def test_suites_are_found_by_file_name():
+    assert "density" in registry.names("tools.bench.suites")
+    for name in registry.names("tools.bench.suites"):
+        assert callable(registry.load("tools.bench.suites", name).run)
+
+
+def test_frames_of_the_downloaded_set(real_data):
+    frames, what = suite._frames(bench.Options(manual_dir=real_data / "shanghaitech"))
+    assert len(frames) == 3 and "ShanghaiTech A" in what
+    assert all(len(points) in range(300, 500) for points, _, _ in frames)  # the median of the training set
+
+
+def test_wrong_flags_end_in_one_line(tmp_path):
+    for flags, words in [
+        ((), "--suite=NAME is missing"),
+        (("--suite=densty",), "density"),
+        (("--suite=density", f"--manual_dir={tmp_path}"), "part_A"),
+    ]:
+        done = run(*flags)
+        assert done.returncode == 2 and words in done.stderr and len(done.stderr.splitlines()) == 1, done
+
+
+@pytest.mark.slow
+def test_the_command_writes_rows(tmp_path):
+    done = run("--suite=density", f"--json={tmp_path / 'bench.json'}")
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / "bench.json").read_text())
+    assert len(rows) == 4 and all(list(row) == FIELDS for row in rows)
+    assert "random heads" in rows[0]["case"] and all(row["case"] in done.stdout for row in rows)

@@ -1,0 +1,58 @@
+"""cc_jax/data/prefetch.py."""
+
+import itertools
+import threading
+import time
+
+import pytest
+
+from cc_jax.data.prefetch import prefetch
+
+
+def running():
+    return [thread for thread in threading.enumerate() if thread.name.startswith("prefetch")]
+
+
+def late(i):
+    """Later items are ready earlier."""
+    time.sleep(0.003 * (5 - i % 5))
+    return i * i
+
+
+@pytest.mark.parametrize(("threads", "depth"), [(0, 1), (1, 1), (4, 2), (3, 8)])
+def test_items_come_in_order(threads, depth):
+    assert list(prefetch(late, 3, 20, threads=threads, depth=depth)) == [i * i for i in range(3, 20)]
+    assert list(prefetch(late, 3, 3, threads=threads, depth=depth)) == []
+    assert not running()
+
+
+def test_closing_ends_the_threads():
+    items = prefetch(late, 0, None, threads=3, depth=6)
+    assert list(itertools.islice(items, 5)) == [0, 1, 4, 9, 16]
+    assert len(running()) == 3
+    items.close()
+    assert not running()
+
+
+def test_no_more_than_depth_are_made_ahead():
+    made = []
+    items = prefetch(lambda i: made.append(i) or i, 0, None, threads=1, depth=3)
+    assert made == []  # nothing before the first is asked for
+    next(items)
+    for _ in range(100):
+        time.sleep(0.002)
+    assert len(made) <= 4
+    items.close()
+
+
+def test_an_error_is_raised_where_its_item_was_due():
+    def make(i):
+        if i == 4:
+            raise KeyError("four")
+        return i
+
+    items = prefetch(make, 0, 10, threads=2, depth=3)
+    assert [next(items) for _ in range(4)] == [0, 1, 2, 3]
+    with pytest.raises(KeyError, match="four"):
+        next(items)
+    assert not running()

@@ -1,0 +1,346 @@
+"""cc_jax/data/transforms.py."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cc_jax.data import images, transforms
+from cc_jax.data.density import Density
+from cc_jax.data.images import cv2
+from cc_jax.data.transforms import Augment
+from cc_jax.errors import ConfigError, InputError
+
+FIXED = Density()
+
+
+def example_of(points, height=120, width=200, **fields):
+    """A dark frame with a bright blob at each head."""
+    y, x = np.mgrid[:height, :width] + 0.5
+    image = np.zeros((height, width))
+    for px, py in points:
+        image += 200 * np.exp(-((x - px) ** 2 + (y - py) ** 2) / (2 * 4.0**2))
+    image = np.repeat(np.clip(image, 0, 255).astype(np.uint8)[..., None], 3, 2)
+    points = np.asarray(points, np.float32).reshape(-1, 2)
+    roi = np.ones((height, width), np.uint8)
+    return {"id": "frame", "image": image, "points": points, "roi": roi, "labelled": True, **fields}
+
+
+def pseudo_of(example, seed=0):
+    """The example with a pseudo label: any density, and a weight of 0 or 1."""
+    rng = np.random.default_rng(seed)
+    grid = [-(-side // 8) for side in example["image"].shape[:2]]
+    density = rng.gamma(0.3, 1, grid).astype(np.float32)
+    return {**example, "density": density, "weight": rng.integers(0, 2, grid).astype(np.float32)}
+
+
+def centroid(weights, size):
+    """(x, y) of the mass of a map whose cells are `size` pixels."""
+    y, x = (np.mgrid[: weights.shape[0], : weights.shape[1]] + 0.5) * size
+    return np.array([(x * weights).sum(), (y * weights).sum()]) / weights.sum()
+
+
+crops = st.builds(
+    Augment,
+    crop=st.sampled_from([64, 96, 160]),
+    scale_min=st.sampled_from([0.5, 0.8]),
+    scale_max=st.sampled_from([0.8, 1.7]),
+    flip=st.booleans(),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.floats(0, 200), st.floats(0, 120), crops, st.integers(0, 10**6))
+def test_the_density_lies_on_the_blob(x, y, augment, seed):
+    """A swap of x and y, a crop or a flip of one and not of the other, half a cell of offset: all move the one."""
+    crop = augment(example_of([(x, y)]), np.random.default_rng(seed), FIXED)
+    blob = crop["image"][..., 0].astype(float)
+    near_border = blob[[0, -1]].max() > 2 or blob[:, [0, -1]].max() > 2
+    if blob.max() < 100 or near_border:
+        return
+    assert crop["density"].sum() == pytest.approx(1, abs=1e-5)
+    np.testing.assert_allclose(centroid(crop["density"][..., 0], 8), centroid(blob, 1), atol=1.0)
+
+
+def test_blobs_are_compared_often_enough():
+    """The property above looks at something: blobs do stay inside crops."""
+    seen = 0
+    for seed in range(40):
+        crop = Augment(crop=96, scale_min=0.7, scale_max=1.3)(
+            example_of([(100, 60)]), np.random.default_rng(seed), FIXED
+        )
+        seen += crop["density"].sum() == pytest.approx(1, abs=1e-5)
+    assert seen > 20
+
+
+@settings(max_examples=60, deadline=None)
+@given(crops, st.integers(0, 10**6), st.integers(20, 300), st.integers(20, 300), st.booleans())
+def test_shapes_and_sum(augment, seed, height, width, adaptive):
+    rng = np.random.default_rng(seed)
+    points = rng.uniform(0, 1, (30, 2)) * [width, height]
+    example = example_of([], height, width) | {"points": points.astype(np.float32)}
+    density = Density(kernel="adaptive" if adaptive else "fixed")
+    crop = augment(example, rng, density)
+    side, cells = augment.crop, augment.crop // 8
+    shapes = {name: (array.shape, array.dtype) for name, array in crop.items()}
+    assert shapes == {
+        "image": ((side, side, 3), np.uint8),
+        "roi": ((side, side, 1), np.uint8),
+        "density": ((cells, cells, 1), np.float32),
+        "weight": ((cells, cells, 1), np.float32),
+    }
+    assert all(array.flags.c_contiguous for array in crop.values())
+    total = crop["density"].sum(dtype=np.float64)
+    assert total == pytest.approx(round(total), abs=1e-4) and round(total) <= 30
+    assert (crop["weight"] == 1).all() and (crop["roi"] == 1).all()
+
+
+def test_heads_outside_the_crop_do_not_count_in_it():
+    points = np.random.default_rng(0).uniform(0, 1, (400, 2)) * [200, 120]
+    example, augment = example_of([]) | {"points": points.astype(np.float32)}, Augment(crop=64, flip=False)
+    for seed in range(10):
+        top, left, side = augment._window(example, np.random.default_rng(seed))
+        x, y = example["points"].T
+        inside = ((x >= left) & (x < left + side) & (y >= top) & (y < top + side)).sum()
+        crop = augment(example, np.random.default_rng(seed), FIXED)
+        assert side == 64 and 0 < inside < 400
+        assert crop["density"].sum(dtype=np.float64) == pytest.approx(inside, abs=1e-4)
+
+
+def test_the_whole_frame_as_a_crop_counts_all_heads():
+    points = [(0, 0), (96, 96), (-4, 50), (95.99, 0), (400, 400), (50, 50)]  # on and over the border too
+    crop = Augment(crop=96)(example_of(points, 96, 96), np.random.default_rng(0), FIXED)
+    assert crop["density"].sum() == pytest.approx(6, abs=1e-4)
+
+
+def test_a_small_image_is_scaled_up_until_it_covers_the_crop():
+    augment = Augment(crop=128, scale_min=0.5, scale_max=1.0, flip=False)
+    example = example_of([(20, 10)], 32, 40)
+    top, left, side = augment._window(example, np.random.default_rng(0))
+    assert side == 32 and top == 0 and 0 <= left <= 8
+    crop = augment(example, np.random.default_rng(0), FIXED)
+    assert crop["image"].shape == (128, 128, 3) and crop["image"][:, :, 0].min(1).max() < 250
+    assert crop["density"].sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_max_side_of_the_frame_sets_the_scale():
+    example = example_of([], 120, 200)
+    sides = [
+        Augment(crop=48, max_side=m)._window(example, np.random.default_rng(0))[2] for m in (0, 400, 200, 100)
+    ]
+    assert sides == [48, 48, 48, 96]
+    assert Augment(crop=48, min_side=240)._window(example, np.random.default_rng(0))[2] == 24
+
+
+def test_adaptive_sigma_is_that_of_the_whole_image():
+    """A head whose neighbours are cut off is drawn as it is in the whole frame."""
+    points = np.random.default_rng(1).uniform(0, 1, (200, 2)) * [200, 120]
+    example = example_of([]) | {"points": points.astype(np.float32)}
+    density, augment = Density(kernel="adaptive", truncate=2), Augment(crop=64, flip=False)
+    rng = np.random.default_rng(3)
+    top, left, _ = augment._window(example, np.random.default_rng(3))
+    crop = augment(example, rng, density)["density"][..., 0]
+    # Far from the crop's border only heads inside it reach; there both maps are the same. Cells must coincide.
+    shifted = density.map(
+        example["points"] - [left % 8, top % 8], 120, 200, sigmas=density.sigmas(example["points"])
+    )
+    full = shifted[top // 8 : top // 8 + 8, left // 8 : left // 8 + 8]
+    np.testing.assert_allclose(crop[3:5, 3:5], full[3:5, 3:5], atol=1e-5)
+
+
+def test_flip_mirrors_everything_and_never_turns_over():
+    y, x = np.mgrid[:96, :96]
+    example = example_of([(10, 20), (70, 80.5)], 96, 96) | {"roi": (x < 90).astype(np.uint8)}
+    example["image"] = np.stack([2 * x, 2 * y, x + y], -1).astype(np.uint8)
+    seen = set()
+    for seed in range(12):
+        plain = Augment(crop=96, flip=False)(example, np.random.default_rng(seed), FIXED)
+        crop = Augment(crop=96)(example, np.random.default_rng(seed), FIXED)
+        mirrored = bool((crop["image"] != plain["image"]).any())
+        seen.add(mirrored)
+        for name, array in crop.items():
+            np.testing.assert_array_equal(array, plain[name][:, ::-1] if mirrored else plain[name])
+    assert seen == {False, True}
+
+
+@settings(max_examples=60, deadline=None)
+@given(*[st.integers(1, 150)] * 4, st.booleans(), st.integers(0, 99))
+def test_resize_commutes_with_turning_over(height, width, new_height, new_width, mask, seed):
+    """flip(resize(x)) == resize(flip(x)) to the last bit: otherwise rounding gives the upside-down label away."""
+    shape = (height, width) if mask else (height, width, 3)
+    x = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+    turned = transforms.resize(np.flipud(x), new_height, new_width)
+    np.testing.assert_array_equal(turned, np.flipud(transforms.resize(x, new_height, new_width)))
+
+
+@pytest.mark.parametrize("size", [(32, 48), (192, 288), (96, 144), (90, 200)])
+def test_resize_keeps_places_and_levels(size):
+    blob = example_of([(40, 70)], 96, 144)["image"]
+    resized = transforms.resize(blob, *size)
+    assert resized.shape == (*size, 3)
+    expected = np.array([40 * size[1] / 144, 70 * size[0] / 96])
+    np.testing.assert_allclose(centroid(resized[..., 0].astype(float), 1), expected, atol=0.3)
+    assert (transforms.resize(np.full((50, 60, 3), 77, np.uint8), *size) == 77).all()
+
+
+def test_fit():
+    assert transforms.fit((300, 400)) == (300, 400)
+    assert transforms.fit((300, 400), 0, 200) == (150, 200)
+    assert transforms.fit((300, 400), 600, 0) == (600, 800)
+    assert transforms.fit((300, 400), 600, 1000) == (600, 800)
+    assert transforms.fit((300, 400), 600, 500) == (375, 500)  # max_side wins
+    assert transforms.fit((3, 4000), 0, 100) == (1, 100)
+
+
+def test_evaluation_example():
+    points = [(150, 30), (20, 100), (199.99, 119.99), (250, 10)]
+    roi = np.ones((120, 200), np.uint8)
+    roi[90:, :50] = 0  # without the second head
+    example = transforms.evaluation_example(example_of(points, roi=roi), max_side=100)
+    assert example["image"].shape == (60, 100, 3) and example["roi"].shape == (60, 100)
+    np.testing.assert_allclose(example["points"], [(75, 15), (100, 60), (100, 5)], atol=0.01)
+    assert example["points"].max() < 100 and not example["roi"][45:, :25].any()
+    assert example["roi"].sum() == 60 * 100 - 15 * 25
+    untouched = transforms.evaluation_example(example_of(points))
+    np.testing.assert_array_equal(untouched["image"], example_of(points)["image"])
+
+
+def test_heads_outside_the_roi_are_dropped_in_crops():
+    roi = np.zeros((96, 96), np.uint8)
+    roi[:, 48:] = 1
+    example = example_of([(47.9, 20), (48.1, 20), (90, 90)], 96, 96, roi=roi)
+    crop = Augment(crop=96, flip=False)(example, np.random.default_rng(0), FIXED)
+    assert crop["density"].sum() == pytest.approx(2, abs=1e-5)
+    np.testing.assert_array_equal(crop["roi"][..., 0], roi)
+    half = Augment(crop=48, flip=False, max_side=48)(example, np.random.default_rng(0), FIXED)
+    assert half["roi"].sum() == 48 * 24 and not half["roi"][:, :24].any()
+
+
+def test_polygon_mask():
+    box = np.float32([[2, 1], [8, 1], [8, 5], [2, 5]])
+    mask = transforms.polygon_mask(box, 10, 12)
+    expected = np.zeros((10, 12))
+    expected[1:5, 2:8] = 1
+    assert (mask >= expected).all() and mask.sum() <= expected.sum() + 12  # an edge may touch one pixel more
+    assert transforms.polygon_mask(np.zeros((0, 2)), 3, 4).all()
+
+
+def test_weight_says_what_is_labelled():
+    unlabelled = example_of([], labelled=False)
+    crop = Augment(crop=64)(unlabelled, np.random.default_rng(0), FIXED)
+    assert not crop["weight"].any() and not crop["density"].any()
+
+
+@settings(max_examples=60, deadline=None)
+@given(crops, st.integers(0, 10**6), st.integers(40, 220), st.integers(40, 220))
+def test_pseudo_labels_keep_their_sum(augment, seed, height, width):
+    example = pseudo_of(example_of([(9, 9)], height, width), seed)
+    top, left, side = augment._window(example, np.random.default_rng(seed))
+    assert top % 8 == left % 8 == side % 8 == 0
+    crop = augment(example, np.random.default_rng(seed), FIXED)
+    cut = (slice(top // 8, (top + side) // 8), slice(left // 8, (left + side) // 8))
+    assert crop["density"].sum(dtype=np.float64) == pytest.approx(example["density"][cut].sum(), rel=1e-5)
+    assert (crop["weight"] >= 0).all() and (crop["weight"] <= 1).all()
+    if side == augment.crop:
+        for name in ("density", "weight"):
+            expected = example[name][cut]
+            same = [np.allclose(crop[name][..., 0], e) for e in (expected, expected[:, ::-1])]
+            assert any(same if augment.flip else same[:1])
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.floats(20, 180), st.floats(20, 100), crops, st.integers(0, 10**6))
+def test_pseudo_labels_lie_on_the_blob(x, y, augment, seed):
+    example = example_of([(x, y)])
+    label = FIXED.map(example["points"], 120, 200)
+    example |= {"density": label, "weight": np.ones_like(label), "points": np.zeros((0, 2), np.float32)}
+    crop = augment(example, np.random.default_rng(seed), FIXED)
+    blob = crop["image"][..., 0].astype(float)
+    if blob.max() < 100 or blob[[0, -1]].max() > 2 or blob[:, [0, -1]].max() > 2:
+        return
+    np.testing.assert_allclose(centroid(crop["density"][..., 0], 8), centroid(blob, 1), atol=2.5)
+
+
+def test_pseudo_labels_are_of_the_evaluation_frame():
+    example = example_of([(50, 50)])
+    small = np.ones((8, 13), np.float32)  # of 60x100 pixels
+    augment = Augment(crop=48, max_side=100, flip=False)
+    crop = augment({**example, "density": small, "weight": small}, np.random.default_rng(0), FIXED)
+    assert crop["density"].sum() == pytest.approx(36)
+    with pytest.raises(ValueError, match="frame: pseudo label"):
+        Augment(crop=48)({**example, "density": small, "weight": small}, np.random.default_rng(0), FIXED)
+    with pytest.raises(InputError, match="less than one cell"):
+        Augment(crop=8)(pseudo_of(example_of([], 6, 50)), np.random.default_rng(0), FIXED)
+
+
+def test_photometric_moves_nothing_and_grows_with_strength():
+    rng = np.random.default_rng(0)
+    image = cv2.GaussianBlur(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8), (0, 0), 2)
+    assert transforms.photometric(image, rng, 0.0) is image
+    change = []
+    for strength in (0.1, 0.5, 1.0):
+        outs = [transforms.photometric(image, np.random.default_rng(s), strength) for s in range(20)]
+        assert all(out.shape == image.shape and out.dtype == np.uint8 for out in outs)
+        change.append(np.mean([np.abs(out.astype(int) - image).mean() for out in outs]))
+    assert 0 < change[0] < change[1] < change[2]
+    example = example_of([(100, 60)])
+    for seed in range(8):
+        plain, changed = (
+            Augment(crop=96, photometric=p, scale_max=1.3)(example, np.random.default_rng(seed), FIXED)
+            for p in (0.0, 1.0)
+        )
+        for name in ("density", "roi", "weight"):
+            np.testing.assert_array_equal(plain[name], changed[name])
+
+
+def test_photometric_keeps_grey_grey_and_colours_in_order():
+    """A matrix that mixed channels wrongly would tint grey or turn red into blue."""
+    grey = np.full((16, 16, 3), 120, np.uint8)
+    red = np.tile(np.uint8([200, 60, 40]), (16, 16, 1))
+    for seed in range(20):
+        colour = cv2.transform(grey, transforms._colour(np.random.default_rng(seed), 1.0))
+        assert np.abs(colour.astype(int) - 120).max() <= 1
+        out = transforms.photometric(red, np.random.default_rng(seed), 0.5).reshape(-1, 3).mean(0)
+        assert out[0] == out.max()
+    turned = transforms.photometric(red, np.random.default_rng(0), 0.0, grey=1.0)
+    luma = 0.299 * 200 + 0.587 * 60 + 0.114 * 40
+    assert np.abs(turned - luma).max() <= 0.51
+
+
+def test_decode():
+    image = example_of([(3, 4)], 20, 30)["image"]
+    record = {
+        "id": "a/1",
+        "image": images.encode_image(image, ".png"),
+        "points": np.float32([[3, 4]]),
+        "roi": np.float32([[0, 0], [15, 0], [15, 20], [0, 20]]),
+        "labelled": True,
+        "height": 20,
+        "width": 30,
+    }
+    example = transforms.decode(record)
+    np.testing.assert_array_equal(example["image"], image)
+    assert example["roi"][:, :15].all() and not example["roi"][:, 16:].any()
+    assert example["id"] == "a/1" and example["labelled"] is True
+    with pytest.raises(InputError, match="a/1"):
+        transforms.decode({**record, "height": 21})
+    with pytest.raises(InputError, match="a/1"):
+        transforms.decode({**record, "image": record["image"][:-20]})
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"crop": 100},
+        {"crop": 0},
+        {"scale_min": 2.0},
+        {"scale_min": 0.0},
+        {"photometric": 1.5},
+        {"grey": -0.1},
+    ],
+)
+def test_wrong_fields_are_refused(fields):
+    with pytest.raises(ConfigError, match="config.augment"):
+        dataclasses.replace(Augment(), **fields)
