@@ -1,0 +1,74 @@
+"""What a camera does to a picture: exposure, blur, vignette, noise and compression."""
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from cc_jax.data.scenes.canvas import noise
+
+Image = UInt8[np.ndarray, "H W 3"]
+
+
+def photograph(rng: np.random.Generator, image: Image) -> Image:
+    """The picture as a cheap camera would have taken it; nothing moves."""
+    light = expose(rng, material(rng, image.astype(np.float32) / 255))
+    light = blur(rng, light)
+    light = vignette(rng, light)
+    light = grain(rng, light)
+    pixels = np.rint(np.clip(light, 0, 1) * 255).astype(np.uint8)
+    if rng.random() < 0.06:
+        pixels = cv2.cvtColor(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    return compress(pixels, int(rng.integers(35, 92)))
+
+
+def material(rng: np.random.Generator, light: np.ndarray) -> np.ndarray:
+    """The fine unevenness of cloth, leaves and plaster, which flat colours lack."""
+    h, w = light.shape[:2]
+    tile = np.roll(noise(rng, 256, 128, 0.9), rng.integers(256, size=2), axis=(0, 1))
+    uneven = np.tile(tile, (-(-h // 256), -(-w // 256)))[:h, :w]
+    return light * (1 + rng.uniform(0.03, 0.08) * uneven)[..., None]
+
+
+def expose(rng: np.random.Generator, light: np.ndarray) -> np.ndarray:
+    """Automatic exposure, white balance, contrast and saturation; one in ten pictures is taken at dusk."""
+    dusk = rng.random() < 0.1
+    gain = (rng.uniform(0.26, 0.34) if dusk else rng.uniform(0.42, 0.58)) / float(light.mean())
+    balance = 1 + rng.normal(0, 0.04) * np.array([1, 0, -1]) + (np.array([0.05, 0, -0.06]) if dusk else 0)
+    light = light * (gain * balance).astype(np.float32)
+    grey = light.mean(axis=2, keepdims=True)
+    light = grey + (light - grey) * np.float32(rng.uniform(0.75, 1.25))
+    contrast = rng.uniform(1.0, 1.4)
+    return np.float32(0.45) + (light - np.float32(0.45)) * np.float32(contrast)
+
+
+def blur(rng: np.random.Generator, light: np.ndarray) -> np.ndarray:
+    """A little defocus always, a shaken hand now and then; sigmas in pixels."""
+    light = cv2.GaussianBlur(light, (0, 0), rng.uniform(0.35, 0.95))
+    if rng.random() < 0.2:
+        length, angle = int(rng.integers(3, 6)), rng.uniform(0, np.pi)
+        kernel = np.zeros((7, 7), np.float32)
+        reach = length / 2 * np.array([np.cos(angle), np.sin(angle)])
+        ends = np.rint((np.array([[3, 3]]) + np.stack([-reach, reach])) * 16).astype(int)
+        cv2.line(kernel, ends[0].tolist(), ends[1].tolist(), 1.0, 1, cv2.LINE_8, 4)
+        light = cv2.filter2D(light, -1, kernel / kernel.sum())
+    return light
+
+
+def vignette(rng: np.random.Generator, light: np.ndarray) -> np.ndarray:
+    """Corners darker by up to a third."""
+    h, w = light.shape[:2]
+    v, u = np.ogrid[-1 : 1 : h * 1j, -1 : 1 : w * 1j]
+    return light * (1 - rng.uniform(0, 0.33) * (u * u + v * v) / 2).astype(np.float32)[..., None]
+
+
+def grain(rng: np.random.Generator, light: np.ndarray) -> np.ndarray:
+    """Photon noise, growing with the root of the light, over a floor of read noise."""
+    shot, read = rng.uniform(0.005, 0.04), rng.uniform(0.002, 0.015)
+    sigma = np.sqrt(shot**2 * np.clip(light, 0, 1) + read**2).astype(np.float32)
+    return light + sigma * rng.standard_normal(light.shape, np.float32)
+
+
+def compress(image: Image, quality: int) -> Image:
+    """Through JPEG and back."""
+    _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
