@@ -30,7 +30,10 @@ def main(workdirs: list[str]) -> int:
     text = tables.render(summaries, _FORMAT.value, remarks)
     if _FORMAT.value == "csv":  # has no place for them
         print(*(f"Note: {remark}" for remark in remarks), sep="\n", end="\n" * bool(remarks), file=sys.stderr)
-    write_atomic(_OUTPUT.value, text) if _OUTPUT.value else print(text, end="")
+    if _OUTPUT.value:
+        write_atomic(_OUTPUT.value, text)
+    else:
+        print(text, end="")
     return InputError.exit_code if failed else 0
 
 

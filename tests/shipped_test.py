@@ -1,0 +1,188 @@
+"""All that ships is imported, parsed, evaluated, linted, and its --help run."""
+
+import ast
+import importlib
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+from cc_jax import registry
+from cc_jax.errors import UserError
+
+# Packages for side-by-side comparisons; only benchmark suites may need one.
+EXTRAS = ("torch", "masksembles")
+
+
+def module_name(path: pathlib.Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] in ("__init__", "__main__") else parts)
+
+
+PATHS = sorted((ROOT / "cc_jax").rglob("*.py"))
+BINARIES = sorted(module_name(path) for path in PATHS if '__name__ == "__main__"' in path.read_text())
+LIBRARIES = sorted({module_name(path) for path in PATHS} - set(BINARIES))
+CONFIGS = sorted(path.stem for path in (ROOT / "configs").glob("*.py") if path.stem != "__init__")
+SCRIPTS = sorted([*(ROOT / "launch").rglob("*.sh"), ROOT / ".ci" / "run"])
+
+
+def run(*command, **options):
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, **options)
+
+
+def config_args(name: str) -> list[str | None]:
+    """The arguments that a config's docstrings name: `configs/demo.py:smoke`, or "smoke" in get_config's."""
+    module = importlib.import_module(f"configs.{name}")
+    shown = re.findall(rf"configs/{name}\.py:(\w+)", module.__doc__ or "")
+    listed = re.findall(r'"(\w+)"', module.get_config.__doc__ or "")
+    return [None, *dict.fromkeys(shown + listed)]
+
+
+def test_every_module_can_be_imported():
+    """In one process of its own, where nothing has been imported before."""
+    code = (
+        "import importlib, json, sys\n"
+        "failed = {}\n"
+        "for name in json.load(sys.stdin):\n"
+        "    try:\n"
+        "        importlib.import_module(name)\n"
+        "    except Exception as error:\n"
+        "        failed[name] = [repr(error), getattr(error, 'name', None)]\n"
+        "print(json.dumps(failed))"
+    )
+    assert len(LIBRARIES) > 30
+    found = run(sys.executable, "-c", code, input=json.dumps(LIBRARIES), check=True)
+    failed = json.loads(found.stdout.splitlines()[-1])
+    wrong = {
+        n: e for n, (e, of) in failed.items() if not (n.startswith("cc_jax.tools.bench.") and of in EXTRAS)
+    }
+    assert not wrong
+
+
+def test_binaries_are_found():
+    assert {"cc_jax.train", "cc_jax.evaluate", "cc_jax.predict", "cc_jax.tabulate"} <= set(BINARIES)
+
+
+@pytest.mark.parametrize("binary", BINARIES)
+def test_help(binary):
+    found = run(sys.executable, "-m", binary, "--help")
+    assert found.returncode == 0, found.stderr
+    assert f"python -m {binary}" in found.stdout and "flags:" in found.stdout
+
+
+@pytest.mark.parametrize("binary", BINARIES)
+def test_an_unknown_flag_is_one_line_and_exit_code_2(binary):
+    found = run(sys.executable, "-m", binary, "--no_such_flag=1")
+    assert found.returncode == 2 and "no_such_flag" in found.stderr
+    assert len(found.stderr.strip().splitlines()) == 1, found.stderr
+
+
+@pytest.mark.parametrize("binary", BINARIES)
+def test_main_is_the_last_line(binary):
+    path = ROOT / f"{binary.replace('.', '/')}.py"
+    path = path if path.exists() else path.with_suffix("") / "__main__.py"
+    assert re.search(
+        r'\nif __name__ == "__main__":\n    app\.run\(main(, positional=True)?\)\n$', path.read_text()
+    )
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_config(name):
+    """Each documented argument gives a config whose plug-ins exist and whose fields are those of default.py."""
+    from configs import default
+
+    module = importlib.import_module(f"configs.{name}")
+    assert (module.__doc__ or "").strip(), "a config's docstring is its notebook page"
+    fields = set(_names(default.get_config()))
+    for arg in config_args(name):
+        config = module.get_config(arg) if arg else module.get_config()
+        assert fields <= set(_names(config)) and config.is_locked is not None
+        for method in config.sweep.methods or (config.method.name,):
+            assert method in registry.names("methods")
+        assert config.model.name in registry.names("models")
+        assert config.uncertainty.name in registry.names("uncertainty")
+        json.dumps(config.to_dict())  # it is written to config.json
+
+
+@pytest.mark.parametrize("name", [name for name in CONFIGS if name != "default"])
+def test_config_refuses_a_wrong_argument(name):
+    module = importlib.import_module(f"configs.{name}")
+    assert "smoke" in config_args(name), "every config takes :smoke"
+    with pytest.raises((ValueError, UserError), match="smoke"):
+        module.get_config("smoek")
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_scripts_are_bash(script):
+    text = script.read_text()
+    found = run("bash", "-n", str(script))
+    assert found.returncode == 0, found.stderr
+    if text.startswith("#!"):  # run by name; the others are sourced
+        assert script.stat().st_mode & 0o111, f"{script.name} is not executable"
+        assert "set -euo pipefail" in text
+
+
+def test_ruff():
+    found = run(sys.executable, "-m", "ruff", "check", "--no-cache", ".")
+    assert found.returncode == 0, found.stdout[-3000:]
+
+
+def test_requirements_declare_what_is_imported():
+    """What the program imports at module level is in requirements.txt, with bounds."""
+    text = (ROOT / "requirements.txt").read_text()
+    names = re.findall(r"^([A-Za-z0-9_-]+)([^#;\n]*)", text, re.MULTILINE)
+    assert all(">=" in bounds for _, bounds in names)
+    declared = {name.lower().replace("-", "_") for name, _ in names}
+    packages = {"opencv_python_headless": "cv2", "absl_py": "absl", "orbax_checkpoint": "orbax"}
+    provided = (
+        {packages.get(name, name) for name in declared} | set(sys.stdlib_module_names) | {"cc_jax", "configs"}
+    )
+    missing = {
+        (module_name(path), top) for path in PATHS for top in _top_level_imports(path) if top not in provided
+    }
+    assert {m for m in missing if not (m[0].startswith("cc_jax.tools.bench.") and m[1] in EXTRAS)} == set()
+
+
+def test_a_requirement_file_is_installed_again_only_when_it_changes(tmp_path):
+    """The stamps of launch/venv.sh, with an interpreter that only notes what it is asked to install."""
+    (tmp_path / "launch").mkdir()
+    (tmp_path / "launch" / "venv.sh").write_text((ROOT / "launch" / "venv.sh").read_text())
+    (tmp_path / "requirements.txt").write_text("numpy\n")
+    fake = tmp_path / ".venv" / "bin" / "python"
+    fake.parent.mkdir(parents=True)
+    fake.write_text(
+        "#!/bin/bash\n"
+        f'if [ "$1" = -m ]; then echo "$@" >>{tmp_path}/asked; exit "${{FAIL:-0}}"; fi\n'
+        f'exec {sys.executable} "$@"\n'
+    )
+    fake.chmod(0o755)
+
+    def ensure(**env):
+        command = f"source {tmp_path}/launch/venv.sh; ensure_venv requirements.txt"
+        found = run("bash", "-c", command, env={"PATH": "/usr/bin:/bin", **env})
+        asked = tmp_path / "asked"
+        return found.returncode, len(asked.read_text().splitlines()) if asked.exists() else 0
+
+    assert ensure(FAIL="1") == (2, 1)
+    assert ensure() == (0, 2)  # a failed installation leaves no stamp
+    assert ensure() == (0, 2)
+    (tmp_path / "requirements.txt").write_text("numpy>=2\n")
+    assert ensure() == (0, 3)
+
+
+def _names(config, prefix=""):
+    for name, value in config.items():
+        yield f"{prefix}{name}"
+        if hasattr(value, "items"):
+            yield from _names(value, f"{prefix}{name}.")
+
+
+def _top_level_imports(path: pathlib.Path) -> set[str]:
+    nodes = ast.parse(path.read_text()).body
+    plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    origins = {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+    return {name.partition(".")[0] for name in plain | origins if name}
