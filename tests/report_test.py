@@ -134,6 +134,13 @@ def test_unfair_rows_are_said(tmp_path):
     assert "trained longer" in page.render_page(found, "x")
 
 
+def test_one_answer_alone_is_not_explained_as_several(tmp_path):
+    several = page.read_run(fake_runs.workdir(tmp_path / "several"))
+    assert "answers several times, each time with another part" in page.render_page([several], "x")
+    one = page.read_run(fake_runs.workdir(tmp_path / "one", uncertainty="single"))
+    assert "answers several times" not in page.render_page([one], "x")
+
+
 def test_without_labels(tmp_path):
     run = page.read_run(fake_runs.workdir(tmp_path / "photos", labelled=False))
     assert [p.true for p in run.panels] == [None] * 3 and run.predictions[0].true is None

@@ -49,7 +49,7 @@ def overlay(
     share = _share(density_hxw, size, top)[..., None]
     opacity = 0.85 * np.minimum(1.0, 2.5 * share)
     grey = cv2.cvtColor(image_HxWx3, cv2.COLOR_RGB2GRAY)[..., None]
-    quiet = 0.6 * (0.6 * image_HxWx3.astype(np.float32) + 0.4 * grey)
+    quiet = 0.7 * (0.6 * image_HxWx3.astype(np.float32) + 0.4 * grey)
     mixed = (1 - opacity) * quiet + opacity * heat(density_hxw, size, top)
     return label(mixed.round().astype(np.uint8), text)
 

@@ -228,9 +228,19 @@ def _explanation(rows: Sequence[tables.Row]) -> str:
         f"pixels. The sum over the map is the count. It learns this from source images whose heads are "
         f"labelled{of}, and is then asked to count in images of another kind, the target{to}. The look of the two "
         "differs, and that costs accuracy: adaptation is the attempt to win it back without labelling target "
-        "images.</p><p>The network answers several times, each time with another part of its features switched "
-        "off. Where the answers disagree it is unsure: that is the <b>uncertainty</b>, and the source of the "
-        f"intervals.</p>{'<dl>' + terms + '</dl>' if terms else ''}",
+        f"images.</p>{_uncertainty(rows)}{'<dl>' + terms + '</dl>' if terms else ''}",
+    )
+
+
+def _uncertainty(rows: Sequence[tables.Row]) -> str:
+    """Where the intervals come from; nothing where every method gives one answer alone."""
+    used = {str(row["uncertainty"]) for row in rows}
+    if used == {"single"}:
+        return ""
+    way = ", each time with another part of its features switched off" if used == {"masksembles"} else ""
+    return (
+        f"<p>The network answers several times{way}. Where the answers disagree it is unsure: that is the "
+        "<b>uncertainty</b>, and the source of the intervals.</p>"
     )
 
 
