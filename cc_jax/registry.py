@@ -12,7 +12,7 @@ _ROOT = pathlib.Path(__file__).parent
 _SHARED = {
     "methods": {"base"},
     "models": {"layers", "vgg", "efficientnet", "decoder", "pretrained"},
-    "uncertainty": {"base"},
+    "uncertainty": {"base", "masks"},
     "data.builders": {"base"},
 }
 

@@ -93,7 +93,7 @@ class CountingModel(nn.Module):
       head: upside-down classifier, "figure" (pooling and MLP) or "code" (second back end, one linear layer).
       back_end: channels of the dilated 3x3 convolutions; the mask comes right after the first.
       sweep: kernel length of convDU and convLR; 0 leaves them out.
-      output: "relu" or "softplus", what keeps the density non-negative; a ReLU can die when started from noise.
+      output: "relu" or "softplus", what keeps the density non-negative (see `reviving_relu`).
       kernel_init, sweep_init: names in `layers.INITIALISERS` for the back end and the spatial encoder.
       width: factor on all channels of encoder and back end but the density.
       mean, std: of the pixels / 255, until pretrained weights bring their own.
@@ -126,6 +126,8 @@ class CountingModel(nn.Module):
         return self.channels[0]
 
     def setup(self):
+        if self.output not in OUTPUTS:
+            raise ConfigError(f"model.output is {self.output!r}; it may be {' or '.join(map(repr, OUTPUTS))}")
         first, *rest = self.channels
         # A collection of its own: pretrained weights bring theirs, a checkpoint keeps them, no optimizer moves them.
         self.norm_mean = self.variable("norm", "mean", jnp.asarray, tuple(self.mean), jnp.float32)
@@ -135,7 +137,7 @@ class CountingModel(nn.Module):
         self.rest = BackEnd(tuple(rest), self.kernel_init, self.dtype)
         if self.sweep:
             self.spatial = SpatialEncoder(self.sweep, self.sweep_init, self.dtype)
-        self.density = layers.Conv(1, (1, 1), kernel_init=self.kernel_init, dtype=self.dtype)
+        self.density = layers.Conv(1, (1, 1), kernel_init="normal", dtype=self.dtype)
         self.upside_down = self._make_head(tuple(rest))
 
     def _make_head(self, rest: tuple[int, ...]) -> nn.Module:
@@ -147,7 +149,7 @@ class CountingModel(nn.Module):
 
     def encode(self, image: Array, roi: Array) -> Float[Array, "b h w c"]:
         """Features right before the mask: encoder, first back-end convolution, ReLU."""
-        image, roi = layers.pad_to_multiple(image, 8), layers.pad_to_multiple(roi, 8)
+        image = layers.pad_to_multiple(image, 8)
         pyramid = layers.roi_pyramid(roi)
         x = (image.astype(jnp.float32) / 255 - self.norm_mean.value) / self.norm_std.value
         x = layers.masked(x, pyramid[1]).astype(self.dtype)
@@ -155,7 +157,7 @@ class CountingModel(nn.Module):
 
     def decode(self, features: Array, mask: Array | None, roi: Array) -> Float[Array, "b h w 1"]:
         """Density per cell, float32, non-negative, 0 outside the ROI; `mask` is None, [C] or [B,C]."""
-        roi = layers.roi_pyramid(layers.pad_to_multiple(roi, 8))[8]
+        roi = layers.roi_pyramid(roi)[8]
         x = features if mask is None else features * _as_bhwc(mask).astype(features.dtype)
         x = self.rest(x, roi)
         if self.sweep:
@@ -164,7 +166,7 @@ class CountingModel(nn.Module):
 
     def classify(self, features: Array, roi: Array) -> Float[Array, "b 2"]:
         """Logits of (upright, upside down), float32."""
-        roi = layers.roi_pyramid(layers.pad_to_multiple(roi, 8))[8]
+        roi = layers.roi_pyramid(roi)[8]
         return self.upside_down(features, roi).astype(jnp.float32)
 
     def __call__(self, image: Array, roi: Array) -> dict[str, Any]:
@@ -173,7 +175,19 @@ class CountingModel(nn.Module):
         return {"density": self.decode(features, None, roi), "upside_down": self.classify(features, roi)}
 
 
-OUTPUTS = {"relu": jax.nn.relu, "softplus": jax.nn.softplus}
+@jax.custom_vjp
+def reviving_relu(x: Array) -> Array:
+    """max(x, 0), whose gradient also passes below 0 where it would raise x.
+
+    A density that starts below 0 everywhere never learns through a plain ReLU (half of the random starts of a 1x1
+    convolution do). This is the gradient of the same loss under the constraint density >= 0 (derived).
+    """
+    return jax.nn.relu(x)
+
+
+reviving_relu.defvjp(lambda x: (jax.nn.relu(x), x), lambda x, g: (jnp.where((x > 0) | (g < 0), g, 0),))
+
+OUTPUTS = {"relu": reviving_relu, "softplus": jax.nn.softplus}
 
 
 def scale_channels(channels: int, width: float) -> int:

@@ -174,13 +174,20 @@ def masked(x: Array, roi: Array) -> Array:
 
 
 def max_pool(x: Array) -> Array:
-    """2x2 max pooling, stride 2, of [B,H,W,C]; an odd size is rounded up (a border window sees what there is)."""
-    return nn.max_pool(x, (2, 2), strides=(2, 2), padding="SAME")
+    """2x2 max pooling, stride 2, of [B,H,W,C] with H and W even.
+
+    As maxima of slices: XLA's windowed maximum has a slow gradient on CPUs, and stalls when a constant is folded.
+    """
+    top = jnp.maximum(x[:, ::2, ::2], x[:, ::2, 1::2])
+    return jnp.maximum(top, jnp.maximum(x[:, 1::2, ::2], x[:, 1::2, 1::2]))
 
 
 def roi_pyramid(roi_BxHxWx1: Array) -> dict[int, Array]:
-    """The region of interest at strides 1, 2, 4 and 8: a cell is inside when any of its pixels is."""
-    levels = {1: (roi_BxHxWx1 > 0).astype(jnp.float32)}
+    """The region of interest (above 0 is inside) at strides 1, 2, 4 and 8, a cell inside when any of its pixels is.
+
+    [B,ceil(H/s),ceil(W/s),1] of 0 and 1 in float32; at stride 1 padded to multiples of 8.
+    """
+    levels = {1: (pad_to_multiple(roi_BxHxWx1, 8) > 0).astype(jnp.float32)}
     for stride in (2, 4, 8):
         levels[stride] = max_pool(levels[stride // 2])
     return levels

@@ -5,10 +5,9 @@ from cc_jax.models.decoder import CountingModel
 
 
 class Model(CountingModel):
-    """4.3 times fewer multiplications than... see `CountingModel`; `width` acts on the back end only."""
+    """`CountingModel` on EfficientNet-Lite0's features at stride 8; `width` acts on the back end alone."""
 
     back_end: tuple[int, ...] = (128, 128, 128, 64)
-    output: str = "softplus"
     kernel_init: str = "he"
     sweep_init: str = "contracting"
     hidden: int = 64

@@ -13,7 +13,6 @@ class Model(CountingModel):
 
     encoder_channels: tuple[tuple[int, ...], ...] = ((16,), (32, 32), (64, 64))
     back_end: tuple[int, ...] = (64, 64, 64, 32)
-    output: str = "softplus"
     kernel_init: str = "he"
     sweep_init: str = "contracting"
     hidden: int = 32

@@ -119,17 +119,9 @@ def _keras_vgg16(arrays: dict[str, np.ndarray]) -> Encoder:
 
 
 def _from_caffe(layers: list[tuple[np.ndarray, np.ndarray]]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The same network for RGB pixels divided by ImageNet's standard deviation, its activations in smaller units.
-
-    Max pooling and ReLU let a positive factor through, so dividing every bias by u, and the first kernel by u / (255
-    std), divides all activations by u. With u = 255 x the mean standard deviation the first kernel keeps its size,
-    and activations have the size they have in networks trained on standardised pixels.
-    """
-    unit = 255 * np.mean(IMAGENET_STD)
-    (first, _), *_ = layers
-    first = first[:, :, ::-1] * (255 * np.array(IMAGENET_STD)[:, None] / unit)
-    kernels = [first] + [kernel for kernel, _ in layers[1:]]
-    return [(kernel, bias / unit) for kernel, (_, bias) in zip(kernels, layers, strict=True)]
+    """The same activations from standardised RGB pixels: the first kernel takes on BGR's order and 255 x std."""
+    (first, bias), *others = layers
+    return [(first[:, :, ::-1] * (255 * np.array(IMAGENET_STD)[:, None]), bias), *others]
 
 
 def _vgg16(layers, source: str, mean: tuple[float, ...], std: tuple[float, ...]) -> Encoder:
