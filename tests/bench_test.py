@@ -7,8 +7,10 @@ import sys
 
 import numpy as np
 import pytest
+import scipy.io
 
 from cc_jax import registry
+from cc_jax.data import images
 from cc_jax.data.density import Density
 from cc_jax.tools import bench
 from cc_jax.tools.bench.suites import density as suite
@@ -82,10 +84,29 @@ def test_wrong_flags_end_in_one_line(tmp_path):
         assert done.returncode == 2 and words in done.stderr and len(done.stderr.splitlines()) == 1, done
 
 
-@pytest.mark.slow
-def test_the_command_writes_rows(tmp_path):
-    done = run("--suite=density", f"--json={tmp_path / 'bench.json'}")
+def small_set(folder):
+    """Three small images laid out as ShanghaiTech A."""
+    for name in ("images", "ground-truth"):
+        (folder / "part_A" / "train_data" / name).mkdir(parents=True)
+    for i in range(3):
+        part, rng = folder / "part_A" / "train_data", np.random.default_rng(i)
+        images.write_image(part / "images" / f"IMG_{i}.jpg", np.zeros((64, 80, 3), np.uint8))
+        info = np.empty((1, 1), object)
+        info[0, 0] = {"location": rng.uniform(0, 64, (5 + i, 2)), "number": 5 + i}
+        scipy.io.savemat(part / "ground-truth" / f"GT_IMG_{i}.mat", {"image_info": info})
+
+
+def test_the_command_prints_and_writes_rows(tmp_path):
+    small_set(tmp_path)
+    done = run("--suite=density", f"--json={tmp_path / 'bench.json'}", f"--manual_dir={tmp_path}")
     assert done.returncode == 0, done.stderr
     rows = json.loads((tmp_path / "bench.json").read_text())
     assert len(rows) == 4 and all(list(row) == FIELDS for row in rows)
-    assert "random heads" in rows[0]["case"] and all(row["case"] in done.stdout for row in rows)
+    assert "ShanghaiTech A, 6/5/7 heads" in rows[0]["case"]
+    assert all(row["case"] in done.stdout for row in rows)
+
+
+def test_without_data_the_case_says_so():
+    frames, what = suite._frames(bench.Options())
+    assert what == "378 random heads in 704x1024"
+    assert all((len(points), height, width) == (378, 704, 1024) for points, height, width in frames)
