@@ -13,7 +13,7 @@ _SHARED = {
     "methods": {"base"},
     "models": {"layers", "vgg", "efficientnet", "decoder", "pretrained"},
     "uncertainty": {"base", "masks"},
-    "data.builders": {"base"},
+    "data.builders": {"base", "labels"},
 }
 
 

@@ -4,13 +4,17 @@ A record is {"id": str, "image": bytes of the image file, "points": float32 [N, 
 "roi": float32 [M, 2] corners of the region that counts (no rows: all), "labelled": bool, "height", "width": int}.
 """
 
+import contextlib
+import difflib
 import os
 import pathlib
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
+from absl import logging
 from array_record.python import array_record_module
 
 from cc_jax import registry
@@ -98,8 +102,34 @@ def make_builder(dataset: str, data_dir: str | pathlib.Path) -> base.Crowd:
         raise ConfigError(
             f"{dataset!r} is no dataset name; write NAME or NAME/CONFIG, as in shanghaitech/part_a"
         )
+    if name not in registry.names("data.builders"):
+        near = difflib.get_close_matches(name, registry.names("data.builders"), n=1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise ConfigError(f"no dataset is called {dataset!r}{hint}; there are: {', '.join(dataset_names())}")
     cls = registry.load("data.builders", name).Builder
-    return cls(config=_config(cls, name, config), data_dir=str(data_dir), file_format=base.FILE_FORMAT)
+    with _quiet():
+        return cls(config=_config(cls, name, config), data_dir=str(data_dir), file_format=base.FILE_FORMAT)
+
+
+def dataset_names() -> list[str]:
+    """What `open_source` and `prepare` take as a dataset; folder/NAME stands for any name."""
+    names = []
+    for name in registry.names("data.builders"):
+        cls = registry.load("data.builders", name).Builder
+        configs = ["NAME"] if hasattr(cls, "make_config") else list(cls.builder_configs)
+        names += [f"{name}/{config}" for config in configs] or [name]
+    return names
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """TFDS warns of every config that is not in its builder's list, as a user's own folder never is."""
+    before = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def _config(cls: type[base.Crowd], name: str, config: str) -> Any:

@@ -11,11 +11,12 @@ import contextlib
 import dataclasses
 import fcntl
 import hashlib
+import io
 import json
 import os
 import pathlib
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent import futures
 
 import numpy as np
@@ -26,6 +27,7 @@ from cc_jax.data import images
 from cc_jax.errors import ConfigError, InputError
 
 FILE_FORMAT = "array_record"
+ALL = "all"  # stands for all splits together in `totals`
 _STORED_AS_IS = (".jpg", ".jpeg", ".png", ".bmp")  # the kinds that TFDS's own decoder reads too
 
 
@@ -75,6 +77,7 @@ class Crowd(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     DESCRIPTION = ""
     HOMEPAGE = None
     CITATION = ""
+    ready: Raw | None = None  # set by a caller that has run `checked` already
 
     def raw(self, manual_dir: pathlib.Path) -> Raw:
         """Frames under `manual_dir`, labels parsed, images not yet opened.
@@ -84,7 +87,7 @@ class Crowd(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         raise NotImplementedError
 
     def totals(self) -> dict[str, Total]:
-        """Published totals by split; empty where there are none."""
+        """Published totals by split, or of `ALL`; empty where there are none."""
         return {}
 
     def checked(self, manual_dir: pathlib.Path) -> Raw:
@@ -113,7 +116,8 @@ class Crowd(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterable]:
-        raw = self.checked(pathlib.Path(dl_manager.manual_dir))
+        manual_dir = dl_manager.manual_dir if self.MANUAL_DOWNLOAD_INSTRUCTIONS else ""
+        raw = self.ready or self.checked(pathlib.Path(manual_dir))
         self.info.metadata.update(summary(raw))
         return {split: self._generate_examples(frames) for split, frames in raw.splits.items()}
 
@@ -221,6 +225,37 @@ def fingerprint(raw: Raw) -> str:
     return digest.hexdigest()
 
 
+def some(names: list[str], limit: int = 3) -> str:
+    """The first few names and how many more there are, for a line that a person reads."""
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
+
+
+def missing(what: str, found: Collection[str], expected: list[str]) -> list[str]:
+    """A note naming the expected files that are not among `found`, and one naming those that nobody expects."""
+    lost = [name for name in expected if name not in found]
+    extra = [name for name in found if name not in set(expected)]
+    notes = (
+        [f"{what}: {len(lost)} of {len(expected)} images are not there: {_runs(lost, expected)}"]
+        if lost
+        else []
+    )
+    return notes + (
+        [f"{what}: {len(extra)} images are not in the published set: {', '.join(extra)}"] if extra else []
+    )
+
+
+def _runs(names: list[str], order: list[str]) -> str:
+    """Names with neighbours in `order` joined: "IMG_3 - IMG_7, IMG_9"."""
+    at = {name: i for i, name in enumerate(order)}
+    runs: list[list[str]] = []
+    for name in names:
+        if runs and at[name] == at[runs[-1][-1]] + 1:
+            runs[-1].append(name)
+        else:
+            runs.append([name])
+    return ", ".join(run[0] if len(run) == 1 else f"{run[0]} - {run[-1]}" for run in runs)
+
+
 def is_prepared(builder: Crowd) -> bool:
     """Whether the builder's version of the dataset is on disk (it appears there in one step, whole)."""
     return (pathlib.Path(builder.data_path) / "dataset_info.json").is_file()
@@ -259,13 +294,9 @@ def write(make: Callable[[str], Crowd], data_dir: pathlib.Path, *, overwrite: bo
         shutil.rmtree(staging, ignore_errors=True)
         try:
             built = make(str(staging))
-            built.download_and_prepare(
-                download_config=tfds.download.DownloadConfig(
-                    manual_dir=staging,
-                    try_download_gcs=False,
-                    compute_stats=tfds.download.ComputeStatsMode.SKIP,
-                )
-            )
+            config = tfds.download.DownloadConfig(manual_dir=staging, try_download_gcs=False)
+            with contextlib.redirect_stdout(io.StringIO()):  # TFDS announces the staging folder
+                built.download_and_prepare(download_config=config)
             _swap(pathlib.Path(built.data_path), final, staging / "old")
         finally:
             shutil.rmtree(staging, ignore_errors=True)

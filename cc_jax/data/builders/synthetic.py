@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import os
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent import futures
 
 import tensorflow_datasets as tfds
@@ -40,11 +40,6 @@ class Synthetic(base.Crowd):
         config = self.builder_config
         train = _draw(config, "train", range(config.train))
         return base.Raw({"train": train, "test": _draw(config, "test", range(config.test))})
-
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
-        raw = self.checked(pathlib.Path())
-        self.info.metadata.update(base.summary(raw))
-        return {split: self._generate_examples(frames) for split, frames in raw.splits.items()}
 
 
 def _draw(config: Config, split: str, indices: range) -> Sequence[base.Frame]:

@@ -28,16 +28,26 @@ def arrange(
     spots = np.zeros((0, 3))
     for _ in range(_ROUNDS):
         missing = count - len(spots)
-        more = [way(rng, max(2, round(1.3 * missing * share)), place) for way, share in zip(ways, shares, strict=True)]
+        more = [
+            way(rng, max(2, round(1.3 * missing * share)), place)
+            for way, share in zip(ways, shares, strict=True)
+        ]
         more = rng.permutation(np.concatenate(more))
-        fits = (np.abs(more[:, 0]) < half_width) & (more[:, 1] > near) & (more[:, 1] < far) & _in_frame(camera, more)
+        fits = (
+            (np.abs(more[:, 0]) < half_width)
+            & (more[:, 1] > near)
+            & (more[:, 1] < far)
+            & _in_frame(camera, more)
+        )
         spots = _apart(np.concatenate([spots, more[fits]]), count)
         if len(spots) == count:
             break
     return spots
 
 
-def _anchors(rng, camera: Camera, number: int, reach: float, near: float, far: float, lean: float) -> np.ndarray:
+def _anchors(
+    rng, camera: Camera, number: int, reach: float, near: float, far: float, lean: float
+) -> np.ndarray:
     """Ground positions in the field of view; their density over depth is z ** lean."""
     power = lean + 1
     z = (near**power + rng.random(number) * (far**power - near**power)) ** (1 / power)
@@ -78,7 +88,9 @@ def _queues(rng: np.random.Generator, number: int, place) -> Spots:
     line, step = np.arange(number) % lines, np.arange(number) // lines
     walk = 0.75 * step + rng.normal(0, 0.08, number)
     bend = 0.25 * np.sin(walk / 3.0)
-    offset = np.stack([walk * np.sin(angle) + bend * np.cos(angle), walk * np.cos(angle) - bend * np.sin(angle)], 1)
+    offset = np.stack(
+        [walk * np.sin(angle) + bend * np.cos(angle), walk * np.cos(angle) - bend * np.sin(angle)], 1
+    )
     return np.column_stack([starts[line] + offset, np.full(number, angle) + rng.normal(0, 0.4, number)])
 
 

@@ -36,8 +36,8 @@ def expose(rng: np.random.Generator, light: np.ndarray) -> np.ndarray:
     balance = 1 + rng.normal(0, 0.04) * np.array([1, 0, -1]) + (np.array([0.05, 0, -0.06]) if dusk else 0)
     light = light * (gain * balance).astype(np.float32)
     grey = light.mean(axis=2, keepdims=True)
-    light = grey + (light - grey) * np.float32(rng.uniform(0.75, 1.25))
-    contrast = rng.uniform(1.0, 1.4)
+    light = grey + (light - grey) * np.float32(rng.uniform(0.75, 1.15))
+    contrast = rng.uniform(0.95, 1.3)
     return np.float32(0.45) + (light - np.float32(0.45)) * np.float32(contrast)
 
 

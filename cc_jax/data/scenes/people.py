@@ -46,14 +46,19 @@ def make_people(rng: np.random.Generator, spots: np.ndarray, look: Look) -> list
     colours = [_some(rng, palette, n) for palette in (look.skins, look.hairs)]
     colours += [_some(rng, palette, n, tint) for palette in (look.tops, look.bottoms)]
     extras = [
-        [colour if has else None for colour, has in zip(_some(rng, look.tops, n), rng.random(n) < share, strict=True)]
+        [
+            colour if has else None
+            for colour, has in zip(_some(rng, look.tops, n), rng.random(n) < share, strict=True)
+        ]
         for share in (look.hats, look.bags, look.umbrellas)
     ]
     styles = [(rng.random(n) < share).tolist() for share in (0.4, 0.15)]
     return [Person(*row, *rest) for row, *rest in zip(body, *colours, *extras, *styles, strict=True)]
 
 
-def _some(rng: np.random.Generator, palette: np.ndarray, n: int, tint: np.ndarray | float = 1.0) -> list[Colour]:
+def _some(
+    rng: np.random.Generator, palette: np.ndarray, n: int, tint: np.ndarray | float = 1.0
+) -> list[Colour]:
     return [tuple(colour) for colour in (palette[rng.integers(len(palette), size=n)] * tint).tolist()]
 
 
@@ -84,7 +89,17 @@ def _cast(mask: np.ndarray, camera: Camera, person: Person, sun: tuple[float, fl
     """The shadow of a body and a head in sunlight."""
     along = np.array(sun) * person.height
     across = 0.19 * np.array([-sun[1], sun[0]]) / max(np.hypot(*sun), 1e-6)
-    shape = [(0, -0.7), (0.45, -1), (0.82, -1), (0.9, -0.5), (1.0, -0.4), (1.0, 0.4), (0.9, 0.5), (0.82, 1), (0, 0.7)]
+    shape = [
+        (0, -0.7),
+        (0.45, -1),
+        (0.82, -1),
+        (0.9, -0.5),
+        (1.0, -0.4),
+        (1.0, 0.4),
+        (0.9, 0.5),
+        (0.82, 1),
+        (0, 0.7),
+    ]
     flat = np.array([person.x, person.z]) + np.array([a * along + b * across for a, b in shape])
     _fill(mask, camera.project(np.column_stack([flat[:, 0], np.zeros(len(flat)), flat[:, 1]]))[0] / step)
 
@@ -151,7 +166,13 @@ def _torso(person: Person, low: float) -> list[Spot]:
     """Outline of the upper body (side, up) in metres, from `low` (a share of the height) to the shoulders."""
     h, w = person.height, person.girth * (0.75 + 0.25 * abs(math.cos(person.facing)))
     hip = 0.17 if low > 0.45 else 0.21
-    right = [(hip * w, low * h), (0.15 * w, 0.62 * h), (0.215 * w, 0.77 * h), (0.17 * w, 0.835 * h), (0.06, 0.86 * h)]
+    right = [
+        (hip * w, low * h),
+        (0.15 * w, 0.62 * h),
+        (0.215 * w, 0.77 * h),
+        (0.17 * w, 0.835 * h),
+        (0.06, 0.86 * h),
+    ]
     return right + [(-x, y) for x, y in reversed(right)]
 
 
@@ -164,7 +185,9 @@ def _draw_small(canvas: Canvas, frame: Frame, person: Person, look: Look, head: 
     canvas.polygon(body, canvas.hazed(person.top, d), solid=True)
     half = [frame.spot(0.02 * look.side, 0.8 * h), frame.spot(0.02 * look.side, 0.5 * h)]
     dark = body[len(body) // 2 :] if look.side > 0 else body[: len(body) // 2]
-    canvas.polygon(np.array([*dark, *(half if look.side < 0 else reversed(half))]), canvas.hazed(person.top, d, 0.8))
+    canvas.polygon(
+        np.array([*dark, *(half if look.side < 0 else reversed(half))]), canvas.hazed(person.top, d, 0.8)
+    )
     radius = HEAD * frame.scale
     cap = person.hair if person.hat is None else person.hat
     canvas.ellipse(frame.spot(0, h - 0.12), (radius, radius * 1.15), canvas.hazed(cap, d), head=head)
@@ -254,7 +277,11 @@ def _draw_face(canvas: Canvas, frame: Frame, person: Person, look: Look) -> None
     canvas.ellipse(lit, (0.068 * s * narrow, 0.088 * s), canvas.hazed(person.skin, d))
     if s * HEAD > 9:
         dark = canvas.hazed(person.hair, d, 0.6)
-        for x, y, rx, ry in ((-0.035, 0.01, 0.012, 0.009), (0.035, 0.01, 0.012, 0.009), (0, -0.05, 0.025, 0.006)):
+        for x, y, rx, ry in (
+            (-0.035, 0.01, 0.012, 0.009),
+            (0.035, 0.01, 0.012, 0.009),
+            (0, -0.05, 0.025, 0.006),
+        ):
             canvas.ellipse(frame.spot(0.06 * turn + x * narrow, high + y), (rx * s, ry * s), dark)
 
 

@@ -8,7 +8,9 @@ import numpy as np
 from cc_jax.data.scenes.canvas import Camera, Canvas, Colour, Spot, noise
 from cc_jax.data.scenes.looks import Look
 
-_STEP = 2  # the ground is computed at every second pixel of the canvas, which is drawn at twice the image's size
+_STEP = (
+    2  # the ground is computed at every second pixel of the canvas, which is drawn at twice the image's size
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,14 +42,18 @@ class Thing:
 def draw_place(rng: np.random.Generator) -> Place:
     """A random place."""
     kind = rng.choice(["street", "square", "square", "park"])
-    half_width = {"street": rng.uniform(6, 13), "square": rng.uniform(16, 40), "park": rng.uniform(25, 50)}[kind]
+    half_width = {"street": rng.uniform(6, 13), "square": rng.uniform(16, 40), "park": rng.uniform(25, 50)}[
+        kind
+    ]
     return Place(str(kind), float(half_width), float(rng.uniform(36, 75)))
 
 
 # ---------------------------------------------------------------------------------------------- sky and ground
 
 
-def backdrop(rng: np.random.Generator, camera: Camera, place: Place, look: Look, shade: np.ndarray) -> np.ndarray:
+def backdrop(
+    rng: np.random.Generator, camera: Camera, place: Place, look: Look, shade: np.ndarray
+) -> np.ndarray:
     """Sky and ground as RGB uint8 [rows, columns]; `shade` is `people.shadow_mask`."""
     x, z, depth = camera.ground(_STEP)
     ground = _ground(rng, camera, place, look, x, z, depth)
@@ -73,7 +79,9 @@ def _ground(rng, camera: Camera, place: Place, look: Look, x, z, depth) -> np.nd
     """Base colour, paving and wear, float32 [H, W, 3]."""
     lawn = place.kind == "park" or (place.kind == "square" and rng.random() < 0.15)
     base = look.lawn if lawn else look.ground
-    footprint = np.minimum(depth, 1e3) ** 2 / (camera.height * camera.focal) * _STEP  # metres a pixel covers in z
+    footprint = (
+        np.minimum(depth, 1e3) ** 2 / (camera.height * camera.focal) * _STEP
+    )  # metres a pixel covers in z
     value = np.ones_like(x)
     if not lawn:
         value += _paving(rng, look, x, z, footprint)
@@ -98,7 +106,9 @@ def _paving(rng: np.random.Generator, look: Look, x, z, footprint) -> np.ndarray
     fade = np.clip(size / np.maximum(footprint, 1e-3) / 2 - 0.5, 0, 1)
     joint = np.maximum(np.abs(p - column - 0.5), np.abs(q - row - 0.5)) > 0.47
     if look.texture > 0:
-        slab = np.mod(np.sin(row * 12.9898 + column * 78.233) * 43758.55, 1.0) - 0.5  # a hash of the slab's number
+        slab = (
+            np.mod(np.sin(row * 12.9898 + column * 78.233) * 43758.55, 1.0) - 0.5
+        )  # a hash of the slab's number
         return fade * (0.16 * slab * look.texture - 0.22 * joint)
     checker = np.mod(row + column, 2) - 0.5
     return fade * (0.1 * checker * rng.integers(2) - 0.12 * joint)
@@ -146,7 +156,9 @@ def _shade(place: Place, look: Look, people: np.ndarray, x, depth) -> np.ndarray
 # --------------------------------------------------------------------------------------------------- buildings
 
 
-def draw_buildings(rng: np.random.Generator, canvas: Canvas, camera: Camera, place: Place, look: Look) -> None:
+def draw_buildings(
+    rng: np.random.Generator, canvas: Canvas, camera: Camera, place: Place, look: Look
+) -> None:
     """Houses or trees that close the view, far ones first."""
     if place.kind == "park":
         _tree_line(rng, canvas, camera, place, look)
@@ -196,7 +208,9 @@ def _paint(canvas: Canvas, camera: Camera, edges: np.ndarray, height: float, lay
     uv, _ = camera.project(np.column_stack([ground[:, 0], corners[:, 1] * height, ground[:, 1]]))
     depth, quads, at = float(edges[:, 1].mean()), uv.reshape(-1, 4, 2), 0
     for boxes, colour in layers:
-        canvas.polygons(quads[at : at + len(boxes)], canvas.hazed(tuple(np.clip(colour, 0, 255).tolist()), depth))
+        canvas.polygons(
+            quads[at : at + len(boxes)], canvas.hazed(tuple(np.clip(colour, 0, 255).tolist()), depth)
+        )
         at += len(boxes)
 
 
@@ -223,7 +237,10 @@ def _stains(rng: np.random.Generator, wall: np.ndarray, look: Look) -> list[tupl
     left, low = rng.random(n), rng.random(n)
     size = rng.uniform(0.02, 0.3, (2, n))
     boxes = np.stack([left, np.minimum(left + size[0], 1), low, np.minimum(low + size[1], 1)], axis=1)
-    return [([box], wall * bright) for box, bright in zip(boxes, rng.normal(1, 0.07 * look.texture, n), strict=True)]
+    return [
+        ([box], wall * bright)
+        for box, bright in zip(boxes, rng.normal(1, 0.07 * look.texture, n), strict=True)
+    ]
 
 
 def _tree_line(rng: np.random.Generator, canvas: Canvas, camera: Camera, place: Place, look: Look) -> None:
@@ -234,7 +251,13 @@ def _tree_line(rng: np.random.Generator, canvas: Canvas, camera: Camera, place: 
     edges = np.array([[-1.4 * half, place.back + 4], [1.4 * half, place.back + 4]])
     _paint(canvas, camera, edges, 3.0, [([(0, 1, 0, 1)], hedge)])
     for x in xs:
-        draw_thing(rng, canvas, camera, Thing("tree", x, place.back + rng.uniform(0, 3), rng.uniform(5, 11), hedge), look)
+        draw_thing(
+            rng,
+            canvas,
+            camera,
+            Thing("tree", x, place.back + rng.uniform(0, 3), rng.uniform(5, 11), hedge),
+            look,
+        )
 
 
 # ------------------------------------------------------------------------------------------------------ things
@@ -259,7 +282,10 @@ def _some(rng: np.random.Generator, kind: str, place: Place, look: Look, near: f
     half = min(place.half_width, 22.0)
     x, z = rng.uniform(-half, half, n), rng.uniform(near, far, n)
     if kind in ("bollard", "pole", "lamp"):
-        x, z = np.full(n, rng.uniform(-half, half)) + rng.normal(0, 0.05, n), near + 3 + np.arange(n) * (far - near) / n
+        x, z = (
+            np.full(n, rng.uniform(-half, half)) + rng.normal(0, 0.05, n),
+            near + 3 + np.arange(n) * (far - near) / n,
+        )
     if kind == "tree":
         x = np.sign(x) * np.maximum(np.abs(x), min(5.0, half))
     colours = look.tops[rng.integers(len(look.tops), size=n)]
@@ -270,7 +296,10 @@ def draw_thing(rng: np.random.Generator, canvas: Canvas, camera: Camera, thing: 
     """Draws one thing; it hides the heads behind it."""
     (foot, top), depths = camera.project(np.array([[thing.x, 0, thing.z], [thing.x, 1, thing.z]]))
     depth = float(depths.mean())
-    scale, steep = camera.focal / depth, camera.height / float(np.hypot(np.hypot(thing.x, thing.z), camera.height))
+    scale, steep = (
+        camera.focal / depth,
+        camera.height / float(np.hypot(np.hypot(thing.x, thing.z), camera.height)),
+    )
     side = scale * np.array([np.cos(camera.roll), np.sin(camera.roll)])
     pen = _Pen(canvas, *(tuple(v.tolist()) for v in (foot, side, top - foot)), scale, depth, max(0.05, steep))
     _THINGS[thing.kind](rng, pen, thing, look)

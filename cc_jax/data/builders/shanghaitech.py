@@ -1,0 +1,101 @@
+"""ShanghaiTech (Zhang et al., CVPR 2016): `part_a` of the web, `part_b` of streets.
+
+Layout, in either of the two spellings that circulate, below `--manual_dir`:
+`part_A_final` or `part_A` / `train_data`, `test_data` / `images` / `IMG_n.jpg` and
+`ground_truth` or `ground-truth` / `GT_IMG_n.mat`, points (x, y) in `image_info`.
+A split that is not there is left out, and `prepare` says so.
+"""
+
+import pathlib
+import re
+
+import tensorflow_datasets as tfds
+
+from cc_jax.data import images
+from cc_jax.data.builders import base, labels
+from cc_jax.errors import ConfigError, InputError
+
+# Images and points of the files that circulate. The paper gives 241,677 and 88,488 people for A and B; the files
+# sum to 241,275 and 88,272, as their own `number` fields do.
+_TOTALS = {
+    "part_a": {"train": base.Total(300, 162_413), "test": base.Total(182, 78_862)},
+    "part_b": {"train": base.Total(400, 49_151), "test": base.Total(316, 39_121)},
+}
+
+
+class Shanghaitech(base.Crowd):
+    """ShanghaiTech with the authors' splits."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    DESCRIPTION = (
+        "Crowds of the web (part A) and of Shanghai's streets (part B) with the position of every head."
+    )
+    CITATION = """@inproceedings{zhang2016single, title={Single-image crowd counting via multi-column
+convolutional neural network}, author={Zhang, Yingying and others}, booktitle={CVPR}, year={2016}}"""
+    MANUAL_DOWNLOAD_INSTRUCTIONS = (
+        "--manual_dir is the folder that holds part_A_final (or part_A) and part_B_final."
+    )
+    BUILDER_CONFIGS = [
+        tfds.core.BuilderConfig(name="part_a", description="Web images of all sizes, 33 to 3,139 people."),
+        tfds.core.BuilderConfig(name="part_b", description="Streets, all 1024x768, 9 to 578 people."),
+    ]
+
+    def totals(self) -> dict[str, base.Total]:
+        return _TOTALS[self.builder_config.name]
+
+    def raw(self, manual_dir: pathlib.Path) -> base.Raw:
+        root = _root(manual_dir, self.builder_config.name)
+        splits, notes = {}, []
+        for split, total in self.totals().items():
+            folder = root / f"{split}_data"
+            if not folder.is_dir():
+                notes.append(f"{folder} is not there: the split {split!r} is left out and cannot be used")
+                continue
+            splits[split], more = _split(folder, split, total)
+            notes += more
+        if not splits:
+            raise ConfigError(f"{root}: has neither train_data nor test_data; is the download complete?")
+        return base.Raw(splits, tuple(notes))
+
+
+def _root(manual_dir: pathlib.Path, config: str) -> pathlib.Path:
+    """The folder of a part. Raises ConfigError naming what was looked for."""
+    letter = config[-1].upper()
+    known = [f"part_{letter}_final", f"part_{letter}"]
+    for name in known:
+        if (manual_dir / name).is_dir():
+            return manual_dir / name
+    raise ConfigError(f"--manual_dir={manual_dir}: has no folder {' or '.join(known)}")
+
+
+def _split(folder: pathlib.Path, split: str, total: base.Total) -> tuple[list[base.Frame], list[str]]:
+    """The frames of a split, and what differs from the published files."""
+    truths = _truths(folder)
+    pictures = {path.stem: path for path in images.list_images(folder / "images")}
+    unlabelled = [
+        str(truths / f"GT_{stem}.mat") for stem in pictures if not (truths / f"GT_{stem}.mat").is_file()
+    ]
+    if unlabelled:
+        raise InputError(f"{base.some(unlabelled)}: missing, but the image is there")
+    strays = [str(p) for p in sorted(truths.glob("GT_*.mat")) if p.stem.removeprefix("GT_") not in pictures]
+    if strays:
+        raise InputError(f"{base.some(strays)}: label without its image in {folder / 'images'}")
+    frames, notes = [], base.missing(split, pictures, [f"IMG_{n + 1}" for n in range(total.images)])
+    for stem, path in pictures.items():
+        truth = truths / f"GT_{stem}.mat"
+        points, number = labels.read_mat(truth), labels.read_number(truth)
+        if number is not None and number != len(points):
+            notes.append(f"{truth}: states {number} people and holds {len(points)} points; the points count")
+        frames.append(base.Frame(f"{split}_{stem}", path, points))
+    return frames, notes
+
+
+def _truths(folder: pathlib.Path) -> pathlib.Path:
+    """The folder with the labels of a split. Raises InputError."""
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and re.fullmatch("ground[-_ ]?truth", path.name, re.IGNORECASE):
+            return path
+    raise InputError(f"{folder}: has no folder ground_truth or ground-truth; is the download complete?")
+
+
+Builder = Shanghaitech

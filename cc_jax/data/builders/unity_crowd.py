@@ -1,0 +1,115 @@
+"""Unity crowd renders: `images/IMG_n.jpg`, `ground_truth_txt/IMG_n.txt` with lines `x y`, y from the bottom.
+
+The set comes without splits and its renders look alike. A random split would put near-duplicates on both sides, so
+images whose perceptual hashes are close go to the same side, all the groups that this makes: see `split`.
+"""
+
+import hashlib
+import os
+import pathlib
+from concurrent import futures
+
+import cv2
+import numpy as np
+import tensorflow_datasets as tfds
+from jaxtyping import Bool
+
+from cc_jax.data import images
+from cc_jax.data.builders import base, labels
+from cc_jax.errors import ConfigError, InputError
+
+NEAR = (
+    16  # bits of 63 in which the hashes of two scenes alike differ at most; unrelated ones differ in about 31
+)
+_TEST_SHARE = 0.2
+
+
+class UnityCrowd(base.Crowd):
+    """232 renders of dense crowds from a game engine, in the public domain."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    DESCRIPTION = "Renders of crowds from the Unity engine with the position of every head."
+    MANUAL_DOWNLOAD_INSTRUCTIONS = "--manual_dir is the folder that holds images and ground_truth_txt."
+
+    def totals(self) -> dict[str, base.Total]:
+        return {base.ALL: base.Total(232, 97_399)}
+
+    def raw(self, manual_dir: pathlib.Path) -> base.Raw:
+        for name in ("images", "ground_truth_txt"):
+            if not (manual_dir / name).is_dir():
+                raise ConfigError(f"--manual_dir={manual_dir}: has no folder {name}")
+        pictures = {path.stem: path for path in images.list_images(manual_dir / "images")}
+        if not pictures:
+            raise InputError(f"{manual_dir / 'images'}: holds no image")
+        truths = {stem: manual_dir / "ground_truth_txt" / f"{stem}.txt" for stem in pictures}
+        lost = [str(path) for path in truths.values() if not path.is_file()]
+        if lost:
+            raise InputError(f"{base.some(lost)}: missing, but the image is there")
+        strays = [
+            str(p) for p in sorted((manual_dir / "ground_truth_txt").glob("*.txt")) if p.stem not in pictures
+        ]
+        if strays:
+            raise InputError(f"{base.some(strays)}: label without its image")
+        notes = base.missing(
+            "images", pictures, [f"IMG_{n + 1}" for n in range(self.totals()[base.ALL].images)]
+        )
+        frames = [_frame(stem, path, truths[stem]) for stem, path in pictures.items()]
+        return base.Raw(split(frames), tuple(notes))
+
+
+def _frame(stem: str, image: pathlib.Path, truth: pathlib.Path) -> base.Frame:
+    """The labels measure y from the lower edge; here it is from the upper one, as everywhere else."""
+    points, (height, _) = labels.read_text(truth), images.read_size(image)
+    return base.Frame(stem, image, np.stack([points[:, 0], height - points[:, 1]], axis=1))
+
+
+def split(frames: list[base.Frame]) -> dict[str, list[base.Frame]]:
+    """Train and test without near-duplicates across: the same images always give the same split.
+
+    Images are linked when their hashes differ in at most `NEAR` bits; what is linked, directly or through others,
+    is a group. Groups in an order given by the digest of their members' names go to `test` while they fit in a
+    fifth of the images, the others to `train`.
+    """
+    with futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        hashes = np.stack(list(pool.map(perceptual_hash, (frame.image for frame in frames))))
+    groups: dict[int, list[int]] = {}
+    for index, group in enumerate(link(hashes, NEAR)):
+        groups.setdefault(group, []).append(index)
+    test, room = set(), round(_TEST_SHARE * len(frames))
+    for members in sorted(groups.values(), key=lambda group: _digest(frames[group[0]].id)):
+        if len(test) + len(members) <= room:
+            test.update(members)
+    sides = {"train": [], "test": []}
+    for index, frame in enumerate(frames):
+        sides["test" if index in test else "train"].append(frame)
+    return {side: members for side, members in sides.items() if members}
+
+
+def perceptual_hash(image: pathlib.Path | bytes) -> Bool[np.ndarray, "63"]:
+    """Signs, about their median, of the lowest cosine frequencies of the grey image at 32x32, without the mean.
+
+    The usual 64-bit "pHash"; survives recolouring and rescaling. Raises InputError for an unreadable image.
+    """
+    grey = cv2.cvtColor(images.read_image(image), cv2.COLOR_RGB2GRAY)
+    waves = cv2.dct(cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32))[
+        :8, :8
+    ].ravel()[1:]
+    return waves > np.median(waves)
+
+
+def link(hashes: Bool[np.ndarray, "N K"], near: int) -> list[int]:
+    """The group of every hash (the number of its first member), hashes at most `near` bits apart being linked."""
+    bits = hashes.astype(np.float32)
+    distance = bits @ (1 - bits.T) + (1 - bits) @ bits.T
+    group = np.arange(len(hashes))
+    for i, j in np.argwhere(np.triu(distance <= near, 1)):
+        low, high = sorted((group[i], group[j]))
+        group[group == high] = low
+    return group.tolist()
+
+
+def _digest(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
+Builder = UnityCrowd
