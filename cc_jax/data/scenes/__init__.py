@@ -59,11 +59,13 @@ def _camera(rng: np.random.Generator, domain: str, rows: int, columns: int) -> C
 
 
 def _depths(camera: Camera, place: places.Place) -> tuple[float, float]:
-    """Depths on the ground between which people stand: from the frame's lower edge to the smallest heads."""
-    below = camera.tilt + np.arctan(camera.rows / 2 / camera.focal)
+    """Depths on the ground between which people stand: from the frame's lower edge to its upper or the smallest heads."""
+    half = np.arctan(camera.rows / 2 / camera.focal)
+    below, above = camera.tilt + half, camera.tilt - half
     near = max(2.5, (camera.height - 1.5) / np.tan(below))
     far = people.HEAD * camera.focal / (_SMALLEST * _SCALE)
-    return near, max(near + 4, min(far, place.back - 1.5))
+    edge = (camera.height - 1.5) / np.tan(above) if above > 0 else np.inf
+    return near, max(near + 3, min(far, edge, place.back - 1.5))
 
 
 def _draw(rng, camera: Camera, place: places.Place, look: looks.Look, persons: list, near: float) -> Canvas:
@@ -87,6 +89,6 @@ def _visible_heads(canvas: Canvas, camera: Camera, persons: list) -> np.ndarray:
     heads, depth = camera.project(people.head_positions(persons))
     seen = np.bincount(canvas.heads.ravel(), minlength=len(persons) + 1)[1:]
     radius = people.HEAD * camera.focal / depth
-    whole = np.maximum(np.pi * 1.1 * radius**2, 1.0)
+    whole = np.pi * 1.1 * (radius + 0.3) ** 2  # a pixel counts as drawn when the edge passes through it
     inside = ((heads >= 0) & (heads < (camera.columns, camera.rows))).all(axis=1)
     return (heads[inside & (seen >= _VISIBLE * whole)] / _SCALE).astype(np.float32).reshape(-1, 2)

@@ -115,9 +115,11 @@ def _fixed_spot(spot: Spot) -> tuple[int, int]:
     return int(spot[0] * 16 - 7.5), int(spot[1] * 16 - 7.5)
 
 
-def noise(rng: np.random.Generator, size: int, finest: int, roughness: float = 0.6) -> np.ndarray:
-    """Smooth noise [size, size], mean 0, deviation 1, that tiles; octaves down to cells of size / `finest`."""
-    total, cells, weight = np.zeros((size, size), np.float32), 4, 1.0
+def noise(
+    rng: np.random.Generator, size: int, finest: int, roughness: float = 0.6, *, coarsest: int = 4
+) -> np.ndarray:
+    """Smooth noise [size, size], mean 0, deviation 1, that tiles; octaves from `coarsest` to `finest` cells a side."""
+    total, cells, weight = np.zeros((size, size), np.float32), coarsest, 1.0
     while cells <= finest:
         coarse = np.pad(rng.standard_normal((cells, cells), np.float32), 2, mode="wrap")
         edge = 2 * size // cells

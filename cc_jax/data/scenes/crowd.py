@@ -7,7 +7,7 @@ from cc_jax.data.scenes.canvas import Camera
 
 Spots = Float[np.ndarray, "N 3"]  # x, z in metres, the direction a person faces in radians (0: to the camera)
 _APART = 0.42  # metres between the middles of two people: shoulder to shoulder
-_ROUNDS = 6  # of filling up what fell outside the frame or on somebody
+_ROUNDS = 12  # of filling up what fell outside the frame or on somebody
 
 
 def arrange(

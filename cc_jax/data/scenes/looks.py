@@ -137,7 +137,7 @@ def _photo(rng: np.random.Generator) -> Look:
         hairs=_HAIRS,
         tops=_PHOTO_TOPS,
         bottoms=_PHOTO_BOTTOMS,
-        ground=np.clip(_pick(rng, _PHOTO_GROUNDS) * wear + rng.normal(0, 6, 3) + warm * 0.5, 30, 235),
+        ground=np.clip(_pick(rng, _PHOTO_GROUNDS) * wear + rng.normal(0, 4, 3) + warm * 0.5, 30, 235),
         lawn=np.array([104, 124, 70]) * wear + rng.normal(0, 8, 3),
         sky_top=top,
         sky_low=low,

@@ -24,7 +24,7 @@ def photograph(rng: np.random.Generator, image: Image) -> Image:
 def material(rng: np.random.Generator, light: np.ndarray) -> np.ndarray:
     """The fine unevenness of cloth, leaves and plaster, which flat colours lack."""
     h, w = light.shape[:2]
-    tile = np.roll(noise(rng, 256, 128, 0.9), rng.integers(256, size=2), axis=(0, 1))
+    tile = np.roll(noise(rng, 256, 128, 0.9, coarsest=32), rng.integers(256, size=2), axis=(0, 1))
     uneven = np.tile(tile, (-(-h // 256), -(-w // 256)))[:h, :w]
     return light * (1 + rng.uniform(0.03, 0.08) * uneven)[..., None]
 

@@ -256,12 +256,17 @@ def _draw_bag(canvas: Canvas, frame: Frame, person: Person) -> None:
 def _draw_head(canvas: Canvas, frame: Frame, person: Person, look: Look, head: int) -> None:
     h, s, d = person.height, frame.scale, frame.depth
     middle = frame.spot(0, h - 0.12)
-    canvas.line(frame.spot(0, 0.86 * h), middle, 0.1 * s, canvas.hazed(person.skin, d, 0.75), solid=True)
+    front = math.cos(person.facing) > -0.35
+    neck = frame.spot(0, 0.86 * h), middle, 0.1 * s, canvas.hazed(person.skin, d, 0.75)
+    if not front:
+        canvas.line(*neck, solid=True)
     if person.long_hair:
         nape = frame.spot(-0.02 * math.sin(person.facing), h - 0.2)
         canvas.ellipse(nape, (0.115 * s, 0.15 * s), canvas.hazed(person.hair, d, 0.85), head=head)
+    if front:
+        canvas.line(*neck, solid=True)
     canvas.ellipse(middle, (HEAD * 0.95 * s, HEAD * 1.15 * s), canvas.hazed(person.hair, d), head=head)
-    if math.cos(person.facing) > -0.35:
+    if front:
         _draw_face(canvas, frame, person, look)
     shine = frame.spot(0.04 * look.side, h - 0.06)
     canvas.ellipse(shine, (0.05 * s, 0.03 * s), canvas.hazed(person.hair, d, 1.35))
@@ -271,7 +276,7 @@ def _draw_head(canvas: Canvas, frame: Frame, person: Person, look: Look, head: i
 
 def _draw_face(canvas: Canvas, frame: Frame, person: Person, look: Look) -> None:
     s, d, turn = frame.scale, frame.depth, math.sin(person.facing)
-    high, narrow = person.height - 0.145 - 0.04 * frame.steep, 1 - 0.25 * abs(turn)
+    high, narrow = person.height - 0.155 - 0.04 * frame.steep, 1 - 0.25 * abs(turn)
     shaded, lit = frame.spot(0.045 * turn, high), frame.spot(0.045 * turn + 0.02 * look.side, high - 0.005)
     canvas.ellipse(shaded, (0.088 * s * narrow, 0.1 * s), canvas.hazed(person.skin, d, 0.86))
     canvas.ellipse(lit, (0.068 * s * narrow, 0.088 * s), canvas.hazed(person.skin, d))

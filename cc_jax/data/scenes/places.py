@@ -118,7 +118,7 @@ def _wear(rng: np.random.Generator, x, z, footprint) -> np.ndarray:
     """Stains of metres and grain of centimetres."""
     texture = noise(rng, 256, 128, 0.8)
     value = np.zeros_like(x)
-    for metres, strength in ((24.0, 0.07), (5.0, 0.04), (0.9, 0.05)):
+    for metres, strength in ((24.0, 0.05), (5.0, 0.04), (0.9, 0.05)):
         u, v = ((c - np.floor(c)) * 256 for c in (x / metres, z / metres))
         fade = np.clip(metres / np.maximum(footprint, 1e-3) / 12, 0, 1)
         value += strength * fade * cv2.remap(texture, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
