@@ -1,0 +1,298 @@
+"""The models' contract: padding and ROI leave no trace, masks act where they should, the layers do what they say."""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cc_jax import registry
+from cc_jax.errors import ConfigError
+from cc_jax.models import decoder, layers
+
+MODELS = {
+    "tiny": {},
+    "lite": {"back_end": (16, 16, 8)},
+    "sfcn": {"width": 0.0625, "back_end": (512, 256, 64), "kernel_init": "he", "sweep_init": "contracting"},
+}
+
+
+@functools.cache
+def built(name, **options):
+    """A model and its variables, with biases far from zero: a bias is what carries padding into the image."""
+    model = registry.load("models", name).Model(**{**MODELS[name], **options})
+    image, roi = jnp.zeros((1, 32, 32, 3), jnp.uint8), jnp.ones((1, 32, 32, 1), jnp.uint8)
+    variables = jax.jit(model.init)(jax.random.key(0), image, roi)
+    keys = iter(jax.random.split(jax.random.key(1), 200))
+
+    def disturb(path, x):
+        bias = "bias" in str(path[-1])
+        return x + 0.3 * jax.random.normal(next(keys), x.shape) if bias else x
+
+    return model, {**variables, "params": jax.tree_util.tree_map_with_path(disturb, variables["params"])}
+
+
+@functools.cache
+def compiled(name, **options):
+    model, variables = built(name, **options)
+
+    def run(image, roi, mask):
+        features = model.apply(variables, image, roi, method="encode")
+        density = model.apply(variables, features, mask, roi, method="decode")
+        return features, density, model.apply(variables, features, roi, method="classify")
+
+    return jax.jit(run)
+
+
+def picture(height, width, seed=0, batch=1):
+    return np.random.default_rng(seed).integers(0, 256, (batch, height, width, 3), dtype=np.uint8)
+
+
+def padded(x, height, width, value):
+    room = ((0, 0), (0, height - x.shape[1]), (0, width - x.shape[2]), (0, 0))
+    return np.pad(x, room, constant_values=value)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_padding_changes_nothing(name):
+    size, frame = (197, 325), (256, 384)
+    image, roi = picture(*size), np.ones((1, *size, 1), np.uint8)
+    run = compiled(name)
+    features, density, logits = run(image, roi, None)
+    h, w = -(-size[0] // 8), -(-size[1] // 8)
+    assert density.shape == (1, h, w, 1) and features.shape == (1, h, w, built(name)[0].mask_channels)
+    _, wide, wide_logits = run(padded(image, *frame, 255), padded(roi, *frame, 0), None)
+    assert density.std() > 0 and logits.shape == (1, 2)
+    scale = float(density.max())
+    np.testing.assert_allclose(wide[:, :h, :w], density, atol=1e-4 * scale, rtol=1e-4)
+    assert not np.asarray(wide[:, h:]).any() and not np.asarray(wide[:, :, w:]).any()
+    np.testing.assert_allclose(wide.sum(), density.sum(), rtol=1e-4)
+    np.testing.assert_allclose(wide_logits, logits, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_pixels_outside_the_region_change_nothing(name):
+    image, other = picture(96, 128), picture(96, 128, seed=1)
+    y, x = np.mgrid[:96, :128]
+    roi = ((y - 40) ** 2 + (x - 60) ** 2 < 35**2)[None, ..., None].astype(np.uint8)
+    run = compiled(name)
+    first, second = run(image, roi, None), run(np.where(roi, image, other), roi, None)
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_array_equal(a, b)
+    changed = run(np.where(roi, other, image), roi, None)
+    assert np.abs(changed[1] - first[1]).max() > 1e-4 * first[1].max()
+    outside = ~roi.reshape(1, 12, 8, 16, 8).any((2, 4))
+    assert not np.asarray(first[1])[outside].any()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_masks(name):
+    model, variables = built(name)
+    image, roi = picture(32, 48, batch=2), np.ones((2, 32, 48, 1), np.uint8)
+    features, plain, _ = compiled(name)(image, roi, None)
+    channels = model.mask_channels
+    masks = (jax.random.uniform(jax.random.key(2), (3, channels)) < 0.5).astype(jnp.float32)
+
+    @jax.jit
+    def decode(features, mask):
+        return model.apply(variables, features, mask, roi, method="decode")
+
+    np.testing.assert_allclose(decode(features, jnp.ones(channels)), plain, rtol=1e-4, atol=1e-5)
+    one = decode(features, masks[0])
+    np.testing.assert_allclose(one, decode(features * masks[0], jnp.ones(channels)), rtol=1e-4, atol=1e-5)
+    each = decode(features, masks[:2])
+    np.testing.assert_allclose(each[0], one[0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(each[1], decode(features, masks[1])[1], rtol=1e-4, atol=1e-5)
+    many = jax.jit(jax.vmap(lambda mask: decode(features, mask)))(masks)
+    np.testing.assert_allclose(many[0], one, rtol=1e-4, atol=1e-5)
+    assert np.abs(many[0] - many[1]).max() > 1e-4
+
+
+def test_tiny_is_tiny():
+    _, variables = built("tiny")
+    assert sum(x.size for x in jax.tree.leaves(variables["params"])) <= 500_000
+
+
+def test_sfcn_has_the_papers_shapes():
+    model = registry.load("models", "sfcn").Model(head="code")
+    image, roi = jnp.zeros((1, 32, 32, 3)), jnp.ones((1, 32, 32, 1))
+    params = jax.eval_shape(model.init, jax.random.key(0), image, roi)["params"]
+    assert [params["encoder"][f"conv{i}"]["kernel"].shape[-1] for i in (0, 2, 4, 7, 9)] == [64, 128, 256, 512, 512]
+    assert [params["rest"][f"conv{i}"]["kernel"].shape[-1] for i in range(5)] == [512, 512, 256, 128, 64]
+    assert model.mask_channels == 512
+    assert params["spatial"]["down_up_kernel"].shape == params["spatial"]["left_right_kernel"].shape == (9, 64, 64)
+    assert params["upside_down"]["logits"]["kernel"].size == 1_572_864  # "1.57 M weights" of the paper's code
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_parameter_learns(name):
+    model, variables = built(name)
+    image, roi = picture(48, 64, batch=2), np.ones((2, 48, 64, 1), np.uint8)
+
+    def loss(params):
+        out = model.apply({**variables, "params": params}, image, roi)
+        return ((out["density"] - 5) ** 2).mean() + (out["upside_down"][:, 0] ** 2).mean()
+
+    gradients = jax.tree_util.tree_leaves_with_path(jax.jit(jax.grad(loss))(variables["params"]))
+    dead = [jax.tree_util.keystr(path) for path, g in gradients if not np.abs(g).max() > 0]
+    assert not dead
+    assert all(np.isfinite(g).all() for _, g in gradients)
+
+
+def test_bfloat16_is_near_float32_and_counts_in_float32():
+    image, roi = picture(64, 64), np.ones((1, 64, 64, 1), np.uint8)
+    _, density, _ = compiled("tiny")(image, roi, None)
+    features, half, logits = compiled("tiny", dtype="bfloat16")(image, roi, None)
+    assert features.dtype == jnp.bfloat16 and half.dtype == logits.dtype == jnp.float32
+    assert np.abs(half - density).max() < 0.1 * density.max()
+
+
+def test_code_head_fits_any_size_and_ignores_padding():
+    image, roi = picture(72, 88), np.ones((1, 72, 88, 1), np.uint8)
+    run = compiled("tiny", head="code")
+    logits = run(image, roi, None)[2]
+    wide = run(padded(image, 96, 128, 7), padded(roi, 96, 128, 0), None)[2]
+    np.testing.assert_allclose(wide, logits, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("field, value", [("head", "figur"), ("output", "exp")])
+def test_wrong_field_is_named(field, value):
+    model = registry.load("models", "tiny").Model(**{field: value})
+    with pytest.raises(ConfigError, match=f"model.{field} is '{value}'"):
+        model.init(jax.random.key(0), jnp.zeros((1, 16, 16, 3)), jnp.ones((1, 16, 16, 1)))
+
+
+def test_normalisation_travels_with_the_variables():
+    model, variables = built("tiny")
+    assert {k: v.shape for k, v in variables["norm"].items()} == {"mean": (3,), "std": (3,)}
+    image, roi = picture(32, 32), np.ones((1, 32, 32, 1), np.uint8)
+    shifted = {**variables, "norm": {"mean": jnp.zeros(3), "std": jnp.ones(3)}}
+    plain = (image / 255 - variables["norm"]["mean"]) / variables["norm"]["std"] * 255
+    a = model.apply(variables, image, roi)["density"]
+    b = model.apply(shifted, plain, roi)["density"]
+    np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
+
+
+# Layers
+
+
+def reference_sweep(f, kernel, bias):
+    """convDU in plain loops, as methods.md writes it."""
+    h, w, _ = f.shape
+
+    def step(row):
+        out = np.tile(bias, (w, 1))
+        for x in range(w):
+            for t in range(len(kernel)):
+                if 0 <= x + t - len(kernel) // 2 < w:
+                    out[x] += row[x + t - len(kernel) // 2] @ kernel[t]
+        return np.maximum(out, 0)
+
+    o = f.copy()
+    for i in range(1, h):
+        o[i] = step(o[i - 1]) + o[i]
+    for i in range(h - 2, -1, -1):
+        o[i] = step(o[i + 1]) + o[i]
+    return o
+
+
+def test_sweep_is_the_recurrence():
+    rng = np.random.default_rng(0)
+    f, kernel, bias = rng.normal(size=(5, 7, 3)), rng.normal(size=(9, 3, 3)) * 0.2, rng.normal(size=3)
+    ours = layers.sweep(jnp.float32(f[None]), jnp.ones((1, 5, 7, 1)), lambda row: layers.convolve_row(row, kernel) + bias)
+    np.testing.assert_allclose(ours[0], reference_sweep(f, kernel, bias), rtol=1e-4, atol=1e-4)
+
+
+def test_spatial_encoder_goes_down_up_then_left_right():
+    rng = np.random.default_rng(1)
+    f = rng.normal(size=(4, 6, 2))
+    params = {f"{name}_kernel": rng.normal(size=(3, 2, 2)) * 0.3 for name in ("down_up", "left_right")}
+    params |= {f"{name}_bias": rng.normal(size=2) for name in ("down_up", "left_right")}
+    module = decoder.SpatialEncoder(3, "normal", "float32")
+    params = jax.tree.map(jnp.float32, params)
+    ours = module.apply({"params": params}, jnp.float32(f[None]), jnp.ones((1, 4, 6, 1)))
+    o = reference_sweep(f, np.asarray(params["down_up_kernel"]), np.asarray(params["down_up_bias"]))
+    turned = reference_sweep(o.swapaxes(0, 1), np.asarray(params["left_right_kernel"]), np.asarray(params["left_right_bias"]))
+    np.testing.assert_allclose(ours[0], turned.swapaxes(0, 1), rtol=1e-4, atol=1e-4)
+
+
+def plain_convolution(x, kernel, stride, dilation, groups=1):
+    return jax.lax.conv_general_dilated(
+        x, kernel, (stride, stride), "SAME", rhs_dilation=(dilation, dilation),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"), feature_group_count=groups,
+    )  # fmt: skip
+
+
+def same_with_gradients(ours, reference, *arguments):
+    """Values and gradients agree."""
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def both(function, g, *arguments):
+        out, pull = jax.vjp(function, *arguments)
+        return out, *pull(g)
+
+    g = jax.random.normal(jax.random.key(9), jax.eval_shape(reference, *arguments).shape)
+    for a, b in zip(both(ours, g, *arguments), both(reference, g, *arguments), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)
+
+
+# (height, width), (kernel), stride, dilation: even and odd, smaller than the window, both branches of the strides.
+WINDOWS = [((9, 6), (3, 3), 1, 2), ((8, 8), (5, 5), 2, 1), ((7, 9), (3, 3), 2, 1), ((2, 3), (5, 5), 1, 2)]
+
+
+@pytest.mark.parametrize("shape, size, stride, dilation", [*WINDOWS, ((4, 5), (1, 1), 1, 1)])
+def test_convolve_is_the_convolution(shape, size, stride, dilation):
+    channels = layers._WIDE  # the branch with a gradient of its own
+    x = jax.random.normal(jax.random.key(0), (2, *shape, channels))
+    kernel = jax.random.normal(jax.random.key(1), (*size, channels, 4)) / channels**0.5
+    same_with_gradients(
+        lambda x, k: layers.convolve(x, k, stride=stride, dilation=dilation),
+        lambda x, k: plain_convolution(x, k, stride, dilation),
+        x,
+        kernel,
+    )
+
+
+@pytest.mark.parametrize("shape, size, stride, dilation", WINDOWS)
+def test_depthwise_is_the_grouped_convolution(shape, size, stride, dilation):
+    x = jax.random.normal(jax.random.key(0), (2, *shape, 5))
+    kernel = jax.random.normal(jax.random.key(1), (*size, 5))
+    same_with_gradients(
+        lambda x, k: layers.depthwise(x, k, stride, dilation),
+        lambda x, k: plain_convolution(x, k[:, :, None], stride, dilation, groups=5),
+        x,
+        kernel,
+    )
+
+
+def test_max_pool_is_flax_max_pool():
+    x = jax.random.normal(jax.random.key(0), (2, 6, 8, 3))
+    same_with_gradients(layers.max_pool, lambda x: nn.max_pool(x, (2, 2), (2, 2)), x)
+
+
+def test_region_pyramid_keeps_every_touched_cell():
+    roi = np.zeros((1, 20, 16, 1), np.uint8)
+    roi[0, 19, 5] = 255
+    pyramid = layers.roi_pyramid(jnp.asarray(roi))
+    assert {s: level.shape[1:3] for s, level in pyramid.items()} == {1: (24, 16), 2: (12, 8), 4: (6, 4), 8: (3, 2)}
+    for stride, level in pyramid.items():
+        assert level.sum() == 1 and level[0, 19 // stride, 5 // stride, 0] == 1
+
+
+def test_adaptive_mean_is_torchs():
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    x = np.random.default_rng(0).normal(size=(2, 13, 7, 3)).astype(np.float32)
+    for size in ((4, 3), (20, 9), (13, 7)):
+        expected = torch.nn.functional.adaptive_avg_pool2d(torch.tensor(x).permute(0, 3, 1, 2), size).permute(0, 2, 3, 1)
+        ours = layers.adaptive_mean(jnp.asarray(x), jnp.ones((2, 13, 7, 1)), *size)
+        np.testing.assert_allclose(ours, expected.numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_reviving_relu_learns_from_below_zero_only_upwards():
+    x = jnp.array([-1.0, -1.0, 2.0, 2.0])
+    target = jnp.array([3.0, 0.0, 3.0, 1.0])
+    value, gradient = jax.value_and_grad(lambda x: ((decoder.reviving_relu(x) - target) ** 2).sum())(x)
+    np.testing.assert_allclose(value, 9 + 0 + 1 + 1)
+    np.testing.assert_allclose(gradient, [-6, 0, -2, 2])
