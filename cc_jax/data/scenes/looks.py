@@ -148,7 +148,7 @@ def _photo(rng: np.random.Generator) -> Look:
         shadow=rng.uniform(0.35, 0.6) if sunny else rng.uniform(0.2, 0.35),
         side=1 if np.cos(angle) < 0 else -1,
         haze=low,
-        haze_range=float(np.exp(rng.uniform(np.log(70), np.log(500)))),
+        haze_range=float(np.exp(rng.uniform(np.log(90), np.log(600)))),
         clutter=rng.uniform(0.6, 1.8),
         hats=rng.uniform(0.05, 0.3),
         bags=rng.uniform(0.1, 0.4),

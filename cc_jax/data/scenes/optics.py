@@ -18,7 +18,7 @@ def photograph(rng: np.random.Generator, image: Image) -> Image:
     pixels = np.rint(np.clip(light, 0, 1) * 255).astype(np.uint8)
     if rng.random() < 0.06:
         pixels = cv2.cvtColor(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    return compress(pixels, int(rng.integers(35, 92)))
+    return compress(pixels, int(rng.integers(45, 94)))
 
 
 def material(rng: np.random.Generator, light: np.ndarray) -> np.ndarray:
@@ -26,12 +26,12 @@ def material(rng: np.random.Generator, light: np.ndarray) -> np.ndarray:
     h, w = light.shape[:2]
     tile = np.roll(noise(rng, 256, 128, 0.9, coarsest=32), rng.integers(256, size=2), axis=(0, 1))
     uneven = np.tile(tile, (-(-h // 256), -(-w // 256)))[:h, :w]
-    return light * (1 + rng.uniform(0.03, 0.08) * uneven)[..., None]
+    return light * (1 + rng.uniform(0.02, 0.06) * uneven)[..., None]
 
 
 def expose(rng: np.random.Generator, light: np.ndarray) -> np.ndarray:
-    """Automatic exposure, white balance, contrast and saturation; one in ten pictures is taken at dusk."""
-    dusk = rng.random() < 0.1
+    """Automatic exposure, white balance, contrast and saturation; one picture in twelve is taken at dusk."""
+    dusk = rng.random() < 0.08
     gain = (rng.uniform(0.26, 0.34) if dusk else rng.uniform(0.42, 0.58)) / float(light.mean())
     balance = 1 + rng.normal(0, 0.04) * np.array([1, 0, -1]) + (np.array([0.05, 0, -0.06]) if dusk else 0)
     light = light * (gain * balance).astype(np.float32)
@@ -43,9 +43,9 @@ def expose(rng: np.random.Generator, light: np.ndarray) -> np.ndarray:
 
 def blur(rng: np.random.Generator, light: np.ndarray) -> np.ndarray:
     """A little defocus always, a shaken hand now and then; sigmas in pixels."""
-    light = cv2.GaussianBlur(light, (0, 0), rng.uniform(0.35, 0.95))
-    if rng.random() < 0.2:
-        length, angle = int(rng.integers(3, 6)), rng.uniform(0, np.pi)
+    light = cv2.GaussianBlur(light, (0, 0), rng.uniform(0.3, 0.75))
+    if rng.random() < 0.12:
+        length, angle = int(rng.integers(3, 5)), rng.uniform(0, np.pi)
         kernel = np.zeros((7, 7), np.float32)
         reach = length / 2 * np.array([np.cos(angle), np.sin(angle)])
         ends = np.rint((np.array([[3, 3]]) + np.stack([-reach, reach])) * 16).astype(int)
@@ -63,7 +63,7 @@ def vignette(rng: np.random.Generator, light: np.ndarray) -> np.ndarray:
 
 def grain(rng: np.random.Generator, light: np.ndarray) -> np.ndarray:
     """Photon noise, growing with the root of the light, over a floor of read noise."""
-    shot, read = rng.uniform(0.005, 0.04), rng.uniform(0.002, 0.015)
+    shot, read = rng.uniform(0.005, 0.03), rng.uniform(0.002, 0.01)
     sigma = np.sqrt(shot**2 * np.clip(light, 0, 1) + read**2).astype(np.float32)
     return light + sigma * rng.standard_normal(light.shape, np.float32)
 

@@ -1,0 +1,413 @@
+"""Builders: raw layouts read as published, coordinates the right way round, what is wrong named before writing."""
+
+import shutil
+
+import numpy as np
+import pytest
+import scipy.io
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from raw_trees import SIZE, picture, save_mat, save_picture, shanghaitech, spot_at, unity
+
+from cc_jax import registry
+from cc_jax.data import images, preparation, scenes, sources
+from cc_jax.data.builders import base, folder, labels, synthetic, unity_crowd
+from cc_jax.errors import ConfigError, InputError
+
+POINTS = {1: [(70.0, 12.0), (20.0, 50.0)], 2: [(90.0, 40.0)], 4: []}
+
+
+def checked(dataset, raw, tmp_path):
+    return sources.make_builder(dataset, tmp_path / "unused").checked(raw)
+
+
+def frames_of(raw: base.Raw) -> dict[str, base.Frame]:
+    return {frame.id: frame for frames in raw.splits.values() for frame in frames}
+
+
+def assert_points_are_where_the_heads_are(frames):
+    for frame in frames:
+        image = images.read_image(frame.image)
+        assert image.shape[:2] == (frame.height, frame.width)
+        assert all(spot_at(image, point) for point in frame.points)
+
+
+# ------------------------------------------------------------------------------------------------- ShanghaiTech
+
+
+@pytest.mark.parametrize("part", ["part_A_final", "part_A"])
+@pytest.mark.parametrize("truth", ["ground_truth", "ground-truth"])
+def test_shanghaitech_in_every_spelling(tmp_path, part, truth):
+    raw = shanghaitech(tmp_path, {"train": POINTS, "test": {7: [(99, 59)]}}, part, truth)
+    found = checked("shanghaitech/part_a", raw, tmp_path)
+    assert {split: len(frames) for split, frames in found.splits.items()} == {"train": 3, "test": 1}
+    assert_points_are_where_the_heads_are(frames_of(found).values())
+    np.testing.assert_array_equal(frames_of(found)["train_IMG_1"].points, np.float32(POINTS[1]))
+
+
+def test_shanghaitech_that_is_swapped_would_be_noticed(tmp_path):
+    """The check above can fail: with x and y exchanged the heads are elsewhere or outside."""
+    swapped = np.array(POINTS[1])[:, ::-1]
+    image = picture(POINTS[1])
+    assert not any(spot_at(image, point) for point in base.clamp(swapped, *SIZE)[0])
+
+
+def test_shanghaitech_without_test_images_builds_the_rest_and_says_so(tmp_path):
+    raw = shanghaitech(tmp_path, {"train": POINTS}, part="part_B")
+    found = checked("shanghaitech/part_b", raw, tmp_path)
+    assert set(found.splits) == {"train"}
+    assert any("test_data is not there" in note and "'test' is left out" in note for note in found.notes)
+
+
+def test_missing_images_are_named(tmp_path):
+    raw = shanghaitech(tmp_path, {"train": POINTS}, part="part_B")
+    found = checked("shanghaitech/part_b", raw, tmp_path)
+    assert "train: 397 of 400 images are not there: IMG_3, IMG_5 - IMG_400" in found.notes
+
+
+def test_a_stated_number_that_is_not_the_points_is_named(tmp_path):
+    raw = shanghaitech(tmp_path, {"train": POINTS})
+    mat = raw / "part_A_final/train_data/ground_truth/GT_IMG_2.mat"
+    save_mat(mat, POINTS[2], number=3)
+    found = checked("shanghaitech/part_a", raw, tmp_path)
+    assert any("GT_IMG_2.mat: states 3 people and holds 1 points" in note for note in found.notes)
+
+
+def break_mat(root):
+    (root / "train_data/ground_truth/GT_IMG_2.mat").unlink()
+
+
+def cut_mat(root):
+    path = root / "train_data/ground_truth/GT_IMG_2.mat"
+    path.write_bytes(path.read_bytes()[:200])
+
+
+def garble_mat(root):
+    (root / "train_data/ground_truth/GT_IMG_2.mat").write_bytes(b"no mat at all" * 40)
+
+
+def new_mat(root):
+    (root / "train_data/ground_truth/GT_IMG_2.mat").write_bytes(
+        b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM" + b"\x89HDF\r\n\x1a\n" * 60
+    )
+
+
+def other_mat(root):
+    scipy.io.savemat(root / "train_data/ground_truth/GT_IMG_2.mat", {"heads": np.zeros((3, 2))})
+
+
+def nan_mat(root):
+    save_mat(root / "train_data/ground_truth/GT_IMG_2.mat", [(1, 2), (np.nan, 3)])
+
+
+def wide_mat(root):
+    scipy.io.savemat(root / "train_data/ground_truth/GT_IMG_2.mat", {"points": np.zeros((4, 3))})
+
+
+def lose_image(root):
+    (root / "train_data/images/IMG_2.jpg").unlink()
+
+
+def cut_image(root):
+    path = root / "train_data/images/IMG_2.jpg"
+    path.write_bytes(path.read_bytes()[:-300])
+
+
+def odd_image(root):
+    (root / "train_data/images/IMG_2.jpg").write_text("<html>404</html>")
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (break_mat, "GT_IMG_2.mat: missing"),
+        (cut_mat, "GT_IMG_2.mat: is no .mat file or is damaged"),
+        (garble_mat, "GT_IMG_2.mat: is no .mat file or is damaged"),
+        (new_mat, "GT_IMG_2.mat: is a MATLAB 7.3 file"),
+        (other_mat, "GT_IMG_2.mat: has no image_info, annPoints or points; it holds heads"),
+        (nan_mat, "GT_IMG_2.mat: point 2 is not a number"),
+        (wide_mat, r"GT_IMG_2.mat: its points have the shape \[4, 3\]"),
+        (lose_image, "GT_IMG_2.mat: label without its image"),
+        (cut_image, "IMG_2.jpg"),
+        (odd_image, "IMG_2.jpg"),
+    ],
+)
+def test_a_bad_file_is_named_in_one_line_and_nothing_is_written(tmp_path, harm, said):
+    raw = shanghaitech(tmp_path / "raw", {"train": POINTS})
+    harm(raw / "part_A_final")
+    with pytest.raises(InputError, match=said) as caught:
+        preparation.prepare("shanghaitech/part_a", raw, tmp_path / "data")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "data").exists()
+
+
+def test_several_bad_images_are_counted(tmp_path):
+    raw = shanghaitech(tmp_path / "raw", {"train": POINTS})
+    for number in (1, 4):
+        (raw / f"part_A_final/train_data/images/IMG_{number}.jpg").write_bytes(b"")
+    with pytest.raises(InputError, match="IMG_1.jpg.*and 1 more file.*nothing was written"):
+        checked("shanghaitech/part_a", raw, tmp_path)
+
+
+def test_the_part_that_is_not_there_is_a_usage_error(tmp_path):
+    raw = shanghaitech(tmp_path, {"train": POINTS}, part="part_A")
+    with pytest.raises(ConfigError, match="part_B_final or part_B"):
+        checked("shanghaitech/part_b", raw, tmp_path)
+
+
+# -------------------------------------------------------------------------------------------------------- Unity
+
+
+def test_unitys_y_is_turned_over(tmp_path):
+    points = {n: [(70.0 + n, 8.0), (20.0, 50.0 - n)] for n in range(1, 7)}
+    frames = frames_of(checked("unity_crowd", unity(tmp_path / "raw", points), tmp_path))
+    assert_points_are_where_the_heads_are(frames.values())
+    np.testing.assert_allclose(frames["IMG_3"].points, points[3])
+
+
+def test_unity_labels_of_another_shape_are_named(tmp_path):
+    raw = unity(tmp_path, {n: [(n, n)] for n in range(1, 4)})
+    (raw / "ground_truth_txt/IMG_2.txt").write_text("1 2\n3 4 5\n")
+    with pytest.raises(InputError, match=r"IMG_2.txt: line 2 is '3 4 5'"):
+        checked("unity_crowd", raw, tmp_path)
+
+
+def test_near_duplicates_go_to_the_same_side(tmp_path):
+    """Six scenes, each seen five times with other noise, brightness and size."""
+    frames, rng = [], np.random.default_rng(0)
+    for scene in range(12):
+        image = scenes.render("source", 11, scene, height=120, width=160).image
+        for copy in range(4):
+            noisy = np.clip(image * rng.uniform(0.8, 1.1) + rng.normal(0, 6, image.shape), 0, 255).astype(
+                np.uint8
+            )
+            frames.append(
+                base.Frame(f"{scene}_{copy}", images.encode_image(noisy), np.zeros((0, 2), np.float32))
+            )
+    rng.shuffle(frames)
+    sides = unity_crowd.split(frames)
+    scenes_of = {side: {frame.id.split("_")[0] for frame in members} for side, members in sides.items()}
+    assert not scenes_of["train"] & scenes_of["test"]
+    assert 0 < len(sides["test"]) <= round(0.2 * len(frames))
+
+
+def test_the_split_does_not_depend_on_the_order_of_unrelated_runs(tmp_path):
+    points = {n: [(5 * n, 10), (90 - n, 5 * n)] for n in range(1, 11)}
+    raw = unity(tmp_path / "raw", points)
+    splits = [checked("unity_crowd", raw, tmp_path).splits for _ in range(2)]
+    assert [[f.id for f in s.get("test", [])] for s in splits][0] == [f.id for f in splits[1].get("test", [])]
+
+
+@settings(max_examples=50, deadline=None)
+@given(hnp.arrays(bool, st.tuples(st.integers(1, 12), st.just(8))), st.integers(0, 4))
+def test_groups_are_the_connected_components(hashes, near):
+    """Against a search through the graph, one node at a time."""
+    linked = [[int((a != b).sum()) <= near for b in hashes] for a in hashes]
+    expected = [-1] * len(hashes)
+    for start in range(len(hashes)):
+        queue = [start] if expected[start] < 0 else []
+        while queue:
+            node = queue.pop()
+            if expected[node] < 0:
+                expected[node] = start
+                queue += [other for other in range(len(hashes)) if linked[node][other]]
+    assert unity_crowd.link(hashes, near) == expected
+
+
+# ------------------------------------------------------------------------------------------------------- folder
+
+
+def test_a_folder_without_labels_is_one_unlabelled_split(tmp_path):
+    save_picture(tmp_path / "raw/b.jpg", [(1, 1)])
+    save_picture(tmp_path / "raw/sub/a.png", [])
+    (tmp_path / "raw/notes.md").write_text("no image")
+    raw = checked("folder/mine", tmp_path / "raw", tmp_path)
+    assert [frame.id for frame in raw.splits["train"]] == ["b", "sub_a"] and set(raw.splits) == {"train"}
+    assert not any(frame.labelled for frame in raw.splits["train"])
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "json_dict", "txt", "mat"])
+def test_a_folders_labels_in_every_form(tmp_path, form):
+    points = [(70.0, 12.0), (20.5, 50.0)]
+    save_picture(tmp_path / "raw/test/one.jpg", points)
+    save_picture(tmp_path / "raw/train/two.jpg", [])
+    beside = tmp_path / "raw/test/one"
+    if form == "csv":
+        rows = "".join(f"test/one.jpg,{x},{y}\n" for x, y in points)
+        (tmp_path / "raw/labels.csv").write_text("image,x,y\n" + rows)
+    elif form == "txt":
+        beside.with_suffix(".txt").write_text("70 12\n\n20.5, 50\n")
+    elif form == "mat":
+        scipy.io.savemat(beside.with_suffix(".mat"), {"annPoints": np.array(points)})
+    else:
+        text = '{"points": [[70, 12], [20.5, 50]]}' if form == "json_dict" else "[[70, 12], [20.5, 50]]"
+        beside.with_suffix(".json").write_text(text)
+    raw = checked("folder/mine", tmp_path / "raw", tmp_path)
+    (one,), (two,) = raw.splits["test"], raw.splits["train"]
+    assert one.labelled and not two.labelled
+    np.testing.assert_array_equal(one.points, np.float32(points))
+    assert_points_are_where_the_heads_are([one])
+
+
+def test_nobody_there_is_a_label_too(tmp_path):
+    save_picture(tmp_path / "raw/empty.jpg", [])
+    (tmp_path / "raw/labels.csv").write_text("image,x,y\nempty.jpg,,\n")
+    (frame,) = checked("folder", tmp_path / "raw", tmp_path).splits["train"]
+    assert frame.labelled and frame.points.shape == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"labels.csv": "image,x,y\nother.jpg,1,2\n"}, "names images that are not in the folder: other.jpg"),
+        ({"labels.csv": "name,x,y\na.jpg,1,2\n"}, "must name the columns image,x,y"),
+        ({"labels.csv": "image,x,y\na.jpg,1,two\n"}, "line 2: x and y must be numbers"),
+        ({"labels.csv": "image,x,y\na.jpg,1\n"}, "line 2: x and y must be numbers"),
+        ({"labels.csv": "image,x,y\na.jpg,1,2\n", "a.txt": "1 2\n"}, "labelled more than once"),
+        ({"a.json": '{"heads": []}'}, "holds no list of points"),
+        ({"a.json": "[[1, 2], [3]]"}, "not rows of two numbers"),
+        ({"a.json": "[[1,"}, "is no JSON"),
+        ({"a.txt": "1 2\nx y\n"}, "line 2 is 'x y'"),
+        ({"a.txt": "1 nan\n"}, "point 1 is not a number"),
+    ],
+)
+def test_a_folders_wrong_labels_are_named(tmp_path, files, said):
+    save_picture(tmp_path / "raw/a.jpg", [])
+    for name, text in files.items():
+        (tmp_path / "raw" / name).write_text(text)
+    with pytest.raises(InputError, match=said):
+        checked("folder", tmp_path / "raw", tmp_path)
+
+
+def test_names_that_would_collide_are_refused(tmp_path):
+    save_picture(tmp_path / "raw/a.jpg", [])
+    save_picture(tmp_path / "raw/a.png", [])
+    with pytest.raises(InputError, match="a second image would be called 'a'"):
+        checked("folder", tmp_path / "raw", tmp_path)
+
+
+def test_an_empty_folder_is_a_usage_error(tmp_path):
+    (tmp_path / "raw").mkdir()
+    with pytest.raises(ConfigError, match="holds no image"):
+        checked("folder", tmp_path / "raw", tmp_path)
+
+
+def test_folders_have_names_of_their_own(tmp_path):
+    names = [folder.name_of(tmp_path / name) for name in ("a/Cam 1", "b/Cam 1", "a/Cam 1")]
+    assert names[0] == names[2] != names[1] and names[0].startswith("cam_1-")
+    sources.make_builder(f"folder/{names[0]}", tmp_path)  # a valid dataset name
+
+
+def test_images_of_rare_kinds_are_stored_as_png(tmp_path):
+    save_picture(tmp_path / "a.png", [(30, 20)])
+    import cv2
+
+    cv2.imwrite(str(tmp_path / "raw.tif"), cv2.imread(str(tmp_path / "a.png")))
+    stored = base.features(base.check(base.Frame("a", tmp_path / "raw.tif", np.zeros((0, 2), np.float32))))[
+        "image"
+    ]
+    assert stored.startswith(b"\x89PNG")
+    np.testing.assert_array_equal(images.read_image(stored), picture([(30, 20)]))
+
+
+# ---------------------------------------------------------------------------------------------- what they share
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    hnp.arrays(np.float32, st.tuples(st.integers(0, 9), st.just(2)), elements=st.floats(-50, 150, width=32)),
+    st.integers(1, 90),
+    st.integers(1, 90),
+)
+def test_points_over_the_border_are_moved_and_counted(points, height, width):
+    inside, moved = base.clamp(points, height, width)
+    assert len(inside) == len(points)  # nobody vanishes
+    assert (inside >= 0).all() and (inside < (width, height)).all()
+    kept = [0 <= x < width and 0 <= y < height for x, y in points.tolist()]
+    assert moved == len(points) - sum(kept)
+    np.testing.assert_array_equal(inside[kept], points[kept])
+
+
+def test_moved_points_are_reported(tmp_path):
+    raw = shanghaitech(tmp_path / "raw", {"train": {1: [(100, 60), (-3, 5), (50, 30)]}})
+    lines = preparation.prepare("shanghaitech/part_a", raw, tmp_path / "data")
+    assert "1 images, 3 people" in lines[1] and "2 points outside the frame were moved" in lines[1]
+    record = sources.open_source("shanghaitech/part_a", "train", tmp_path / "data")[0]
+    np.testing.assert_array_equal(record["points"], np.float32([(99, 59), (0, 5), (50, 30)]))
+
+
+def test_every_builder_is_a_standard_tfds_one():
+    import tensorflow_datasets as tfds
+
+    for name in registry.names("data.builders"):
+        builder = registry.load("data.builders", name).Builder
+        assert issubclass(builder, tfds.core.GeneratorBasedBuilder) and builder.name == name
+
+
+def test_tfds_own_way_of_building_works(tmp_path):
+    """As `tfds build` does it: no `prepare` around."""
+    import tensorflow_datasets as tfds
+
+    raw = shanghaitech(tmp_path / "raw", {"train": POINTS})
+    builder = sources.make_builder("shanghaitech/part_a", tmp_path / "data")
+    builder.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(manual_dir=raw, try_download_gcs=False)
+    )
+    assert len(sources.open_source("shanghaitech/part_a", "train", tmp_path / "data")) == 3
+
+
+def test_a_render_that_changes_needs_a_new_version():
+    """If these counts change, so did the pictures: raise `Synthetic.VERSION`, or prepared sets stay the old ones."""
+    counts = {d: [len(scenes.render(d, 0, i).points) for i in range(6)] for d in scenes.DOMAINS}
+    assert (str(synthetic.Synthetic.VERSION), counts) == GOLDEN
+
+
+GOLDEN = ("1.1.0", {"source": [], "target": []})
+
+
+# ---------------------------------------------------------------------------------------------------- real files
+
+
+@pytest.mark.parametrize(
+    ("dataset", "below", "totals"),
+    [
+        ("unity_crowd", "unity_crowd", {"all": (232, 97_399)}),
+        ("shanghaitech/part_a", "shanghaitech", {"train": (300, 162_413), "test": (182, 78_862)}),
+        ("shanghaitech/part_b", "shanghaitech", {"train": (400, 49_151)}),
+    ],
+)
+def test_the_published_totals(real_data, tmp_path, dataset, below, totals):
+    lines = preparation.prepare(dataset, real_data / below, tmp_path)
+    for split, (count, people) in totals.items():
+        assert f"  {split}: {count:,} images, {people:,} people, as published" in "\n".join(lines)
+    names = ["train", "test"] if dataset != "shanghaitech/part_b" else ["train"]
+    opened = [sources.open_source(dataset, name, tmp_path) for name in names]
+    found = [(len(source), sum(len(record["points"]) for record in source)) for source in opened]
+    if "all" in totals:
+        assert tuple(map(sum, zip(*found, strict=True))) == totals["all"]
+        assert_no_twins_across(opened)
+    else:
+        assert found == [totals[name] for name in names]
+    shutil.rmtree(tmp_path)
+
+
+def assert_no_twins_across(opened):
+    hashes = [
+        np.stack([unity_crowd.perceptual_hash(record["image"]) for record in source]) for source in opened
+    ]
+    distance = (hashes[0][:, None] != hashes[1][None]).sum(axis=-1)
+    assert distance.min() > unity_crowd.NEAR
+    assert len(hashes[1]) >= 0.15 * (len(hashes[0]) + len(hashes[1]))
+
+
+def test_unitys_far_heads_are_above_the_near_ones(real_data, tmp_path):
+    """Far heads stand closer together: most heads of an image lie in the upper half of those there are."""
+    raw = sources.make_builder("unity_crowd", tmp_path).raw(real_data / "unity_crowd")
+    ys = [frame.points[:, 1] for frame in frames_of(raw).values()]
+    assert np.mean([np.median(y) < (y.min() + y.max()) / 2 for y in ys]) > 0.95
+
+
+def test_points_are_as_many_as_the_files_state(real_data):
+    mats = sorted((real_data / "shanghaitech").glob("part_A/test_data/ground*/GT_IMG_*.mat"))[:40]
+    assert mats and all(labels.read_number(path) == len(labels.read_mat(path)) for path in mats)
