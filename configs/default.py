@@ -61,6 +61,7 @@ def get_config() -> ConfigDict:
     config.model.head = "figure"  # upside-down head of the paper's "figure" or of its "code"
     config.model.pretrained = ""  # encoder weights of tools/convert_weights; "" starts from noise
     config.model.sfcn = ConfigDict({"width": 1.0})  # factor on all channels
+    config.model.tiny = ConfigDict({"sweep": 9})  # kernel length of the spatial encoder; 0 leaves it out
 
     config.uncertainty = ConfigDict()
     config.uncertainty.name = "masksembles"  # a file of cc_jax/uncertainty

@@ -28,7 +28,7 @@ class Config(tfds.core.BuilderConfig):
 class Synthetic(base.Crowd):
     """Crowds in perspective: a clean render (`source`) and one with the troubles of a photograph (`target`)."""
 
-    VERSION = tfds.core.Version("1.1.0")
+    VERSION = tfds.core.Version("1.2.0")  # raise it when a scene changes: sets on disk stay as drawn
     DESCRIPTION = "Procedural crowds in perspective with the position of every head."
     BUILDER_CONFIGS = [
         Config(name="source", domain="source", train=240, test=60, description="A clean render."),

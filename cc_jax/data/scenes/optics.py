@@ -26,7 +26,7 @@ def material(rng: np.random.Generator, light: np.ndarray) -> np.ndarray:
     h, w = light.shape[:2]
     tile = np.roll(noise(rng, 256, 128, 0.9, coarsest=32), rng.integers(256, size=2), axis=(0, 1))
     uneven = np.tile(tile, (-(-h // 256), -(-w // 256)))[:h, :w]
-    return light * (1 + rng.uniform(0.02, 0.06) * uneven)[..., None]
+    return light * (1 + rng.uniform(0.02, 0.045) * uneven)[..., None]
 
 
 def expose(rng: np.random.Generator, light: np.ndarray) -> np.ndarray:
