@@ -216,7 +216,7 @@ def summary(raw: Raw) -> dict:
 
 
 def fingerprint(raw: Raw) -> str:
-    """A digest of ids, file sizes and points: tells one raw folder from another without reading the images."""
+    """A digest of ids, file sizes and numbers of points: tells raw folders apart without reading the images."""
     digest = hashlib.sha256()
     for split, frames in sorted(raw.splits.items()):
         for frame in sorted(frames, key=lambda frame: frame.id):
