@@ -119,10 +119,20 @@ def test_sfcn_has_the_papers_shapes():
     model = registry.load("models", "sfcn").Model(head="code")
     image, roi = jnp.zeros((1, 32, 32, 3)), jnp.ones((1, 32, 32, 1))
     params = jax.eval_shape(model.init, jax.random.key(0), image, roi)["params"]
-    assert [params["encoder"][f"conv{i}"]["kernel"].shape[-1] for i in (0, 2, 4, 7, 9)] == [64, 128, 256, 512, 512]
+    assert [params["encoder"][f"conv{i}"]["kernel"].shape[-1] for i in (0, 2, 4, 7, 9)] == [
+        64,
+        128,
+        256,
+        512,
+        512,
+    ]
     assert [params["rest"][f"conv{i}"]["kernel"].shape[-1] for i in range(5)] == [512, 512, 256, 128, 64]
     assert model.mask_channels == 512
-    assert params["spatial"]["down_up_kernel"].shape == params["spatial"]["left_right_kernel"].shape == (9, 64, 64)
+    assert (
+        params["spatial"]["down_up_kernel"].shape
+        == params["spatial"]["left_right_kernel"].shape
+        == (9, 64, 64)
+    )
     assert params["upside_down"]["logits"]["kernel"].size == 1_572_864  # "1.57 M weights" of the paper's code
 
 
@@ -201,7 +211,8 @@ def reference_sweep(f, kernel, bias):
 def test_sweep_is_the_recurrence():
     rng = np.random.default_rng(0)
     f, kernel, bias = rng.normal(size=(5, 7, 3)), rng.normal(size=(9, 3, 3)) * 0.2, rng.normal(size=3)
-    ours = layers.sweep(jnp.float32(f[None]), jnp.ones((1, 5, 7, 1)), lambda row: layers.convolve_row(row, kernel) + bias)
+    roi = jnp.ones((1, 5, 7, 1))
+    ours = layers.sweep(jnp.float32(f[None]), roi, lambda row: layers.convolve_row(row, kernel) + bias)
     np.testing.assert_allclose(ours[0], reference_sweep(f, kernel, bias), rtol=1e-4, atol=1e-4)
 
 
@@ -214,7 +225,8 @@ def test_spatial_encoder_goes_down_up_then_left_right():
     params = jax.tree.map(jnp.float32, params)
     ours = module.apply({"params": params}, jnp.float32(f[None]), jnp.ones((1, 4, 6, 1)))
     o = reference_sweep(f, np.asarray(params["down_up_kernel"]), np.asarray(params["down_up_bias"]))
-    turned = reference_sweep(o.swapaxes(0, 1), np.asarray(params["left_right_kernel"]), np.asarray(params["left_right_bias"]))
+    kernel, bias = (np.asarray(params[f"left_right_{part}"]) for part in ("kernel", "bias"))
+    turned = reference_sweep(o.swapaxes(0, 1), kernel, bias)
     np.testing.assert_allclose(ours[0], turned.swapaxes(0, 1), rtol=1e-4, atol=1e-4)
 
 
@@ -276,7 +288,12 @@ def test_region_pyramid_keeps_every_touched_cell():
     roi = np.zeros((1, 20, 16, 1), np.uint8)
     roi[0, 19, 5] = 255
     pyramid = layers.roi_pyramid(jnp.asarray(roi))
-    assert {s: level.shape[1:3] for s, level in pyramid.items()} == {1: (24, 16), 2: (12, 8), 4: (6, 4), 8: (3, 2)}
+    assert {s: level.shape[1:3] for s, level in pyramid.items()} == {
+        1: (24, 16),
+        2: (12, 8),
+        4: (6, 4),
+        8: (3, 2),
+    }
     for stride, level in pyramid.items():
         assert level.sum() == 1 and level[0, 19 // stride, 5 // stride, 0] == 1
 
@@ -285,7 +302,9 @@ def test_adaptive_mean_is_torchs():
     torch = pytest.importorskip("torch", reason="torch is not installed")
     x = np.random.default_rng(0).normal(size=(2, 13, 7, 3)).astype(np.float32)
     for size in ((4, 3), (20, 9), (13, 7)):
-        expected = torch.nn.functional.adaptive_avg_pool2d(torch.tensor(x).permute(0, 3, 1, 2), size).permute(0, 2, 3, 1)
+        expected = torch.nn.functional.adaptive_avg_pool2d(torch.tensor(x).permute(0, 3, 1, 2), size).permute(
+            0, 2, 3, 1
+        )
         ours = layers.adaptive_mean(jnp.asarray(x), jnp.ones((2, 13, 7, 1)), *size)
         np.testing.assert_allclose(ours, expected.numpy(), rtol=1e-4, atol=1e-5)
 

@@ -1,4 +1,4 @@
-"""What every counting model does with its encoder's features: dilated back end, spatial encoder, output, head."""
+"""What counting models do with an encoder's features: dilated back end, spatial encoder, output, head."""
 
 from typing import Any
 
@@ -67,8 +67,10 @@ class FigureHead(nn.Module):
 
 
 class CodeHead(nn.Module):
-    """Upside-down logits as the paper's code has them: a second dilated back end, pooling to 96x128, one linear
-    layer. Adaptive pooling makes it fit any size; at 768x1024 it is the identity.
+    """Upside-down logits as in the paper's code: a second dilated back end, pooling to 96x128, one linear layer.
+
+    Adaptive pooling makes it fit any size; at 768x1024 it is the identity. The second back end shares the first
+    convolution with the density's, since `classify` starts from what `encode` returns.
     """
 
     channels: tuple[int, ...]
@@ -129,7 +131,7 @@ class CountingModel(nn.Module):
         if self.output not in OUTPUTS:
             raise ConfigError(f"model.output is {self.output!r}; it may be {' or '.join(map(repr, OUTPUTS))}")
         first, *rest = self.channels
-        # A collection of its own: pretrained weights bring theirs, a checkpoint keeps them, no optimizer moves them.
+        # A collection of its own: pretrained weights bring theirs and no optimizer moves them.
         self.norm_mean = self.variable("norm", "mean", jnp.asarray, tuple(self.mean), jnp.float32)
         self.norm_std = self.variable("norm", "std", jnp.asarray, tuple(self.std), jnp.float32)
         self.encoder = self.make_encoder()

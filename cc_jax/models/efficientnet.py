@@ -1,8 +1,8 @@
 """EfficientNet-Lite0 up to its 112-channel stage, with features at stride 8 and batch norm folded away.
 
 Architecture: Tan & Le 2019 (EfficientNet-B0) and the Lite variant of the TensorFlow TPU repository: no
-squeeze-and-excitation, ReLU6, TF-SAME padding. The stage that would go to stride 16 keeps stride 8 and what follows
-it is dilated by 2 (Chen et al. 2017), so that every filter still sees what it was trained on.
+squeeze-and-excitation, ReLU6, TF-SAME padding. The stage that would go to stride 16 keeps stride 8 and what
+follows it is dilated by 2 (Chen et al. 2017), so that every filter still sees what it was trained on.
 """
 
 import dataclasses
@@ -63,7 +63,7 @@ class Depthwise(nn.Module):
 
 
 class InvertedBottleneck(nn.Module):
-    """Expansion, depthwise, projection, and a shortcut where the shape stays (the spec decides, not the weights)."""
+    """Expansion, depthwise convolution, projection; with a shortcut where the shape stays."""
 
     spec: Block
     shortcut: bool
@@ -95,7 +95,6 @@ class EfficientNetLite0(nn.Module):
         x = layers.Conv(STEM, stride=2, dtype=self.dtype, name="stem")(x)
         x = layers.masked(jax.nn.relu6(x), pyramid[2])
         for i, spec in enumerate(BLOCKS):
-            # The widened 80-channel block changes the number of channels, so no shortcut appears that was not there.
             shortcut = spec.stride == 1 and x.shape[-1] == spec.features
             x = InvertedBottleneck(spec, shortcut, self.dtype, name=f"block{i}")(x, pyramid)
         return x

@@ -1,4 +1,4 @@
-"""Layers that all counting models share. Every convolution goes through `convolve`, every mask through `masked`."""
+"""Layers that counting models share. Convolutions go through `convolve` or `depthwise`, masks through `masked`."""
 
 import functools
 import itertools
@@ -110,8 +110,14 @@ def _depthwise_kernel_gradient(x: Array, g: Array, size: int, stride: int, dilat
 
     def add_row(sums, y):
         own = lax.dynamic_index_in_dim(g, y, 1, keepdims=False)
-        rows = [lax.dynamic_index_in_dim(x, y * stride + i * dilation, 1, keepdims=False) for i in range(size)]
-        windows = [row[:, j * dilation :][:, : (width - 1) * stride + 1 : stride] for row in rows for j in range(size)]
+        rows = [
+            lax.dynamic_index_in_dim(x, y * stride + i * dilation, 1, keepdims=False) for i in range(size)
+        ]
+        windows = [
+            row[:, j * dilation :][:, : (width - 1) * stride + 1 : stride]
+            for row in rows
+            for j in range(size)
+        ]
         return [total + window * own for total, window in zip(sums, windows, strict=True)], None
 
     zero = jnp.zeros((batch, width, channels), jnp.float32)
@@ -235,10 +241,10 @@ def _bins(inside_Bxs: Array, n: int) -> Array:
 
 
 def sweep(f_BxhxwxC: Array, roi_Bxhxwx1: Array, step: Callable[[Array], Array]) -> Array:
-    """The spatial encoder over rows (SFCN; methods of SCNN): down `o[i] = relu(step(o[i-1])) + f[i]`, then up
+    """The spatial encoder over rows (SFCN, after SCNN): down `o[i] = relu(step(o[i-1])) + f[i]`, then up
     `o[i] = relu(step(o[i+1])) + o[i]`, with `step` a convolution along the row, shared by both directions.
 
-    A cell hands nothing on when it lies outside the region of interest (its bias would travel), and takes nothing.
+    A cell outside the region of interest hands nothing on (its bias would travel) and takes nothing.
     """
     f, roi = jnp.moveaxis(f_BxhxwxC, 1, 0), jnp.moveaxis(roi_Bxhxwx1, 1, 0).astype(f_BxhxwxC.dtype)
 

@@ -36,7 +36,7 @@ class Encoder:
     std: tuple[float, float, float]
 
     def digest(self) -> str:
-        """SHA-256 over the normalisation and every tensor's name, shape and bytes, in the order of the names."""
+        """SHA-256 over name, normalisation, and every tensor's name, shape and bytes in the order of the names."""
         sha = hashlib.sha256(json.dumps([self.name, self.mean, self.std]).encode())
         for name in sorted(self.tensors):
             tensor = np.ascontiguousarray(self.tensors[name], "<f4")
@@ -70,7 +70,7 @@ def read_encoder(path: str | os.PathLike) -> Encoder:
     path = pathlib.Path(path)
     how = _HOW.format(path=path)
     if not path.is_file():
-        raise ConfigError(f"no pretrained weights at {path}: {how}, or set model.pretrained='' to start from noise")
+        raise ConfigError(f"no pretrained weights at {path}: {how}, or start from noise without them")
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
@@ -79,7 +79,9 @@ def read_encoder(path: str | os.PathLike) -> Encoder:
         raise ConfigError(f"{path} is no readable safetensors file ({error}): {how}") from error
     missing = {"encoder", "source", "mean", "std", "sha256"} - metadata.keys()
     if missing:
-        raise ConfigError(f"{path} was not made for cc_jax (its metadata lacks {', '.join(sorted(missing))}): {how}")
+        raise ConfigError(
+            f"{path} was not made for cc_jax (its metadata lacks {', '.join(sorted(missing))}): {how}"
+        )
     mean, std = (tuple(json.loads(metadata[key])) for key in ("mean", "std"))
     encoder = Encoder(metadata["encoder"], metadata["source"], tensors, mean, std)
     if encoder.digest() != metadata["sha256"]:
@@ -109,7 +111,9 @@ def load_encoder(path: str | os.PathLike, params: dict[str, Any], norm: dict[str
             )
     extra = encoder.tensors.keys() - wanted.keys()
     if extra:
-        raise ConfigError(f"{path} holds {encoder.name}, which does not fit the model: it has no {min(extra)}")
+        raise ConfigError(
+            f"{path} holds {encoder.name}, which does not fit the model: it has no {min(extra)}"
+        )
     loaded = {name: jnp.asarray(encoder.tensors[name], value.dtype) for name, value in wanted.items()}
     params = {**params, "encoder": flax.traverse_util.unflatten_dict(loaded, sep="/")}
     return params, {**norm, "mean": jnp.float32(encoder.mean), "std": jnp.float32(encoder.std)}

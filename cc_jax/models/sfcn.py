@@ -5,7 +5,7 @@ from cc_jax.models.decoder import CountingModel
 
 
 class Model(CountingModel):
-    """SFCN as in the paper's repository (model.py) and Wang et al., CVPR 2019; `width` shrinks it for benchmarks."""
+    """SFCN (Wang et al., CVPR 2019) as in the paper's repository; `width` shrinks it for benchmarks."""
 
     def make_encoder(self):
         return vgg.VGG(self.width, self.dtype)

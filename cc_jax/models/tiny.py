@@ -1,4 +1,4 @@
-"""`tiny`: SFCN's structure in less than half a million weights, trained from noise in minutes on two cores."""
+"""`tiny`: SFCN's structure in a quarter of a million weights, trained from noise in minutes on two cores."""
 
 from cc_jax.models import vgg
 from cc_jax.models.decoder import CountingModel, scale_channels

@@ -56,7 +56,9 @@ def main(_: list[str]) -> None:
     encoder = convert(_SOURCE.value)
     write_encoder(_OUTPUT.value, encoder)
     size = sum(tensor.size for tensor in encoder.tensors.values())
-    print(f"{_OUTPUT.value}: {encoder.name}, {size:,} weights, from {encoder.source}, sha256 {encoder.digest()}")
+    print(
+        f"{_OUTPUT.value}: {encoder.name}, {size:,} weights, from {encoder.source}, sha256 {encoder.digest()}"
+    )
 
 
 def convert(source: str | pathlib.Path) -> Encoder:
@@ -67,7 +69,15 @@ def convert(source: str | pathlib.Path) -> Encoder:
     try:
         with path.open("rb") as file:
             kind, arrays = read_arrays(file)
-    except (OSError, ValueError, KeyError, EOFError, RuntimeError, pickle.UnpicklingError, struct.error) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        EOFError,
+        RuntimeError,
+        pickle.UnpicklingError,
+        struct.error,
+    ) as error:
         raise InputError(f"{source} cannot be read ({' '.join(str(error).split())}); {ACCEPTED}") from error
     except (zipfile.BadZipFile, zlib.error, safetensors.SafetensorError, NotImplementedError) as error:
         raise InputError(f"{source} is damaged ({error}); {ACCEPTED}") from error
@@ -176,7 +186,8 @@ def _fold(arrays: dict[str, np.ndarray], convolution: str, norm: str) -> tuple[n
     """An OIHW kernel and the batch norm after it -> HWIO kernel (depthwise: [size,size,C]) and bias."""
     kernel = arrays[f"{convolution}.weight"].astype(np.float64)
     gamma, beta, mean, variance = (
-        arrays[f"{norm}.{part}"].astype(np.float64) for part in ("weight", "bias", "running_mean", "running_var")
+        arrays[f"{norm}.{part}"].astype(np.float64)
+        for part in ("weight", "bias", "running_mean", "running_var")
     )
     scale = gamma / np.sqrt(variance + _BATCH_NORM_EPSILON)
     kernel = (kernel * scale[:, None, None, None]).transpose(2, 3, 1, 0)
@@ -268,7 +279,13 @@ def _dataset(node: h5py.Dataset) -> np.ndarray:
 # Torch's pickles, without torch
 
 
-_DTYPES = {"FloatStorage": "<f4", "DoubleStorage": "<f8", "HalfStorage": "<f2", "LongStorage": "<i8", "IntStorage": "<i4"}
+_DTYPES = {
+    "FloatStorage": "<f4",
+    "DoubleStorage": "<f8",
+    "HalfStorage": "<f2",
+    "LongStorage": "<i8",
+    "IntStorage": "<i4",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -365,7 +382,9 @@ def _read_zipped_torch(archive: zipfile.ZipFile, pickled: str) -> dict[str, Any]
         raise ValueError("big-endian numbers")
     tensors = _tensors(_unpickle(io.BytesIO(_member(archive, pickled))))
     known = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
-    storages = {key: _storage(storage, _member(archive, f"{folder}data/{key}")) for key, storage in known.items()}
+    storages = {
+        key: _storage(storage, _member(archive, f"{folder}data/{key}")) for key, storage in known.items()
+    }
     return {name: tensor.resolve(storages) for name, tensor in tensors.items()}
 
 

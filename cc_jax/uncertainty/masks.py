@@ -18,9 +18,13 @@ def masks(key: jax.Array, channels: int, members: int, scale: float) -> np.ndarr
     Raises ConfigError for fewer than 10 channels, a scale outside [1, 6], or when no s fits.
     """
     if channels < 10:
-        raise ConfigError(f"Masksembles needs at least 10 channels, the model's mask has {channels}: widen the model")
+        raise ConfigError(
+            f"Masksembles needs at least 10 channels, the model's mask has {channels}: widen the model"
+        )
     if not 1 <= scale <= 6:
-        raise ConfigError(f"the scale of Masksembles is {scale}; it lies between 1 (equal masks) and 6 (disjoint ones)")
+        raise ConfigError(
+            f"the scale of Masksembles is {scale}; it lies between 1 (equal masks) and 6 (disjoint ones)"
+        )
     if members < 1:
         raise ConfigError(f"Masksembles has {members} members; it needs at least 1")
     ones = active(channels, members, scale)
@@ -33,7 +37,9 @@ def masks(key: jax.Array, channels: int, members: int, scale: float) -> np.ndarr
         used = drawn.any(axis=0)
         if used.sum() == channels:
             return drawn[:, used]
-    raise ConfigError(f"{members} masks of scale {scale} do not cover {channels} channels: change the scale a little")
+    raise ConfigError(
+        f"{members} masks of scale {scale} do not cover {channels} channels: change the scale a little"
+    )
 
 
 def active(channels: int, members: int, scale: float) -> int:
@@ -55,4 +61,6 @@ def _solve(channels: int, members: int, scale: float, ones: int) -> float:
         if width == channels:
             return middle
         low, high = (low, middle) if width > channels else (middle, high)
-    raise ConfigError(f"no {members} masks of scale {scale} fit {channels} channels: change the scale a little")
+    raise ConfigError(
+        f"no {members} masks of scale {scale} fit {channels} channels: change the scale a little"
+    )
