@@ -86,7 +86,8 @@ def abstract_state(config, parts: Counting, mesh) -> states.TrainState:
         return params, collections
 
     params, collections = jax.eval_shape(shapes)
-    collections.update(jax.eval_shape(lambda: parts.uncertainty.collections(jax.random.key(0), parts.model)))
+    # Members are drawn with NumPy, which cannot be traced; it is quick.
+    collections.update(parts.uncertainty.collections(rngs.stream(root, "members"), parts.model))
     shaped = jax.eval_shape(functools.partial(_state, config), {"counter": params}, {"counter": collections})
     sharding = meshes.replicated(mesh)
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), shaped)
