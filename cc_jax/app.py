@@ -1,6 +1,7 @@
 """Start-up shared by the binaries: flags, exit codes, one-line errors. Their last line is `app.run(main)`."""
 
 import os
+import pathlib
 import sys
 from collections.abc import Callable
 
@@ -49,6 +50,27 @@ def run(main: Callable[[list[str]], int | None], *, positional: bool = False) ->
         sys.exit(code)
 
     absl_app.run(reported, flags_parser=_parse)
+
+
+def compile_cache() -> None:
+    """Keeps compiled programs between processes, so that a resumed or a second run starts at once.
+
+    In a folder of the user's own with the jaxlib version in its name: a cache is code that will be run, so it must
+    never lie where others can write. $JAX_COMPILATION_CACHE_DIR names another.
+    """
+    import jax
+    import jaxlib
+
+    if os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        return
+    home = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    folder = home / "cc_jax" / f"xla-{jaxlib.__version__}"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        print(f"{_program()}: no compile cache ({error}): every start compiles anew", file=sys.stderr)
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))
 
 
 def require(**values: object) -> None:

@@ -29,6 +29,7 @@ def main(args: list[str]) -> None:
     from cc_jax.data import sources
     from cc_jax.loop import progress_bar
 
+    app.compile_cache()
     workdir = pathlib.Path(_WORKDIR.value)
     counter = Counter.load(workdir)
     config = counter.config

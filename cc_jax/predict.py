@@ -29,6 +29,7 @@ def main(args: list[str]) -> int:
     from cc_jax.counter import Counter
     from cc_jax.evaluation import weights_sha256
 
+    app.compile_cache()
     counter = Counter.load(_WORKDIR.value)
     counter.plan(prediction.sizes(paths))
     about = {

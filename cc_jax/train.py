@@ -23,6 +23,7 @@ def main(args: list[str]) -> None:
     # Imported here: a wrong flag is reported before JAX has started.
     from cc_jax import sweep
 
+    app.compile_cache()
     sweep.run(_CONFIG.value, pathlib.Path(_WORKDIR.value))
 
 

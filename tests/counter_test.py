@@ -1,0 +1,121 @@
+"""A counter restored from a workdir: the same count whatever the padding, warnings, intervals, damage."""
+
+import json
+
+import numpy as np
+import pytest
+
+from cc_jax import Counter, assemble, inference, mesh
+from cc_jax.checkpoints import Checkpoints
+from cc_jax.data import images
+from cc_jax.errors import CheckpointError, ConfigError, InputError
+from configs import demo
+
+
+def make_workdir(folder, **changes):
+    """A workdir as training leaves it, of an untrained network."""
+    config = demo.get_config()
+    config.update(changes)
+    state = assemble.fresh_state(config, assemble.counting(config), mesh.make_mesh())
+    checkpoints = Checkpoints(folder)
+    checkpoints.save(5, assemble.checkpoint_items(state), stage="stage1")
+    checkpoints.close()
+    (folder / "config.json").write_text(json.dumps(config.to_dict()))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    return make_workdir(tmp_path_factory.mktemp("work"))
+
+
+@pytest.fixture(scope="module")
+def counter(workdir):
+    return Counter.load(workdir)
+
+
+@pytest.fixture
+def photo():
+    return np.random.default_rng(0).integers(0, 255, (150, 203, 3)).astype(np.uint8)
+
+
+def test_what_it_returns(counter, photo):
+    found = counter.count(photo)
+    assert found.low <= found.count <= found.high and found.std > 0
+    assert found.density.shape == found.uncertainty.shape == (19, 26)
+    assert found.count == pytest.approx(float(found.density.sum()), rel=1e-4)
+    assert (counter.step, counter.stage) == (5, "stage1")
+
+
+def test_the_padding_does_not_count(counter, photo):
+    coarse = counter.count(photo)
+    counter.plan([photo.shape[:2], (160, 208)])
+    planned = counter.count(photo)
+    counter.plan([])
+    assert planned.count == pytest.approx(coarse.count, rel=1e-4)
+    np.testing.assert_allclose(planned.density, coarse.density, rtol=1e-3, atol=1e-6)
+
+
+def test_a_file_its_bytes_and_its_pixels_count_alike(counter, photo, tmp_path):
+    images.write_image(tmp_path / "a.png", photo)
+    expected = counter.count(photo).count
+    assert counter.count(tmp_path / "a.png").count == expected
+    assert counter.count((tmp_path / "a.png").read_bytes()).count == expected
+
+
+def test_warnings(counter, photo):
+    assert counter.count(photo).warnings == []
+    grey = np.repeat(photo[..., :1], 3, axis=2)
+    assert any("grey" in line for line in counter.count(grey).warnings)
+    assert any("uniform" in line for line in counter.count(np.full_like(photo, 90)).warnings)
+
+
+def test_a_large_image_is_shrunk_and_says_so(tmp_path, photo):
+    counter = Counter.load(make_workdir(tmp_path, frame={"min_side": 0, "max_side": 96}))
+    found = counter.count(photo)
+    assert any("203x150" in line and "96x71" in line for line in found.warnings)
+    assert found.density.shape == (9, 12)
+
+
+def test_no_image(counter, tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"<html>")
+    with pytest.raises(InputError, match="a.jpg"):
+        counter.count(tmp_path / "a.jpg")
+
+
+def test_no_workdir(tmp_path):
+    with pytest.raises(CheckpointError, match="no config.json"):
+        Counter.load(tmp_path)
+
+
+def test_a_config_of_another_model_does_not_fit(tmp_path):
+    make_workdir(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["uncertainty"]["masksembles"]["members"] = 4
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match="does not fit"):
+        Counter.load(tmp_path)
+
+
+def test_an_unknown_model_names_its_siblings(tmp_path):
+    config = demo.get_config()
+    config.model.name = "tinny"
+    with pytest.raises(ConfigError, match="did you mean 'tiny'"):
+        assemble.counting(config)
+
+
+def test_interval_of_known_samples():
+    # Student's t with 2 degrees of freedom: 2.920 at 90 %; std of (9, 10, 11) is 1.
+    count, std, low, high = inference.interval(np.array([9.0, 10.0, 11.0]), 0.9)
+    half = 2.91999 * (4 / 3) ** 0.5
+    assert (count, std) == (10.0, 1.0)
+    assert (low, high) == pytest.approx((10 - half, 10 + half), rel=1e-4)
+    assert inference.interval(np.array([7.0]), 0.9) == (7.0, 0.0, 7.0, 7.0)
+    assert inference.interval(np.array([0.0, 1.0]), 0.9)[2] == 0.0
+
+
+def test_interval_covers_one_more_draw():
+    """Of normal samples the interval holds a further draw as often as it says."""
+    draws = np.random.default_rng(0).normal(100, 5, (4000, 4))
+    hits = [low <= d[3] <= high for d in draws for _, _, low, high in [inference.interval(d[:3], 0.9)]]
+    assert np.mean(hits) == pytest.approx(0.9, abs=0.02)
