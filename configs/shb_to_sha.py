@@ -35,7 +35,7 @@ def real(arg: str | None, *, source: str, source_split: str):
 def _cpu(config):
     config.model.name = "lite"
     config.model.pretrained = "weights/efficientnet_lite0.safetensors"
-    config.steps = 500
+    config.steps = 400
     config.augment.crop = 224
     config.source.batch_size, config.target.batch_size = 8, 4
     config.optimizer.learning_rate = 1e-3

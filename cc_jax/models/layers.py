@@ -205,13 +205,6 @@ def pad_to_multiple(x: Array, multiple: int) -> Array:
     return jnp.pad(x, ((0, 0), (0, -height % multiple), (0, -width % multiple), (0, 0)))
 
 
-def masked_mean(x_BxhxwxC: Array, roi_Bxhxwx1: Array) -> Array:
-    """Mean over the region of interest only -> [B,C]; zeros where the region is empty."""
-    roi = roi_Bxhxwx1.astype(jnp.float32)
-    total = jnp.sum(x_BxhxwxC.astype(jnp.float32) * roi, axis=(1, 2))
-    return total / jnp.maximum(jnp.sum(roi, axis=(1, 2)), 1.0)
-
-
 def adaptive_mean(x_BxhxwxC: Array, roi_Bxhxwx1: Array, height: int, width: int) -> Array:
     """Adaptive average pooling of the ROI's bounding box to [B,height,width,C].
 
