@@ -16,7 +16,7 @@ _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where prepared datasets lie (
 _OUTPUT = flags.DEFINE_string(
     "output",
     None,
-    "Folder for the files (default: the workdir; for another dataset or split, a folder below it).",
+    "Folder for the files (default: the workdir; for another set or an unfinished run, a folder below it).",
 )
 
 
@@ -35,7 +35,9 @@ def main(args: list[str]) -> None:
     config = counter.config
     dataset = _DATASET.value or config.target.dataset
     split = _SPLIT.value or ("test" if _DATASET.value else config.target.test_split)
-    own = (dataset, split) == (config.target.dataset, config.target.test_split)
+    # A run that has not finished has no results yet: its results.json would say that it has.
+    earlier = evaluation.finished_rows(workdir)
+    own = earlier and (dataset, split) == (config.target.dataset, config.target.test_split)
     records = sources.open_source(dataset, split, _DATA_DIR.value or config.data_dir)
     rows, _ = evaluation.evaluate(
         counter.sampler, counter.variables, records, counter.frames, counter.interval_level,
@@ -46,11 +48,11 @@ def main(args: list[str]) -> None:
         config, rows, params, stage=counter.stage, step=counter.step, dataset=dataset, split=split
     )
     print(evaluation.describe(row))
-    output = workdir if own else workdir / "evaluations" / f"{dataset}_{split}".replace("/", "-")
-    output = pathlib.Path(_OUTPUT.value) if _OUTPUT.value else output
-    earlier = evaluation.finished_rows(output) if output == workdir else []
+    below = workdir / "evaluations" / f"{dataset}_{split}_{counter.step}".replace("/", "-")
+    output = pathlib.Path(_OUTPUT.value) if _OUTPUT.value else workdir if own else below
+    others = [r for r in earlier if r["stage"] != row["stage"]] if output == workdir else []
     evaluation.write_predictions(output / "predictions.csv", rows)
-    evaluation.write_results(output, [r for r in earlier if r["stage"] != row["stage"]] + [row])
+    evaluation.write_results(output, [*others, row])
     print(f"wrote {output / 'results.json'} and {output / 'predictions.csv'}")
 
 

@@ -105,6 +105,8 @@ def stage_rows(
     path = workdir / "stages" / f"{stage}.json"
     if path.exists():
         return json.loads(path.read_text())
+    if int(state.step) != step:
+        raise CheckpointError(f"{path} is missing, and the weights of that stage are gone: use a new workdir")
     progress = functools.partial(bar, what="evaluating", total=None)
     level = config.evaluation.interval_level
     rows, predictions = evaluate(sampler, counter_variables(state), test, frames_, level, progress)

@@ -18,6 +18,9 @@ from cc_jax.data.files import write_atomic
 from cc_jax.errors import ConfigError, Preempted
 from cc_jax.methods import base
 
+# Fields that a run may be resumed with changed: no parameter depends on them.
+FREE = {"data_dir", "threads", "log_every", "checkpoint.every", "checkpoint.keep"}
+
 
 def train_and_adapt(config, workdir: str | pathlib.Path) -> list[dict]:
     """Trains by all stages of the config's method, evaluates, and returns the rows of results.json.
@@ -51,6 +54,11 @@ def train_and_adapt(config, workdir: str | pathlib.Path) -> list[dict]:
         bar = functools.partial(progress_bar, what="labelling", total=None)
         return inference.predict(sampler, evaluation.counter_variables(state), records, frames, bar)
 
+    def results_of(stage, state, step: int) -> list[dict]:
+        return evaluation.stage_rows(
+            config, workdir, stage.name, step, state, sampler, test, frames, progress_bar
+        )
+
     checkpoints = Checkpoints(workdir, keep=config.checkpoint.keep)
     state, done = _start(config, parts, device_mesh, checkpoints)
     log = Log(workdir / "log.jsonl", done)
@@ -69,14 +77,11 @@ def train_and_adapt(config, workdir: str | pathlib.Path) -> list[dict]:
             batches = _batches(config, sets, first, end, device_mesh)
             state = _run_stage(config, stage, state, batches, (first, end), step_of, checkpoints, log, stop)
             done = end
-        if config.evaluation.every_stage or end == config.steps:
-            rows += evaluation.stage_rows(
-                config, workdir, stage.name, end, state, sampler, test, frames, progress_bar
-            )
-    if not rows or rows[-1]["step"] != done or sets is None:
-        rows += evaluation.stage_rows(
-            config, workdir, "converged", done, state, sampler, test, frames, progress_bar
-        )
+        last = stage
+        if config.evaluation.every_stage:
+            rows += results_of(stage, state, end)
+    if not config.evaluation.every_stage:
+        rows = results_of(last, state, done)
     evaluation.write_results(workdir, rows)
     checkpoints.close()
     return rows
@@ -130,14 +135,14 @@ def progress_bar(iterable, what: str, total: int | None, initial: int = 0):
 
 
 def _claim(workdir: pathlib.Path, config) -> None:
-    """Writes config.json; raises ConfigError where the workdir holds a run of another config."""
+    """Writes config.json; raises ConfigError where the workdir holds a run whose config gives other parameters."""
     fields = assemble.flat(json.loads(json.dumps(config.to_dict())))
     path = workdir / "config.json"
     if path.exists():
         old = assemble.flat(assemble.read_config(workdir).to_dict())
         differ = [
             f"{name} is {old.get(name)!r}, now {fields.get(name)!r}"
-            for name in sorted({*old, *fields})
+            for name in sorted({*old, *fields} - FREE)
             if str(old.get(name)) != str(fields.get(name))
         ]
         if differ:
