@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import sys
 from collections.abc import Callable
 
@@ -115,6 +116,28 @@ def _parse(argv: list[str]) -> list[str]:
     ) as error:
         if any(arg in ("--debug", "--debug=true") for arg in argv):
             raise
-        message = " ".join(str(error).split())
+        message = _words(error)
     print(f"{_program()}: {message}", file=sys.stderr)
     sys.exit(2)
+
+
+def config_of(flag: flags.FlagHolder):
+    """The config of a config file's flag. Raises ConfigError when it was not given or could not be loaded."""
+    try:
+        require(config=flag.value)
+        _ = flag.value.is_locked
+        return flag.value
+    except OSError as error:  # ml_collections reports a missing file only when its config is asked for
+        raise ConfigError(f"--config: {_words(error)}") from error
+
+
+def _words(error: Exception) -> str:
+    """An error of absl, ml_collections or a config file as one line without a traceback or quoted newlines."""
+    text = str(error.args[0]) if isinstance(error, (KeyError, AttributeError)) and error.args else str(error)
+    text = text.replace("\\n", "\n").replace("\\'", "'").strip('"')
+    if isinstance(error, (KeyError, AttributeError)):
+        text = "no config field " + re.sub(r"^[\"']*(\w+)'?", r"'\1':", text.strip()).rstrip("'")
+    lines = [line.strip() for line in text.strip().splitlines() if line.strip(" ^")]
+    if any(line.startswith("Traceback") for line in lines) or "Traceback" in text:
+        lines = lines[-1:]  # what the config file raised
+    return " ".join(" ".join(lines).split())

@@ -19,12 +19,13 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints, logs an
 def main(args: list[str]) -> None:
     """One run, or, where the config has a sweep, one run a method and seed below the workdir."""
     del args
-    app.require(config=_CONFIG.value, workdir=_WORKDIR.value)
+    config = app.config_of(_CONFIG)
+    app.require(workdir=_WORKDIR.value)
     # Imported here: a wrong flag is reported before JAX has started.
     from cc_jax import sweep
 
     app.compile_cache()
-    sweep.run(_CONFIG.value, pathlib.Path(_WORKDIR.value))
+    sweep.run(config, pathlib.Path(_WORKDIR.value))
 
 
 if __name__ == "__main__":
