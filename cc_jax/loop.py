@@ -2,6 +2,7 @@
 
 import functools
 import json
+import math
 import pathlib
 import signal
 import sys
@@ -155,7 +156,7 @@ def _claim(workdir: pathlib.Path, config) -> None:
 
 
 def _start(config, parts, device_mesh, checkpoints: Checkpoints):
-    """(state, steps done): restored where there is a checkpoint, fresh and saved as step 0 otherwise."""
+    """(state, steps done): restored where there is a checkpoint, fresh otherwise."""
     step = checkpoints.latest()
     if step is None:
         state = assemble.fresh_state(config, parts, device_mesh)
@@ -215,6 +216,11 @@ def _run_stage(config, stage, state, batches, span, step_of, checkpoints, log, s
             seconds = time.monotonic() - clock
             row = {"step": i, "stage": stage.name, **means.compute(), "steps_per_s": _count(means) / seconds}
             log.write(row)
+            if not math.isfinite(row["loss"]):
+                raise ConfigError(
+                    f"the loss is {row['loss']} at step {i} of {stage.name}: lower config.optimizer.learning_rate; "
+                    "the last checkpoint is as it was"
+                )
             if not sys.stderr.isatty():
                 print(
                     "  ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()),

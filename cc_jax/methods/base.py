@@ -43,8 +43,8 @@ class Stage:
     Attributes:
       name: unique in the method; names the stage's files and log rows.
       steps: counter steps.
-      update: pure `update(state, batch, rng, draw) -> (state, metrics)`. A bound method of a frozen dataclass:
-        equal stages share one compiled step.
+      update: pure `update(state, batch, rng, draw) -> (state, metrics)`, scalars, "loss" among them. A
+        bound method of a frozen dataclass: equal stages share one compiled step.
       data: `data(state, sets, predict) -> sets`, run on the host when the stage is entered, with the sets of the
         stage before. `predict(state, records)` yields `inference.Prediction`s. Its pseudo labels are saved, so a
         resume does not make them again with later weights. None ends the method here: it has converged.
