@@ -36,5 +36,5 @@ def run(config, workdir: pathlib.Path) -> None:
         page.write_report(
             workdir / "report.html", [report_runs.read_run(workdir / folder) for folder in todo], workdir.name
         )
-    print(tables.render(tables.table(rows), "text"))
+    print(tables.render(tables.table(rows), "text", tables.notes(rows)))
     print(f"report: {workdir / 'report.html'}")
