@@ -28,6 +28,7 @@ def get_config() -> ConfigDict:
     config.source.batch_size = 8
     config.source.scale_min = 0.8  # bounds of the random scale of its crops
     config.source.scale_max = 1.25
+    config.source.native = 0.5  # share of its crops that keep the evaluation's scale, and with it the grain
     # Photometric changes, 0: none, 1: strong. The strengths are ours: augmenting the source alone took No Adapt from
     # MAE 169 to 121 on Unity to ShanghaiTech B in a first measurement.
     config.source.photometric = 0.5
@@ -40,6 +41,7 @@ def get_config() -> ConfigDict:
     config.target.batch_size = 8
     config.target.scale_min = 0.8
     config.target.scale_max = 1.25
+    config.target.native = 0.5
     config.target.photometric = 0.1
     config.target.grey = 0.0
 
@@ -85,6 +87,7 @@ def get_config() -> ConfigDict:
     config.method.ours.tolerance = 0.0  # relative change of the labels below which the rounds end; 0: never
 
     config.optimizer = ConfigDict()
+    config.optimizer.name = "adamw"  # or "muon", for networks trained from noise
     config.optimizer.learning_rate = 1e-3
     config.optimizer.warmup_steps = 20
     config.optimizer.schedule = "cosine"  # over all stages together; or "constant"

@@ -17,7 +17,8 @@ def get_config(arg: str | None = None):
     arg = default.parse_arg(arg, ("table", "3seeds", "smoke"))
     config = default.get_config()
     config.steps = 600
-    config.optimizer.learning_rate = 2e-3
+    config.optimizer.name = "muon"
+    config.optimizer.learning_rate = 5e-3
     # A network this small, started from noise, spends itself on the upside-down task at the weight of the others.
     config.method.ours.upside_down_weight = 0.01
     config.evaluation.batch_size = 8

@@ -27,7 +27,7 @@ def real(arg: str | None, *, source: str, source_split: str):
     config.target.dataset = "shanghaitech/part_a"
     config.sweep.methods = ("no_adapt", "ours", "supervised")
     # Part A's heads are up to ten times denser than part B's: the source is also shown smaller, as far denser crowds.
-    config.source.scale_min, config.source.scale_max = 0.4, 1.2
+    config.source.scale_min, config.source.scale_max, config.source.native = 0.4, 1.2, 0.25
     {"cpu": _cpu, "gpu": _gpu, "smoke": _smoke}[arg](config)
     return config
 
@@ -38,8 +38,11 @@ def _cpu(config):
     config.steps = 400
     config.augment.crop = 224
     config.source.batch_size, config.target.batch_size = 8, 4
-    config.optimizer.learning_rate = 1e-3
-    config.optimizer.encoder_scale = 0.3
+    # Supervised, 150 steps, on 60 images kept aside from the 300 of A's training split: MAE 116 against 129 with AdamW
+    # (1e-3, the encoder at 0.3 of it).
+    config.optimizer.name = "muon"
+    config.optimizer.learning_rate = 3e-3
+    config.optimizer.encoder_scale = 0.1
     config.frame.max_side = 1024
     config.checkpoint.every = 100
 

@@ -125,6 +125,25 @@ def test_a_small_image_is_scaled_up_until_it_covers_the_crop():
     assert crop["density"].sum() == pytest.approx(1, abs=1e-5)
 
 
+def test_native_crops_are_cut_and_not_resampled():
+    """So many of the crops are pixels of the frame as it is evaluated; the others keep their random scale."""
+    example = example_of([])
+    example["image"] = np.random.default_rng(5).integers(0, 256, example["image"].shape, np.uint8)
+
+    def share_cut(**fields):
+        augment, cut = Augment(crop=64, scale_min=0.7, scale_max=0.9, flip=False, **fields), 0
+        for seed in range(200):
+            top, left, side = augment._window(example, np.random.default_rng(seed))
+            crop = augment(example, np.random.default_rng(seed), FIXED)["image"]
+            exact = np.array_equal(crop, example["image"][top : top + 64, left : left + 64])
+            assert exact == (side == 64) and (exact or 71 <= side <= 91)
+            cut += exact
+        return cut / 200
+
+    assert share_cut() == 0 and share_cut(native=1.0) == 1
+    assert 0.2 < share_cut(native=0.3) < 0.4
+
+
 def test_max_side_of_the_frame_sets_the_scale():
     example = example_of([], 120, 200)
     sides = [
@@ -330,6 +349,7 @@ def test_decode():
     [
         {"crop": 100},
         {"crop": 0},
+        {"native": 1.5},
         {"scale_min": 2.0},
         {"scale_min": 0.0},
         {"photometric": 1.5},
@@ -337,5 +357,5 @@ def test_decode():
     ],
 )
 def test_wrong_fields_are_refused(fields):
-    with pytest.raises(ConfigError, match="config.augment"):
+    with pytest.raises(ConfigError, match="config.(augment|source or .target)"):
         dataclasses.replace(Augment(), **fields)
