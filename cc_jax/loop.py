@@ -185,7 +185,10 @@ def _batches(config, sets: base.Sets, first: int, end: int, device_mesh) -> Iter
     for name, train_set in sets.items():
         mesh.check_batch_size(f"config.{name}.batch_size", train_set.batch_size, device_mesh)
         seed = config.seed * 2 + (name == "target")
-        own = {field: config[name][field] for field in ("scale_min", "scale_max", "native", "photometric", "grey")}
+        own = {
+            field: config[name][field]
+            for field in ("scale_min", "scale_max", "native", "photometric", "grey")
+        }
         augment = transforms.Augment(**config.augment, **config.frame, **own)
         datasets[name] = pipeline.train_dataset(
             train_set.records, augment=augment, density=spec, seed=seed, pseudo=train_set.pseudo

@@ -33,5 +33,7 @@ def load(kind: str, name: str) -> types.ModuleType:
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise ConfigError(f"cc_jax/{kind.replace('.', '/')} has no {name!r}{hint}; there are: {', '.join(known)}")
+        raise ConfigError(
+            f"cc_jax/{kind.replace('.', '/')} has no {name!r}{hint}; there are: {', '.join(known)}"
+        )
     return importlib.import_module(f"cc_jax.{kind}.{name}")

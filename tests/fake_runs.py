@@ -29,14 +29,18 @@ def row(method: str = "ours", seed: int = 0, **changes) -> dict:
     }  # fmt: skip
 
 
-def workdir(folder: pathlib.Path, method: str = "ours", seed: int = 0, *, pictures=None, labelled=True, **changes):
+def workdir(
+    folder: pathlib.Path, method: str = "ours", seed: int = 0, *, pictures=None, labelled=True, **changes
+):
     """Writes a whole workdir and returns its path. `pictures`: (image, points) pairs in place of made-up ones."""
     rng = np.random.default_rng([seed, *method.encode()])
     folder.mkdir(parents=True)
     predictions = _predictions(rng, BIAS[method], labelled)
     _panels(folder / "panels", rng, predictions, labelled, pictures)
     last = {**row(method, seed), **_errors(predictions, labelled), **changes}
-    rows = [{**last, "stage": stage, "step": step} for stage, step in (("stage1", 400), ("round1", 500))] + [last]
+    rows = [{**last, "stage": stage, "step": step} for stage, step in (("stage1", 400), ("round1", 500))] + [
+        last
+    ]
     (folder / "config.json").write_text(json.dumps({"method": {"name": method}, "seed": seed}))
     (folder / "log.jsonl").write_text("".join(json.dumps(r) + "\n" for r in _log(rng, method)))
     if labelled:
@@ -101,7 +105,10 @@ def _log(rng, method: str) -> list[dict]:
         rows.append({"step": step, "stage": stage, "loss": density_loss + 300 * np.exp(-step / 200)})
         rows[-1] |= {"density_loss": density_loss, "steps_per_s": 3.0}
         if method == "ours" and stage == "stage1":
-            rows[-1] |= {"upside_down_loss": 0.7 * np.exp(-step / 200), "upside_down_accuracy": 1 - 0.5**(step / 90)}
+            rows[-1] |= {
+                "upside_down_loss": 0.7 * np.exp(-step / 200),
+                "upside_down_accuracy": 1 - 0.5 ** (step / 90),
+            }
         elif method == "ours":
             rows[-1] |= {"pseudo_loss": 60 * np.exp(-(step - 400) / 90)}
     return rows
@@ -115,10 +122,16 @@ def _panels(folder: pathlib.Path, rng, predictions: list[dict], labelled: bool, 
         noise = cv2.GaussianBlur(rng.gamma(2.0, 0.5, true.shape).astype(np.float32), (5, 5), 1.0)
         estimate = cv2.GaussianBlur(true, (5, 5), 0.8) * noise
         estimate = (estimate * off * true.sum() / estimate.sum()).astype(np.float32)
-        arrays = {"image": image, "estimate": estimate, "uncertainty": (0.3 * estimate * noise + 0.002 * noise)}
+        arrays = {
+            "image": image,
+            "estimate": estimate,
+            "uncertainty": (0.3 * estimate * noise + 0.002 * noise),
+        }
         prediction = predictions[i]
         prediction |= {"count": float(estimate.sum()), "std": 0.1 * float(estimate.sum())}
         prediction |= {"low": 0.85 * prediction["count"], "high": 1.2 * prediction["count"]}
         if labelled:
             arrays["true"], prediction["true"] = true, float(len(points))
-        np.savez_compressed(folder / f"{rank}_{prediction['id'].replace('/', '_')}.npz", id=prediction["id"], **arrays)
+        np.savez_compressed(
+            folder / f"{rank}_{prediction['id'].replace('/', '_')}.npz", id=prediction["id"], **arrays
+        )

@@ -51,7 +51,12 @@ def train(environment, workdir, *, kill="", signal_name="SIGKILL", method="ours"
     arguments = ["--config=configs/demo.py:smoke", f"--workdir={workdir}", "--config.log_every=1"]
     arguments += ["--config.checkpoint.every=2", f"--config.method.name={method}"]
     return subprocess.run(
-        [sys.executable, *command, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600
+        [sys.executable, *command, *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
     )
 
 

@@ -100,7 +100,9 @@ def test_rounds_share_one_compiled_update():
     assert stages[1].update == stages[2].update and hash(stages[1].update) == hash(stages[2].update)
 
 
-@pytest.mark.parametrize("wrong", [{"rule": "certain"}, {"fraction": 0.0}, {"round_share": 1.0}, {"rounds": -1}])
+@pytest.mark.parametrize(
+    "wrong", [{"rule": "certain"}, {"fraction": 0.0}, {"round_share": 1.0}, {"rounds": -1}]
+)
 def test_wrong_fields_are_refused(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         ours.Method(steps=8, label_scale=100.0, **{**FIELDS, **wrong})

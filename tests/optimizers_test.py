@@ -73,7 +73,8 @@ def test_all_else_is_left_to_adamw():
 @pytest.mark.parametrize("name", optimizers.NAMES)
 def test_the_encoder_has_a_rate_of_its_own(name):
     whole, scaled = (
-        leaves(first_update(tree(0), name=name, encoder_scale=scale, weight_decay=0.1)) for scale in (1.0, 0.3)
+        leaves(first_update(tree(0), name=name, encoder_scale=scale, weight_decay=0.1))
+        for scale in (1.0, 0.3)
     )
     for path, update in whole.items():
         factor = 0.3 if path[0] == "encoder" else 1.0

@@ -89,7 +89,9 @@ def evaluation_example(example: Example, *, min_side: int = 0, max_side: int = 0
 
 @dataclasses.dataclass(frozen=True)
 class Augment:
-    """Random training crops (`config.augment`, `.source`, `.target`, `.frame`). A crop is a function of the example and the generator alone.
+    """Random training crops (`config.augment`, `.frame` and the set's own fields).
+
+    A crop is a function of the example and the generator alone.
 
     Attributes:
       crop: side of the square crop in pixels, a multiple of 8.
@@ -124,7 +126,9 @@ class Augment:
             )
         for name in ("native", "photometric", "grey"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"config.source or .target: {name}={getattr(self, name)}: it lies between 0 and 1")
+                raise ConfigError(
+                    f"config.source or .target: {name}={getattr(self, name)}: it lies between 0 and 1"
+                )
 
     def __call__(self, example: Example, rng: np.random.Generator, density: Density) -> dict[str, np.ndarray]:
         """A crop: {"image": uint8 [c, c, 3], "roi": uint8 [c, c, 1], "density", "weight": float32 [c/8, c/8, 1]}.
