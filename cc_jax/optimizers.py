@@ -53,11 +53,12 @@ class Optimizer:
         return optax.adamw(rate, weight_decay=self.weight_decay, mask=_is_kernel)
 
     def _muon(self, rate: optax.Schedule) -> optax.GradientTransformation:
-        # Updates of the root mean square that AdamW's have (Liu et al. 2025, section 2.2): one rate serves both.
+        # Updates whose root mean square is the rate, as AdamW's first ones: one rate serves both. A larger share for
+        # AdamW lets the output overshoot in the first steps, and all hidden units die.
         return muon(
             rate,
             weight_decay=self.weight_decay,
-            consistent_rms=0.2,
+            consistent_rms=1.0,
             muon_weight_dimension_numbers=_matrices,
         )
 

@@ -38,11 +38,11 @@ def _cpu(config):
     config.steps = 400
     config.augment.crop = 224
     config.source.batch_size, config.target.batch_size = 8, 4
-    # Supervised, 150 steps, on 60 images kept aside from the 300 of A's training split: MAE 116 against 129 with AdamW
-    # (1e-3, the encoder at 0.3 of it).
+    # On 40 images kept aside from B's training split, trained on the others for 120 steps: MAE 32.8 against 41.0 with
+    # AdamW (the encoder at 0.3 of its rate).
     config.optimizer.name = "muon"
-    config.optimizer.learning_rate = 3e-3
-    config.optimizer.encoder_scale = 0.1
+    config.optimizer.learning_rate = 1e-3
+    config.optimizer.encoder_scale = 0.2
     config.frame.max_side = 1024
     config.checkpoint.every = 100
 

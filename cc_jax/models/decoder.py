@@ -104,6 +104,7 @@ class CountingModel(nn.Module):
       kernel_init, sweep_init: names in `layers.INITIALISERS` for the back end and the spatial encoder.
       width: factor on all channels of encoder and back end but the density.
       mean, std: of the pixels / 255, until pretrained weights bring their own.
+      feature_scale: factor on the encoder's features, which brings them to about 1 where they are not.
     """
 
     dtype: str = "float32"
@@ -160,7 +161,7 @@ class CountingModel(nn.Module):
         pyramid = layers.roi_pyramid(roi)
         x = (image.astype(jnp.float32) / 255 - self.norm_mean.value) / self.norm_std.value
         x = layers.masked(x, pyramid[1]).astype(self.dtype)
-        return self.first(self.encoder(x, pyramid), pyramid[8])
+        return self.first(self.encoder(x, pyramid) * self.feature_scale, pyramid[8])
 
     def decode(self, features: Array, mask: Array | None, roi: Array) -> Float[Array, "b h w 1"]:
         """Density per cell, float32, non-negative, 0 outside the ROI; `mask` is None, [C] or [B,C]."""
