@@ -256,7 +256,7 @@ def test_pseudo_labels_keep_their_sum(augment, seed, height, width):
     crop = augment(example, np.random.default_rng(seed), FIXED)
     cut = (slice(top // 8, (top + side) // 8), slice(left // 8, (left + side) // 8))
     assert crop["density"].sum(dtype=np.float64) == pytest.approx(example["density"][cut].sum(), rel=1e-5)
-    assert (crop["weight"] >= 0).all() and (crop["weight"] <= 1).all()
+    assert (crop["weight"] >= 0).all() and (crop["weight"] <= 1 + 1e-6).all()  # averaging rounds
     if side == augment.crop:
         for name in ("density", "weight"):
             expected = example[name][cut]

@@ -118,6 +118,7 @@ class CountingModel(nn.Module):
     width: float = 1.0
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
+    feature_scale: float = 1.0
 
     def make_encoder(self) -> nn.Module:
         """A module `(normalised image, roi_pyramid) -> [B,h,w,C]`."""
