@@ -6,14 +6,13 @@ import hashlib
 import io
 import json
 import pathlib
-import re
 from collections.abc import Callable, Iterable
 
 import jax
 import numpy as np
 
 from cc_jax import inference, mesh, metrics
-from cc_jax.data import buckets
+from cc_jax.data import buckets, images
 from cc_jax.data.density import Density
 from cc_jax.data.files import write_atomic
 from cc_jax.errors import CheckpointError, InputError
@@ -181,5 +180,4 @@ def write_panels(
         }
         buffer = io.BytesIO()
         np.savez_compressed(buffer, id=p.id, **arrays)
-        name = re.sub(r"[^\w.-]+", "-", p.id)
-        write_atomic(folder / f"{rank}_{name}.npz", buffer.getvalue())
+        write_atomic(folder / f"{rank}_{images.safe_name(p.id)}.npz", buffer.getvalue())

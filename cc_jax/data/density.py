@@ -130,13 +130,6 @@ def pixels(points_Nx2: Float[np.ndarray, "N 2"], height: int, width: int) -> Int
     return np.clip(np.floor(points_Nx2), 0, (width - 1, height - 1)).astype(np.int64)
 
 
-def density_map(
-    points_Nx2: Float[np.ndarray, "N 2"], height: int, width: int, *, stride: int = 8, **options
-) -> Float32[np.ndarray, "h w"]:
-    """`Density(**options).map(...)` in one call."""
-    return Density(**options).map(points_Nx2, height, width, stride=stride)
-
-
 def resize_density(
     density_hxw: Float32[np.ndarray, "h w"], height: int, width: int
 ) -> Float32[np.ndarray, "height width"]:
