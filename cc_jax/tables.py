@@ -148,7 +148,8 @@ def table(rows: Iterable[Row]) -> list[Row]:
 
 def notes(rows: Sequence[Row]) -> list[str]:
     """What a reader must know before comparing the rows, a sentence each; none for a fair comparison."""
-    return [*_repeats(rows), *_unequal(rows, "step", "steps"), *_unequal(rows, "images", "test images")]
+    unequal = [*_unequal(rows, "step", "steps"), *_unequal(rows, "images", "test images")]
+    return [*_repeats(rows), *unequal, *_dead(rows)]
 
 
 def published(rows: Iterable[Row]) -> list[Row]:
@@ -263,6 +264,16 @@ def _repeat(rows: list[Row]) -> str:
     if len(_distinct(rows)) == 1:
         return f"{what} comes {len(rows)} times with the same weights; it counts once."
     return f"{what} comes {len(rows)} times with different weights: is it one experiment? All of them count."
+
+
+def _dead(rows: Sequence[Row]) -> list[str]:
+    """Runs whose members agree to the last bit: what they have in common are the biases behind dead units."""
+    return [
+        f"{method_name(row['method'])} with seed {row['seed']} gives the same count with every member: its network "
+        "has died in training and does not look at the image; lower config.optimizer.learning_rate."
+        for row in rows
+        if row["uncertainty"] != "single" and row["interval_width"] == 0
+    ]
 
 
 def _unequal(rows: Sequence[Row], name: str, words: str) -> list[str]:

@@ -84,6 +84,13 @@ def test_notes():
     assert tables.notes([row("ours", images=24), row("no_adapt", images=23, target="ucf_qnrf")]) == []
 
 
+def test_a_dead_network_is_named():
+    """As a run ended whose hidden units had all died: MAE 331, every interval of width 0."""
+    (dead,) = tables.notes([row("no_adapt", seed=3, interval_width=0.0), row("ours")])
+    assert dead.startswith("No Adapt with seed 3") and "learning_rate" in dead
+    assert tables.notes([row(uncertainty="single", interval_width=0.0)]) == []
+
+
 def test_the_same_seed_twice_is_said():
     same = [row(seed=1), row(seed=1)]
     assert "counts once" in tables.notes(same)[0] and tables.table(same)[0]["n"] == 1
