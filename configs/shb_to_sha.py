@@ -38,11 +38,9 @@ def _cpu(config):
     config.steps = 400
     config.augment.crop = 224
     config.source.batch_size, config.target.batch_size = 8, 4
-    # On 40 images kept aside from B's training split, trained on the others for 120 steps: MAE 32.8 against 41.0 with
-    # AdamW (the encoder at 0.3 of its rate).
-    config.optimizer.name = "muon"
+    # Not Muon: on part B it killed the pretrained network, the loss staying at that of an empty map.
     config.optimizer.learning_rate = 1e-3
-    config.optimizer.encoder_scale = 0.2
+    config.optimizer.encoder_scale = 0.3
     config.frame.max_side = 1024
     config.checkpoint.every = 100
 

@@ -10,6 +10,7 @@ class Model(CountingModel):
     back_end: tuple[int, ...] = (128, 128, 128, 64)
     kernel_init: str = "he"
     sweep_init: str = "contracting"
+    output_init: str = "zeros"
     hidden: int = 64
     mean: tuple[float, float, float] = efficientnet.MEAN
     std: tuple[float, float, float] = efficientnet.STD
