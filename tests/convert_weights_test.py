@@ -18,7 +18,7 @@ import safetensors.numpy
 from conftest import ROOT
 
 from cc_jax.errors import ConfigError, InputError
-from cc_jax.models import efficientnet, layers, lite, vgg
+from cc_jax.models import efficientnet, layers, vgg
 from cc_jax.models.pretrained import read_encoder
 from cc_jax.tools.convert_weights import convert
 
@@ -122,8 +122,6 @@ def test_real_efficientnet_wheel(real_data):
     ours = features(convert(path), image)
     close(ours[1::2, 1::2], published.lite_features(image, {k: v.numpy() for k, v in state.items()}))
     assert (ours.std(axis=(0, 1)) > 1e-3).all()
-    # What the back end starts from: larger by much, and all its units die in the first steps.
-    assert 0.5 < np.sqrt(np.mean(ours**2)) * lite.Model.feature_scale < 2
 
 
 def test_real_hed_wheel(real_data):

@@ -101,11 +101,9 @@ class CountingModel(nn.Module):
       back_end: channels of the dilated 3x3 convolutions; the mask comes right after the first.
       sweep: kernel length of convDU and convLR; 0 leaves them out.
       output: "relu" or "softplus", what keeps the density non-negative (see `reviving_relu`).
-      kernel_init, sweep_init, output_init: names in `layers.INITIALISERS` for the back end, the spatial encoder and the
-        density's 1x1 convolution.
+      kernel_init, sweep_init: names in `layers.INITIALISERS` for the back end and the spatial encoder.
       width: factor on all channels of encoder and back end but the density.
       mean, std: of the pixels / 255, until pretrained weights bring their own.
-      feature_scale: factor on the encoder's features, which brings them to about 1 where they are not.
     """
 
     dtype: str = "float32"
@@ -115,12 +113,10 @@ class CountingModel(nn.Module):
     output: str = "relu"
     kernel_init: str = "normal"
     sweep_init: str = "normal"
-    output_init: str = "normal"
     hidden: int = 128
     width: float = 1.0
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
-    feature_scale: float = 1.0
 
     def make_encoder(self) -> nn.Module:
         """A module `(normalised image, roi_pyramid) -> [B,h,w,C]`."""
@@ -148,7 +144,7 @@ class CountingModel(nn.Module):
         self.rest = BackEnd(tuple(rest), self.kernel_init, self.dtype)
         if self.sweep:
             self.spatial = SpatialEncoder(self.sweep, self.sweep_init, self.dtype)
-        self.density = layers.Conv(1, (1, 1), kernel_init=self.output_init, dtype=self.dtype)
+        self.density = layers.Conv(1, (1, 1), kernel_init="normal", dtype=self.dtype)
         self.upside_down = self._make_head(tuple(rest))
 
     def _make_head(self, rest: tuple[int, ...]) -> nn.Module:
@@ -164,7 +160,7 @@ class CountingModel(nn.Module):
         pyramid = layers.roi_pyramid(roi)
         x = (image.astype(jnp.float32) / 255 - self.norm_mean.value) / self.norm_std.value
         x = layers.masked(x, pyramid[1]).astype(self.dtype)
-        return self.first(self.encoder(x, pyramid) * self.feature_scale, pyramid[8])
+        return self.first(self.encoder(x, pyramid), pyramid[8])
 
     def decode(self, features: Array, mask: Array | None, roi: Array) -> Float[Array, "b h w 1"]:
         """Density per cell, float32, non-negative, 0 outside the ROI; `mask` is None, [C] or [B,C]."""

@@ -15,8 +15,6 @@ INITIALISERS: dict[str, Callable] = {
     "he": nn.initializers.variance_scaling(2.0, "fan_in", "normal"),
     # GCC-SFCN and the paper's repository.
     "normal": nn.initializers.normal(0.01),
-    # A network that starts by saying 0 has only to learn where people are, not first to unlearn where they are not.
-    "zeros": nn.initializers.zeros,
     # For the recurrences of the spatial encoder: what a row hands on must shrink, or it grows with the image.
     "contracting": nn.initializers.variance_scaling(0.05, "fan_in", "normal"),
 }
