@@ -53,8 +53,7 @@ class Optimizer:
         return optax.adamw(rate, weight_decay=self.weight_decay, mask=_is_kernel)
 
     def _muon(self, rate: optax.Schedule) -> optax.GradientTransformation:
-        # Updates whose root mean square is the rate, as AdamW's first ones: one rate serves both. A larger share for
-        # AdamW lets the output overshoot in the first steps, and all hidden units die.
+        # Updates whose root mean square is the rate, as AdamW's first ones: one rate serves both.
         return muon(
             rate,
             weight_decay=self.weight_decay,
