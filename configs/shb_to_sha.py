@@ -16,18 +16,20 @@ from configs import default
 
 def get_config(arg: str | None = None):
     """`arg`: "cpu" (the default), "gpu" or "smoke"."""
-    return real(arg, source="shanghaitech/part_b", source_split="train")
+    # Half of A's people stand in cells of 8x8 pixels with 0.44 people or more; of B's in 0.35 at its own size, 0.51 at
+    # 0.4 and 0.69 at 0.3 (training splits). Shown between 0.3 and 1, B has crowds as dense as nearly all of A's.
+    return real(arg, source="shanghaitech/part_b", scales=(0.3, 1.0), native=0.0)
 
 
-def real(arg: str | None, *, source: str, source_split: str):
+def real(arg: str | None, *, source: str, scales: tuple[float, float], native: float):
     """A labelled source to ShanghaiTech A; shared by the configs that adapt to it."""
     arg = default.parse_arg(arg, ("cpu", "gpu", "smoke")) or "cpu"
     config = default.get_config()
-    config.source.dataset, config.source.split = source, source_split
+    config.source.dataset = source
     config.target.dataset = "shanghaitech/part_a"
     config.sweep.methods = ("no_adapt", "ours", "supervised")
-    # Part A's heads are up to ten times denser than part B's: the source is also shown smaller, as far denser crowds.
-    config.source.scale_min, config.source.scale_max, config.source.native = 0.4, 1.2, 0.25
+    config.source.scale_min, config.source.scale_max = scales
+    config.source.native = native
     {"cpu": _cpu, "gpu": _gpu, "smoke": _smoke}[arg](config)
     return config
 
@@ -38,9 +40,10 @@ def _cpu(config):
     config.steps = 400
     config.augment.crop = 224
     config.source.batch_size, config.target.batch_size = 8, 4
-    # Not Muon: on part B it killed the pretrained network, the loss staying at that of an empty map.
+    # Not Muon: from B, 160 steps, 40 images of its training split kept aside, MAE 37.3 and Pearson 0.88, against 26.0 and
+    # 0.97 with AdamW.
     config.optimizer.learning_rate = 1e-3
-    config.optimizer.encoder_scale = 0.3
+    config.optimizer.encoder_scale = 0.1
     config.frame.max_side = 1024
     config.checkpoint.every = 100
 

@@ -279,6 +279,15 @@ def test_depthwise_is_the_grouped_convolution(shape, size, stride, dilation):
     )
 
 
+def test_rms_norm_is_flax_rms_norm_and_keeps_zeros():
+    x = jax.random.normal(jax.random.key(0), (2, 3, 4, 16)) * 7
+    theirs = nn.RMSNorm(use_scale=False, epsilon=1e-6)
+    np.testing.assert_allclose(layers.rms_norm(x), theirs.apply({}, x), rtol=1e-5)
+    zeros = jnp.zeros((1, 2, 2, 8))
+    np.testing.assert_array_equal(layers.rms_norm(zeros), zeros)
+    assert np.isfinite(jax.grad(lambda x: layers.rms_norm(x).sum())(zeros)).all()
+
+
 def test_max_pool_is_flax_max_pool():
     x = jax.random.normal(jax.random.key(0), (2, 6, 8, 3))
     same_with_gradients(layers.max_pool, lambda x: nn.max_pool(x, (2, 2), (2, 2)), x)

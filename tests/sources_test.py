@@ -1,6 +1,7 @@
 """Prepared datasets: records as written, slices, threads, pickles, and damage found when they are opened."""
 
 import concurrent.futures
+import dataclasses
 import os
 import pathlib
 import pickle
@@ -164,6 +165,18 @@ def test_synthetic_sets_are_drawn_on_first_use_and_found_on_the_second(monkeypat
     assert record["image"] == encode_image(scene.image, ".jpg", 95)
     tests = {record["image"] for record in again}
     assert not tests & {record["image"] for record in source}
+
+
+def test_the_validation_set_is_more_of_the_target_and_none_of_it():
+    sets = {config.name: config for config in synthetic.Synthetic.BUILDER_CONFIGS}
+    validation, target = sets["validation"], sets["target"]
+    assert validation.domain == target.domain and not validation.train
+    small = [dataclasses.replace(config, height=32, width=48) for config in (validation, target)]
+    ours, its = (
+        {frame.image for split in ("train", "test") for frame in synthetic._draw(config, split, range(4))}
+        for config in small
+    )
+    assert len(ours) == len(its) == 8 and not ours & its
 
 
 def test_the_default_folder_is_tfds_own(monkeypatch):

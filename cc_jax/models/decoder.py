@@ -103,6 +103,7 @@ class CountingModel(nn.Module):
       output: "relu" or "softplus", what keeps the density non-negative (see `reviving_relu`).
       kernel_init, sweep_init: names in `layers.INITIALISERS` for the back end and the spatial encoder.
       width: factor on all channels of encoder and back end but the density.
+      normalise: whether the encoder's features are brought to a root mean square of 1 at each position (RMSNorm).
       mean, std: of the pixels / 255, until pretrained weights bring their own.
     """
 
@@ -115,6 +116,7 @@ class CountingModel(nn.Module):
     sweep_init: str = "normal"
     hidden: int = 128
     width: float = 1.0
+    normalise: bool = False
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
 
@@ -160,7 +162,10 @@ class CountingModel(nn.Module):
         pyramid = layers.roi_pyramid(roi)
         x = (image.astype(jnp.float32) / 255 - self.norm_mean.value) / self.norm_std.value
         x = layers.masked(x, pyramid[1]).astype(self.dtype)
-        return self.first(self.encoder(x, pyramid), pyramid[8])
+        x = self.encoder(x, pyramid)
+        if self.normalise:
+            x = layers.rms_norm(x)
+        return self.first(x, pyramid[8])
 
     def decode(self, features: Array, mask: Array | None, roi: Array) -> Float[Array, "b h w 1"]:
         """Density per cell, float32, non-negative, 0 outside the ROI; `mask` is None, [C] or [B,C]."""

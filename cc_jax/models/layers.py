@@ -179,6 +179,15 @@ def masked(x: Array, roi: Array) -> Array:
     return x * roi.astype(x.dtype)
 
 
+def rms_norm(x: Array) -> Array:
+    """[B,h,w,C] with a root mean square of 1 over the channels of each position (Zhang & Sennrich 2019), 0 staying 0.
+
+    Over channels alone, so that neither padding nor the rest of the image enters.
+    """
+    square = jnp.mean(jnp.square(x.astype(jnp.float32)), axis=-1, keepdims=True)
+    return (x * jax.lax.rsqrt(square + 1e-6)).astype(x.dtype)
+
+
 def max_pool(x: Array) -> Array:
     """2x2 max pooling, stride 2, of [B,H,W,C] with H and W even.
 

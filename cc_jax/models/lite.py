@@ -11,6 +11,7 @@ class Model(CountingModel):
     kernel_init: str = "he"
     sweep_init: str = "contracting"
     hidden: int = 64
+    normalise: bool = True
     mean: tuple[float, float, float] = efficientnet.MEAN
     std: tuple[float, float, float] = efficientnet.STD
 
