@@ -42,7 +42,7 @@ def get_config() -> ConfigDict:
     config.target.scale_min = 0.8
     config.target.scale_max = 1.25
     config.target.native = 0.5
-    config.target.photometric = 0.1
+    config.target.photometric = 0.5  # as the source's; pseudo labels are made on unchanged images
     config.target.grey = 0.0
 
     # Sides that images are brought to before anything else, in pixels, aspect kept; 0: no limit.
@@ -81,9 +81,12 @@ def get_config() -> ConfigDict:
         0.1  # not stated; brings both losses to one size at label_scale 100
     )
     config.method.ours.pseudo_weight = 1.0  # not stated
-    config.method.ours.rule = "absolute"  # the paper's reading; "relative", "balanced", "image", "none"
+    # "absolute" reads the paper by the letter; "relative", "balanced", "stratified", "image", "none": see methods/ours.py.
+    # On synthetic/validation, seed 0, stage 1 and two rounds of 300 steps together, Pearson over images was 0.74 after
+    # stage 1, then 0.76 with "absolute", 0.77 with "balanced", 0.80 with "stratified", "image" and "none".
+    config.method.ours.rule = "stratified"
     config.method.ours.fraction = 0.5  # not stated
-    config.method.ours.foreground = 0.01  # people per cell, for "balanced"
+    config.method.ours.foreground = 0.01  # people per cell, for "balanced" and "stratified"
     config.method.ours.tolerance = 0.0  # relative change of the labels below which the rounds end; 0: never
 
     config.optimizer = ConfigDict()

@@ -47,6 +47,29 @@ def test_balanced_keeps_both():
     assert kept("balanced") == [[1, 1, 1, 1], [0, 0, 0, 0]]
 
 
+def test_stratified_compares_cells_of_like_density_over_all_images():
+    # Two images with the same densities, one of them twice as uncertain: all that is kept comes from the steadier one,
+    # at every density in the same share, where `balanced` keeps half of each image.
+    mean = np.exp(np.linspace(np.log(0.02), np.log(2.0), 64)).reshape(8, 8)
+    steady, shaky = samples_of(mean, 0.1 * mean), samples_of(mean, 0.2 * mean)
+    densities = np.concatenate([mean.ravel(), mean.ravel()])
+    labels = ours.select(
+        [("steady", steady), ("shaky", shaky)], rule="stratified", fraction=0.5, foreground=0.01
+    )
+    weights = np.concatenate([labels[name][1].ravel() for name in ("steady", "shaky")])
+    assert labels["steady"][1].sum() > 6 * labels["shaky"][1].sum()
+    assert np.isclose(weights @ densities, 0.5 * densities.sum(), rtol=0.15)
+    absolute = ours.select(
+        [("steady", steady), ("shaky", shaky)], rule="absolute", fraction=0.5, foreground=0.01
+    )
+    weights = np.concatenate([absolute[name][1].ravel() for name in ("steady", "shaky")])
+    assert weights @ densities < 0.15 * densities.sum()
+
+
+def test_stratified_keeps_the_steadiest_background():
+    assert kept("stratified") == [[1, 1, 1, 1], [0, 0, 0, 0]]
+
+
 def test_relative_divides_by_the_mean():
     # Relative spreads: 0.2 and 0.3 in the crowd, 0.1 and 0.9 on the ground.
     assert kept("relative", 0.25) == [[0, 0, 1, 1], [0, 0, 0, 0]]

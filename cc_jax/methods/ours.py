@@ -16,7 +16,7 @@ from cc_jax import losses
 from cc_jax.errors import ConfigError
 from cc_jax.methods import base
 
-RULES = ("absolute", "relative", "balanced", "image", "none")
+RULES = ("absolute", "relative", "balanced", "stratified", "image", "none")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Method(base.Method):
     pseudo_weight: weight of the density loss on pseudo labels.
     rule: which labels are kept, see `select`.
     fraction: share of the cells (or, for `image`, of the images) that is kept.
-    foreground: people per cell above which a cell is foreground, for `balanced`.
+    foreground: people per cell above which a cell is foreground, for `balanced` and `stratified`.
     tolerance: a round whose labels differ from the last round's by less, relative to their sum, ends the method.
     """
 
@@ -120,6 +120,9 @@ def select(
       absolute: in each image the `fraction` of the cells with the smallest spread. Nearly all empty background.
       relative: the same by spread / mean.
       balanced: the same by spread, among the cells above `foreground` and among the others apart.
+      stratified: the same by spread, among cells of like density: the background, then half octaves above `foreground`,
+        each over all images together. The spread grows with the density, so without strata sparse cells are kept and
+        dense ones dropped, and counts fall from round to round. Ours, not the paper's.
       image: the whole images with the smallest relative spread of their count, `fraction` of them.
       none: everything.
     """
@@ -131,6 +134,9 @@ def select(
             for (i, s), k in zip(predictions, keep, strict=True)
             if k
         }
+    if rule == "stratified":
+        keep = _keep_by_stratum([s for _, s in predictions], fraction, foreground)
+        return {i: (s.mean(0), k) for (i, s), k in zip(predictions, keep, strict=True)}
     return {i: (s.mean(0), _weight(s, rule, fraction, foreground)) for i, s in predictions}
 
 
@@ -147,6 +153,18 @@ def _weight(samples_SxHxW: np.ndarray, rule: str, fraction: float, foreground: f
         for part in (mean > foreground, mean <= foreground):
             keep[part] = _smallest(spread[part], fraction)
     return keep.astype(np.float32)
+
+
+def _keep_by_stratum(samples: list[np.ndarray], fraction: float, foreground: float) -> list[np.ndarray]:
+    """A 0/1 weight for each cell of each image: the `fraction` with the smallest spread of every stratum of density."""
+    mean, spread = (np.concatenate([of(s, axis=0).ravel() for s in samples]) for of in (np.mean, np.std))
+    half_octaves = np.ceil(2 * np.log2(np.maximum(mean / foreground, 1)))  # 0: background
+    keep = np.zeros(mean.shape, np.float32)
+    for stratum in np.unique(half_octaves):
+        members = np.flatnonzero(half_octaves == stratum)
+        keep[members] = _smallest(spread[members], fraction)
+    ends = np.cumsum([s[0].size for s in samples])[:-1]
+    return [part.reshape(s.shape[1:]) for part, s in zip(np.split(keep, ends), samples, strict=True)]
 
 
 def _relative(spread, mean):
