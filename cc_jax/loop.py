@@ -210,7 +210,7 @@ def _batches(config, sets: base.Sets, first: int, end: int, device_mesh) -> Iter
 def _run_stage(config, stage, state, batches, span, step_of, checkpoints, log, stop):
     """Runs the steps of one stage and returns the state at its end, saved."""
     first, end = span
-    train_step, means, clock = step_of(stage.update), None, time.monotonic()
+    train_step, means, clock, start = step_of(stage.update), None, time.monotonic(), 0.0
     bar = progress_bar(batches, f"{stage.name}", end - first)
     for i, batch in enumerate(bar, start=first + 1):
         state, values = train_step(state, batch)
@@ -219,11 +219,8 @@ def _run_stage(config, stage, state, batches, span, step_of, checkpoints, log, s
             seconds = time.monotonic() - clock
             row = {"step": i, "stage": stage.name, **means.compute(), "steps_per_s": _count(means) / seconds}
             log.write(row)
-            if not math.isfinite(row["loss"]):
-                raise ConfigError(
-                    f"the loss is {row['loss']} at step {i} of {stage.name}: lower config.optimizer.learning_rate; "
-                    "the last checkpoint is as it was"
-                )
+            start = start or row["loss"]
+            check_loss(row, start)
             if not sys.stderr.isatty():
                 print(
                     "  ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()),
@@ -235,6 +232,24 @@ def _run_stage(config, stage, state, batches, span, step_of, checkpoints, log, s
         if stop() and i < end:
             raise Preempted(f"stopped by SIGTERM at step {i} and saved; the same command goes on")
     return state
+
+
+def check_loss(row: dict, start: float) -> None:
+    """Raises ConfigError when a logged row's loss is not finite or has left all bounds, before it is saved.
+
+    Args:
+      row: of log.jsonl.
+      start: the loss of the first row that was logged since the stage was entered or resumed.
+    """
+    if math.isfinite(row["loss"]) and row["loss"] <= _DIVERGED * start:
+        return
+    raise ConfigError(
+        f"the loss is {row['loss']:.3g} at step {row['step']} of {row['stage']}, it began at {start:.3g}: lower "
+        "config.optimizer.learning_rate; the last checkpoint is as it was"
+    )
+
+
+_DIVERGED = 1000.0  # times the first loss: finite as it may be, nothing comes back from there
 
 
 def _count(means: metrics.Means) -> int:

@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from cc_jax import loop
+from cc_jax.errors import ConfigError
 from configs import demo
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -123,6 +124,18 @@ def test_target_labels_do_not_reach_an_unsupervised_method(uninterrupted, enviro
     config.checkpoint.every = 2
     found = loop.train_and_adapt(config, tmp_path / "run")
     assert found[-1]["weights_sha256"] == rows(uninterrupted)[-1]["weights_sha256"]
+
+
+@pytest.mark.parametrize("loss", [float("nan"), float("inf"), 1e20])
+def test_a_loss_that_has_left_all_bounds_ends_the_run_in_one_line(loss):
+    row = {"step": 40, "stage": "round1", "loss": loss}
+    with pytest.raises(ConfigError, match="step 40 of round1.*learning_rate"):
+        loop.check_loss(row, start=0.5)
+
+
+def test_a_loss_that_moves_as_losses_do_is_no_error():
+    for loss in (0.0, 0.5, 50.0):
+        loop.check_loss({"step": 40, "stage": "round1", "loss": loss}, start=0.5)
 
 
 class Moved:
