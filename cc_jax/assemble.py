@@ -136,6 +136,11 @@ def check_fields(config) -> None:
             raise ConfigError(f"config.{name}={value}: it is at least 1")
     if config.augment.crop % 8 or config.augment.crop < 64:
         raise ConfigError(f"config.augment.crop={config.augment.crop}: a multiple of 8, at least 64")
+    for name in ("source", "target"):
+        if not 0 <= config[name].plain_share <= 1:
+            raise ConfigError(
+                f"config.{name}.plain_share={config[name].plain_share}: it lies between 0 and 1"
+            )
     if not config.label_scale > 0:
         raise ConfigError(f"config.label_scale={config.label_scale}: it is positive")
 

@@ -184,23 +184,28 @@ def _batches(config, sets: base.Sets, first: int, end: int, device_mesh) -> Iter
     spec, datasets = density.Density(**config.density), {}
     for name, train_set in sets.items():
         mesh.check_batch_size(f"config.{name}.batch_size", train_set.batch_size, device_mesh)
-        seed = config.seed * 2 + (name == "target")
         own = {
             field: config[name][field]
             for field in ("scale_min", "scale_max", "native", "photometric", "grey")
         }
         augment = transforms.Augment(**config.augment, **config.frame, **own)
-        datasets[name] = pipeline.train_dataset(
-            train_set.records, augment=augment, density=spec, seed=seed, pseudo=train_set.pseudo
+        make_dataset = functools.partial(
+            pipeline.train_dataset,
+            train_set.records,
+            density=spec,
+            seed=config.seed * 2 + (name == "target"),
+            pseudo=train_set.pseudo,
         )
+        datasets[name] = make_dataset(augment=augment), make_dataset(augment=augment.plain())
+    plain_from = {name: config.steps * (1 - config[name].plain_share) for name in sets}
 
     def make(i: int) -> dict:
         return {
             name: pipeline.batch_at(
-                dataset, i, batch_size=sets[name].batch_size,
+                datasets[name][i >= plain_from[name]], i, batch_size=train_set.batch_size,
                 process_index=jax.process_index(), process_count=jax.process_count(),
             )
-            for name, dataset in datasets.items()
+            for name, train_set in sets.items()
         }  # fmt: skip
 
     host = pipeline.prefetch(make, first, end, threads=config.threads, depth=4)

@@ -7,10 +7,14 @@ import signal
 import subprocess
 import sys
 
+import jax
+import numpy as np
 import pytest
 
-from cc_jax import loop
+from cc_jax import loop, mesh
+from cc_jax.data.images import encode_image
 from cc_jax.errors import ConfigError
+from cc_jax.methods.base import TrainSet
 from configs import demo
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -136,6 +140,25 @@ def test_a_loss_that_has_left_all_bounds_ends_the_run_in_one_line(loss):
 def test_a_loss_that_moves_as_losses_do_is_no_error():
     for loss in (0.0, 0.5, 50.0):
         loop.check_loss({"step": 40, "stage": "round1", "loss": loss}, start=0.5)
+
+
+def test_the_last_steps_of_a_set_see_plain_crops():
+    rng = np.random.default_rng(0)
+    size = {"height": 160, "width": 160}
+    head = {"points": np.float32([[80, 80]]), "roi": np.zeros((0, 2), np.float32), "labelled": True}
+    image = encode_image(rng.integers(0, 256, (160, 160, 3)).astype(np.uint8), ".png")
+    sets = {name: TrainSet([{"id": "a", "image": image, **head, **size}], 2) for name in ("source", "target")}
+
+    def batches(share):
+        config = demo.get_config("smoke")
+        config.target.plain_share = share
+        return [jax.device_get(b) for b in loop._batches(config, sets, 0, config.steps, mesh.make_mesh())]
+
+    never, quarter, always = batches(0.0), batches(0.25), batches(1.0)
+    for i, (a, b, c) in enumerate(zip(never, quarter, always, strict=True)):
+        np.testing.assert_array_equal(b["target"]["image"], (a if i < 6 else c)["target"]["image"])
+        np.testing.assert_array_equal(b["source"]["image"], a["source"]["image"])
+        assert (a["target"]["image"] != c["target"]["image"]).any()
 
 
 class Moved:

@@ -144,6 +144,17 @@ def test_native_crops_are_cut_and_not_resampled():
     assert 0.2 < share_cut(native=0.3) < 0.4
 
 
+def test_plain_crops_are_windows_of_the_image_and_nothing_else():
+    rng = np.random.default_rng(0)
+    example = example_of([(50, 50)], image=rng.integers(0, 256, (120, 200, 3)).astype(np.uint8))
+    changed = Augment(crop=64, scale_min=0.5, scale_max=0.9, flip=False, photometric=1.0)
+    windows = np.lib.stride_tricks.sliding_window_view(example["image"], (64, 64), axis=(0, 1))
+    for seed in range(5):
+        for augment, is_window in ((changed.plain(), True), (changed, False)):
+            crop = augment(example, np.random.default_rng(seed), FIXED)["image"].transpose(2, 0, 1)
+            assert (windows == crop).all(axis=(2, 3, 4)).any() == is_window
+
+
 def test_max_side_of_the_frame_sets_the_scale():
     example = example_of([], 120, 200)
     sides = [

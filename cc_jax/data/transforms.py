@@ -130,6 +130,10 @@ class Augment:
                     f"config.source or .target: {name}={getattr(self, name)}: it lies between 0 and 1"
                 )
 
+    def plain(self) -> "Augment":
+        """Crops as the evaluation sees the image: at its scale, no photometric changes; still mirrored, and as grey."""
+        return dataclasses.replace(self, native=1.0, photometric=0.0)
+
     def __call__(self, example: Example, rng: np.random.Generator, density: Density) -> dict[str, np.ndarray]:
         """A crop: {"image": uint8 [c, c, 3], "roi": uint8 [c, c, 1], "density", "weight": float32 [c/8, c/8, 1]}.
 
