@@ -131,7 +131,7 @@ class Augment:
                 )
 
     def plain(self) -> "Augment":
-        """Crops as the evaluation sees the image: at its scale, no photometric changes; still mirrored, and as grey."""
+        """Crops as the evaluation sees the image: at its scale, its light and grain as they are."""
         return dataclasses.replace(self, native=1.0, photometric=0.0)
 
     def __call__(self, example: Example, rng: np.random.Generator, density: Density) -> dict[str, np.ndarray]:
