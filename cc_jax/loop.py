@@ -21,6 +21,7 @@ from cc_jax.methods import base
 
 # Fields that a run may be resumed with changed: no parameter depends on them.
 FREE = {"data_dir", "threads", "log_every", "checkpoint.every", "checkpoint.keep"}
+_DIVERGED = 1000.0  # times the first loss: finite as it may be, nothing comes back from there
 
 
 def train_and_adapt(config, workdir: str | pathlib.Path) -> list[dict]:
@@ -252,9 +253,6 @@ def check_loss(row: dict, start: float) -> None:
         f"the loss is {row['loss']:.3g} at step {row['step']} of {row['stage']}, it began at {start:.3g}: lower "
         "config.optimizer.learning_rate; the last checkpoint is as it was"
     )
-
-
-_DIVERGED = 1000.0  # times the first loss: finite as it may be, nothing comes back from there
 
 
 def _count(means: metrics.Means) -> int:
