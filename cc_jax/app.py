@@ -1,5 +1,6 @@
 """Start-up shared by the binaries: flags, exit codes, one-line errors. Their last line is `app.run(main)`."""
 
+import ctypes
 import os
 import pathlib
 import re
@@ -23,6 +24,7 @@ def run(main: Callable[[list[str]], int | None], *, positional: bool = False) ->
         since absl would ignore a misspelled flag without its dashes.
     """
     logging.set_verbosity(logging.WARNING)  # libraries; our own words go through print
+    keep_memory()
 
     def guarded(argv: list[str]) -> int:
         if len(argv) > 1 and not positional:
@@ -51,6 +53,23 @@ def run(main: Callable[[list[str]], int | None], *, positional: bool = False) ->
         sys.exit(code)
 
     absl_app.run(reported, flags_parser=_parse)
+
+
+def keep_memory() -> None:
+    """Lets glibc's allocator keep what XLA frees at the end of a step, for the next one.
+
+    By default each large buffer is mapped anew and its pages are zeroed when they are first touched. Kept, a train step
+    takes less CPU time: `tiny` 141 instead of 178 ms, `lite` 1.28 instead of 1.67 s (one core of an AMD EPYC). Does
+    nothing where the C library is another one. Numbers of the options: malloc.h.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return
+    trim_threshold, top_pad, mmap_max, arena_max = -1, -2, -4, -8
+    mallopt(mmap_max, 0)
+    mallopt(trim_threshold, 2**31 - 1)
+    mallopt(top_pad, 2**28)
+    mallopt(arena_max, 1)  # a thread's own heap holds no buffer above 64 MiB, and would map it
 
 
 def compile_cache() -> None:
