@@ -5,8 +5,7 @@ import subprocess
 import sys
 
 import pytest
-
-from tests.conftest import ROOT
+from conftest import ROOT
 
 _TOUCH = """
 import resource
