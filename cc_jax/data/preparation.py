@@ -80,9 +80,9 @@ def describe(summary: dict, totals: dict[str, base.Total]) -> list[str]:
 def _split_line(split: str, found: dict, total: base.Total | None) -> str:
     line = f"  {split}: {found['images']:,} images, {found['points']:,} people"
     if total is not None:
-        same = (found["images"], found["points"]) == (total.images, total.points)
-        expected = f"{total.images:,} images, {total.points:,} people"
-        line += ", as published" if same else f"; DIFFERS from the published {expected}"
+        parts = [f"{total.images:,} images"] + ([] if total.points is None else [f"{total.points:,} people"])
+        same = found["images"] == total.images and total.points in (None, found["points"])
+        line += ", as published" if same else f"; DIFFERS from the published {', '.join(parts)}"
     if found.get("unlabelled"):
         line += f"; {found['unlabelled']:,} images are unlabelled"
     if found.get("moved"):

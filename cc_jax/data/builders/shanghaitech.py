@@ -45,17 +45,18 @@ convolutional neural network}, author={Zhang, Yingying and others}, booktitle={C
 
     def raw(self, manual_dir: pathlib.Path) -> base.Raw:
         root = _root(manual_dir, self.builder_config.name)
-        splits, notes = {}, []
+        splits, notes, problems = {}, [], []
         for split, total in self.totals().items():
             folder = root / f"{split}_data"
             if not folder.is_dir():
                 notes.append(f"{folder} is not there: the split {split!r} is left out and cannot be used")
                 continue
-            splits[split], more = _split(folder, split, total)
-            notes += more
+            splits[split], remarks, wrong = _split(folder, split, total)
+            notes += remarks
+            problems += wrong
         if not splits:
             raise ConfigError(f"{root}: has neither train_data nor test_data; is the download complete?")
-        return base.Raw(splits, tuple(notes))
+        return base.Raw(splits, tuple(notes), tuple(problems))
 
 
 def _root(manual_dir: pathlib.Path, config: str) -> pathlib.Path:
@@ -68,26 +69,22 @@ def _root(manual_dir: pathlib.Path, config: str) -> pathlib.Path:
     raise ConfigError(f"--manual_dir={manual_dir}: has no folder {' or '.join(known)}")
 
 
-def _split(folder: pathlib.Path, split: str, total: base.Total) -> tuple[list[base.Frame], list[str]]:
-    """The frames of a split, and what differs from the published files."""
-    truths = _truths(folder)
+def _split(
+    folder: pathlib.Path, split: str, total: base.Total
+) -> tuple[list[base.Frame], list[str], list[str]]:
+    """The frames of a split, what differs from the published files, and what is wrong with these."""
     pictures = {path.stem: path for path in images.list_images(folder / "images")}
-    unlabelled = [
-        str(truths / f"GT_{stem}.mat") for stem in pictures if not (truths / f"GT_{stem}.mat").is_file()
-    ]
-    if unlabelled:
-        raise InputError(f"{base.some(unlabelled)}: missing, but the image is there")
-    strays = [str(p) for p in sorted(truths.glob("GT_*.mat")) if p.stem.removeprefix("GT_") not in pictures]
-    if strays:
-        raise InputError(f"{base.some(strays)}: label without its image in {folder / 'images'}")
-    frames, notes = [], base.missing(split, pictures, [f"IMG_{n + 1}" for n in range(total.images)])
-    for stem, path in pictures.items():
-        truth = truths / f"GT_{stem}.mat"
+    truths = {path.stem.removeprefix("GT_"): path for path in sorted(_truths(folder).glob("GT_*.mat"))}
+    notes = base.missing(split, pictures, [f"IMG_{n + 1}" for n in range(total.images)])
+
+    def frame(stem: str, picture: pathlib.Path, truth: pathlib.Path) -> base.Frame:
         points, number = labels.read_mat(truth), labels.read_number(truth)
         if number is not None and number != len(points):
             notes.append(f"{truth}: states {number} people and holds {len(points)} points; the points count")
-        frames.append(base.Frame(f"{split}_{stem}", path, points))
-    return frames, notes
+        return base.Frame(f"{split}_{stem}", picture, points)
+
+    frames, problems = base.paired(pictures, truths, frame)
+    return frames, notes, problems
 
 
 def _truths(folder: pathlib.Path) -> pathlib.Path:

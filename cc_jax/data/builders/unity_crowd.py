@@ -41,20 +41,16 @@ class UnityCrowd(base.Crowd):
         pictures = {path.stem: path for path in images.list_images(manual_dir / "images")}
         if not pictures:
             raise InputError(f"{manual_dir / 'images'}: holds no image")
-        truths = {stem: manual_dir / "ground_truth_txt" / f"{stem}.txt" for stem in pictures}
-        lost = [str(path) for path in truths.values() if not path.is_file()]
-        if lost:
-            raise InputError(f"{base.some(lost)}: missing, but the image is there")
-        strays = [
-            str(p) for p in sorted((manual_dir / "ground_truth_txt").glob("*.txt")) if p.stem not in pictures
-        ]
-        if strays:
-            raise InputError(f"{base.some(strays)}: label without its image")
+        truths = {path.stem: path for path in sorted((manual_dir / "ground_truth_txt").glob("*.txt"))}
         notes = base.missing(
             "images", pictures, [f"IMG_{n + 1}" for n in range(self.totals()[base.ALL].images)]
         )
-        frames = [_frame(stem, path, truths[stem]) for stem, path in pictures.items()]
-        return base.Raw(split(frames), tuple(notes))
+        frames, problems = base.paired(pictures, truths, _frame)
+        try:
+            splits = split(frames)
+        except InputError as error:  # an image that cannot be decoded has no hash to split by
+            splits, problems = {}, [*problems, str(error)]
+        return base.Raw(splits, tuple(notes), tuple(problems))
 
 
 def _frame(stem: str, image: pathlib.Path, truth: pathlib.Path) -> base.Frame:
