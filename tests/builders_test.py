@@ -243,6 +243,29 @@ def test_of_very_many_bad_files_the_first_are_named(tmp_path):
     assert "IMG_21.jpg" not in str(caught.value)
 
 
+def published(monkeypatch, points):
+    rows = [
+        ["part_a", "train", f"IMG_{n}", labels.digest(np.float32(p).reshape(-1, 2))]
+        for n, p in points.items()
+    ]
+    monkeypatch.setattr(labels, "read_rows", lambda path: rows)
+
+
+def test_a_label_of_another_image_is_named(tmp_path, monkeypatch):
+    published(monkeypatch, POINTS)
+    raw = shanghaitech(tmp_path, {"train": {**POINTS, 2: POINTS[1]}})
+    with pytest.raises(
+        InputError, match=r"GT_IMG_2.mat: its heads are not the published ones; is it another"
+    ):
+        checked("shanghaitech/part_a", raw, tmp_path)
+
+
+def test_labels_of_somebody_elses_making_are_taken_and_said(tmp_path, monkeypatch):
+    published(monkeypatch, {1: [(1, 1)], 2: [(2, 2)], 4: []})
+    found = checked("shanghaitech/part_a", shanghaitech(tmp_path, {"train": POINTS}), tmp_path)
+    assert "train: 2 of 3 labels are not the published ones; all count as they are" in found.notes
+
+
 def test_the_part_that_is_not_there_is_a_usage_error(tmp_path):
     raw = shanghaitech(tmp_path, {"train": POINTS}, part="part_A")
     with pytest.raises(ConfigError, match="part_B_final or part_B"):
@@ -606,6 +629,27 @@ def test_the_published_totals(real_data, tmp_path, dataset, below, totals):
     else:
         assert found == [totals[name] for name in names]
     shutil.rmtree(tmp_path)
+
+
+def test_three_faults_in_a_copy_of_part_a_are_named_together(real_data, tmp_path):
+    """One image removed, one cut short, one label replaced by its neighbour's; the rest are links to the real files."""
+    for path in (real_data / "shanghaitech/part_A").rglob("*.*"):
+        link = tmp_path / "raw/part_A" / path.relative_to(real_data / "shanghaitech/part_A")
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(path.resolve())
+    train, test = (tmp_path / "raw/part_A" / name for name in ("train_data", "test_data"))
+    cut = (test / "images/IMG_9.jpg").read_bytes()[:-1000]
+    for path in (train / "images/IMG_7.jpg", test / "images/IMG_9.jpg", train / "ground-truth/GT_IMG_12.mat"):
+        path.unlink()
+    (test / "images/IMG_9.jpg").write_bytes(cut)
+    (train / "ground-truth/GT_IMG_12.mat").symlink_to((train / "ground-truth/GT_IMG_13.mat").resolve())
+    with pytest.raises(InputError) as caught:
+        preparation.prepare("shanghaitech/part_a", tmp_path / "raw", tmp_path / "data")
+    told = str(caught.value).split("; ")
+    assert [line.split(":")[0].rsplit("/", 1)[-1] for line in told if ": " in line] == [
+        "GT_IMG_7.mat", "GT_IMG_12.mat", "IMG_9.jpg",
+    ]  # fmt: skip
+    assert not (tmp_path / "data").exists()
 
 
 def assert_no_twins_across(opened):

@@ -9,7 +9,6 @@ the frame and still counts as one person; `prepare` says how many were moved.
 
 import contextlib
 import dataclasses
-import fcntl
 import hashlib
 import io
 import json
@@ -23,7 +22,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import Float32
 
-from cc_jax.data import images
+from cc_jax.data import files, images
 from cc_jax.errors import ConfigError, InputError
 
 FILE_FORMAT = "array_record"
@@ -338,7 +337,7 @@ def write(make: Callable[[str], Crowd], data_dir: pathlib.Path, *, overwrite: bo
     builder = make(str(data_dir))
     final = pathlib.Path(builder.data_path)
     slug = "-".join(final.relative_to(data_dir).parts[:-1])
-    with _lock(data_dir, slug):
+    with files.lock(pathlib.Path(data_dir), slug):
         if final.is_dir() and not overwrite:
             return False
         staging = pathlib.Path(data_dir) / f".{slug}.incomplete"
@@ -360,16 +359,3 @@ def _swap(new: pathlib.Path, final: pathlib.Path, old: pathlib.Path) -> None:
     if final.exists():
         os.rename(final, old)
     os.rename(new, final)
-
-
-@contextlib.contextmanager
-def _lock(data_dir: pathlib.Path, slug: str) -> Iterator[None]:
-    """Held by one process at a time; the kernel lets go of it when that process dies, however it dies."""
-    try:
-        pathlib.Path(data_dir).mkdir(parents=True, exist_ok=True)
-        file = open(pathlib.Path(data_dir) / f".{slug}.lock", "a")  # noqa: SIM115
-    except OSError as error:
-        raise ConfigError(f"--data_dir={data_dir}: cannot be written: {error.strerror}") from error
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -3,7 +3,8 @@
 Layout, in either of the two spellings that circulate, below `--manual_dir`:
 `part_A_final` or `part_A` / `train_data`, `test_data` / `images` / `IMG_n.jpg` and
 `ground_truth` or `ground-truth` / `GT_IMG_n.mat`, points (x, y) in `image_info`.
-A split that is not there is left out, and `prepare` says so.
+A split that is not there is left out, and `prepare` says so. A label that is another image's is told by the digest of
+its points: those of the files that circulate stand in shanghaitech.txt (not of B's test split, which was not at hand).
 """
 
 import pathlib
@@ -51,7 +52,7 @@ convolutional neural network}, author={Zhang, Yingying and others}, booktitle={C
             if not folder.is_dir():
                 notes.append(f"{folder} is not there: the split {split!r} is left out and cannot be used")
                 continue
-            splits[split], remarks, wrong = _split(folder, split, total)
+            splits[split], remarks, wrong = _split(folder, self.builder_config.name, split, total)
             notes += remarks
             problems += wrong
         if not splits:
@@ -70,7 +71,7 @@ def _root(manual_dir: pathlib.Path, config: str) -> pathlib.Path:
 
 
 def _split(
-    folder: pathlib.Path, split: str, total: base.Total
+    folder: pathlib.Path, part: str, split: str, total: base.Total
 ) -> tuple[list[base.Frame], list[str], list[str]]:
     """The frames of a split, what differs from the published files, and what is wrong with these."""
     pictures = {path.stem: path for path in images.list_images(folder / "images")}
@@ -84,7 +85,27 @@ def _split(
         return base.Frame(f"{split}_{stem}", picture, points)
 
     frames, problems = base.paired(pictures, truths, frame)
+    odd, known = _odd(frames, part, split)
+    if 2 * len(odd) > known:
+        notes.append(
+            f"{split}: {len(odd)} of {known} labels are not the published ones; all count as they are"
+        )
+    else:
+        problems += [
+            f"{truths[stem]}: its heads are not the published ones; is it another image's?" for stem in odd
+        ]
     return frames, notes, problems
+
+
+def _odd(frames: list[base.Frame], part: str, split: str) -> tuple[list[str], int]:
+    """The images whose points are not those of the files that circulate, and of how many that is known."""
+    path = pathlib.Path(__file__).with_suffix(".txt")
+    rows = [words for words in labels.read_rows(path) if words[:2] == [part, split]]
+    published = {stem: digest for _, _, stem, digest in rows}
+    known = {stem: frame for frame in frames if (stem := frame.id.removeprefix(f"{split}_")) in published}
+    return [stem for stem, frame in known.items() if labels.digest(frame.points) != published[stem]], len(
+        known
+    )
 
 
 def _truths(folder: pathlib.Path) -> pathlib.Path:
