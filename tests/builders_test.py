@@ -1,5 +1,6 @@
 """Builders: raw layouts read as published, coordinates the right way round, what is wrong named before writing."""
 
+import pickle
 import shutil
 
 import h5py
@@ -29,6 +30,7 @@ from raw_trees import (
 from cc_jax import registry
 from cc_jax.data import buckets, density, images, pipeline, preparation, scenes, sources, transforms
 from cc_jax.data.builders import base, folder, labels, synthetic, unity_crowd
+from cc_jax.data.builders import gcc as gcc_builder
 from cc_jax.data.builders import ucf_cc_50 as ucf_cc_50_builder
 from cc_jax.errors import ConfigError, InputError
 
