@@ -25,6 +25,9 @@ def get_config() -> ConfigDict:
     config.source = ConfigDict()
     config.source.dataset = "synthetic/source"  # labelled
     config.source.split = "train"
+    config.source.scenes = (
+        ""  # only scenes of this target's kind ("shanghaitech/part_a", ...): GCC's regularisation
+    )
     config.source.batch_size = 8
     config.source.scale_min = 0.8  # bounds of the random scale of its crops
     config.source.scale_max = 1.25
@@ -115,6 +118,7 @@ def get_config() -> ConfigDict:
     config.checkpoint = ConfigDict()
     config.checkpoint.every = 200  # steps; the end of every stage is saved anyway
     config.checkpoint.keep = 2
+    config.checkpoint.any_data = False  # go on although a dataset is another copy than the one trained on
     return config
 
 

@@ -437,6 +437,39 @@ def test_gcc_with_pngs_and_a_list_that_differs(tmp_path):
     assert "train: 1 of 2 images are not there: scene_09_1/02" in found.notes
 
 
+def test_scene_regularisation_keeps_what_could_be_the_targets(tmp_path):
+    """Against the table of methods.md, written out for 8 listed scenes."""
+    rows = {  # id: (level, hour, weather, count), the targets that keep it
+        "scene_00_0/1": ((4, 12, 0, 200), {"shanghaitech/part_a", "shanghaitech/part_b", "worldexpo10"}),
+        "scene_00_0/2": ((4, 12, 3, 200), {"shanghaitech/part_a"}),
+        "scene_00_0/3": (
+            (4, 12, 0, 150),
+            {"shanghaitech/part_b", "worldexpo10"},
+        ),  # 150 / 300 is not above 0.5
+        "scene_00_0/4": ((4, 21, 0, 200), set()),
+        "scene_00_0/5": ((1, 6, 6, 20), {"shanghaitech/part_b"}),
+        "scene_00_0/6": ((2, 6, 6, 1), {"worldexpo10"}),
+        "scene_00_0/7": ((7, 12, 0, 1500), {"shanghaitech/part_a", "ucf_qnrf", "ucf_cc_50"}),
+        "scene_00_0/8": ((7, 5, 0, 1500), {"ucf_qnrf"}),
+    }
+    raw = gcc(tmp_path / "raw", {"train_list.txt": dict.fromkeys(rows, [])})
+    lines = [f"{lv} {h} {w} /lite/{id.replace('/', ' ')} {n}\n" for id, ((lv, h, w, n), _) in rows.items()]
+    (raw / "train_list.txt").write_text("".join(lines))
+    preparation.prepare("gcc/random", raw, tmp_path / "data")
+    for target in gcc_builder.KINDS:
+        source = sources.open_source("gcc/random", "train", tmp_path / "data", target)
+        kept = [id for id, (_, targets) in rows.items() if target in targets]
+        assert [source[i]["id"] for i in range(len(source))] == kept
+    part = pickle.loads(
+        pickle.dumps(sources.open_source("gcc/random", "train[4:]", tmp_path / "data", "ucf_qnrf"))
+    )
+    assert [part[i]["id"] for i in range(len(part))] == ["scene_00_0/7", "scene_00_0/8"]
+    with pytest.raises(ConfigError, match="scenes='part_a': there are shanghaitech/part_a"):
+        sources.open_source("gcc/random", "train", tmp_path / "data", "part_a")
+    with pytest.raises(ConfigError, match=r"train\[:1\] is of that kind"):
+        sources.open_source("gcc/random", "train[:1]", tmp_path / "data", "ucf_qnrf")
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [

@@ -31,6 +31,7 @@ class Source:
       name: the dataset, "shanghaitech/part_a".
       split: as asked for, "train[:16]".
       scenes: the target whose kind of scene is kept; "": all.
+      fingerprint: tells copies of the dataset apart, see `builders.base.fingerprint`.
     """
 
     def __init__(self, name: str, split: str, data_dir: str | pathlib.Path, scenes: str = ""):
@@ -38,6 +39,7 @@ class Source:
         own = make_builder(name, data_dir)
         self._builder = tfds.builder_from_directory(own.data_path)
         self._records = _records(self._builder, name, split)
+        self.fingerprint = f"{own.version} {base.read_summary(own)['fingerprint']}"
         self._chosen = _of_kind(own, self._builder, split, scenes) if scenes else range(len(self._records))
         self._sizes: list[tuple[int, int]] | None = None
 
@@ -207,12 +209,13 @@ def _of_kind(builder: base.Crowd, built: tfds.core.DatasetBuilder, split: str, s
             f"config.source.scenes={scenes!r}: {builder.name} does not know its scenes; leave it empty"
         )
     rows = base.read_summary(builder)["scenes"]
-    lengths = {name: info.num_examples for name, info in built.info.splits.items()}
-    parts = tfds.core.ReadInstruction.from_spec(split).to_absolute(lengths)
-    listed = [row for part in parts for row in rows[part.splitname][part.from_ : part.to]]
+    parts = tfds.core.ReadInstruction.from_spec(split).to_absolute(built.info.splits)
+    listed = [row for part in parts for row in rows[part.splitname][part.from_ or 0 : part.to]]
     chosen = builder.of_kind(listed, scenes)
     if not chosen:
-        raise ConfigError(f"config.source.scenes={scenes!r}: no image of {builder.name} {split} is of that kind")
+        raise ConfigError(
+            f"config.source.scenes={scenes!r}: no image of {builder.name} {split} is of that kind"
+        )
     return chosen
 
 
