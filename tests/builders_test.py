@@ -28,7 +28,7 @@ from raw_trees import (
 )
 
 from cc_jax import registry
-from cc_jax.data import buckets, density, images, pipeline, preparation, scenes, sources, transforms
+from cc_jax.data import buckets, density, images, pipeline, preparation, scenes, sources, transforms, twins
 from cc_jax.data.builders import base, folder, labels, synthetic, unity_crowd
 from cc_jax.data.builders import gcc as gcc_builder
 from cc_jax.data.builders import ucf_cc_50 as ucf_cc_50_builder
@@ -330,7 +330,7 @@ def test_groups_are_the_connected_components(hashes, near):
             if expected[node] < 0:
                 expected[node] = start
                 queue += [other for other in range(len(hashes)) if linked[node][other]]
-    assert unity_crowd.link(hashes, near) == expected
+    assert twins.link(hashes, near) == expected
 
 
 # ----------------------------------------------------------------------------------------- the other published sets
@@ -689,7 +689,8 @@ def test_three_faults_in_a_copy_of_part_a_are_named_together(real_data, tmp_path
 
 def assert_no_twins_across(opened):
     hashes = [
-        np.stack([unity_crowd.perceptual_hash(record["image"]) for record in source]) for source in opened
+        np.stack([twins.perceptual_hash(images.read_image(record["image"])) for record in source])
+        for source in opened
     ]
     distance = (hashes[0][:, None] != hashes[1][None]).sum(axis=-1)
     assert distance.min() > unity_crowd.NEAR

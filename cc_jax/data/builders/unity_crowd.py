@@ -9,12 +9,10 @@ import os
 import pathlib
 from concurrent import futures
 
-import cv2
 import numpy as np
 import tensorflow_datasets as tfds
-from jaxtyping import Bool
 
-from cc_jax.data import images
+from cc_jax.data import images, twins
 from cc_jax.data.builders import base, labels
 from cc_jax.errors import ConfigError, InputError
 
@@ -67,9 +65,9 @@ def split(frames: list[base.Frame]) -> dict[str, list[base.Frame]]:
     fifth of the images, the others to `train`.
     """
     with futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        hashes = np.stack(list(pool.map(perceptual_hash, (frame.image for frame in frames))))
+        hashes = np.stack(list(pool.map(_hash, (frame.image for frame in frames))))
     groups: dict[int, list[int]] = {}
-    for index, group in enumerate(link(hashes, NEAR)):
+    for index, group in enumerate(twins.link(hashes, NEAR)):
         groups.setdefault(group, []).append(index)
     test, room = set(), round(_TEST_SHARE * len(frames))
     for members in sorted(groups.values(), key=lambda group: _digest(frames[group[0]].id)):
@@ -81,27 +79,8 @@ def split(frames: list[base.Frame]) -> dict[str, list[base.Frame]]:
     return {side: members for side, members in sides.items() if members}
 
 
-def perceptual_hash(image: pathlib.Path | bytes) -> Bool[np.ndarray, "63"]:
-    """Signs, about their median, of the lowest cosine frequencies of the grey image at 32x32, without the mean.
-
-    The usual 64-bit "pHash"; survives recolouring and rescaling. Raises InputError for an unreadable image.
-    """
-    grey = cv2.cvtColor(images.read_image(image), cv2.COLOR_RGB2GRAY)
-    waves = cv2.dct(cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32))[
-        :8, :8
-    ].ravel()[1:]
-    return waves > np.median(waves)
-
-
-def link(hashes: Bool[np.ndarray, "N K"], near: int) -> list[int]:
-    """The group of every hash (the number of its first member), hashes at most `near` bits apart being linked."""
-    bits = hashes.astype(np.float32)
-    distance = bits @ (1 - bits.T) + (1 - bits) @ bits.T
-    group = np.arange(len(hashes))
-    for i, j in np.argwhere(np.triu(distance <= near, 1)):
-        low, high = sorted((group[i], group[j]))
-        group[group == high] = low
-    return group.tolist()
+def _hash(image: pathlib.Path | bytes) -> np.ndarray:
+    return twins.perceptual_hash(images.read_image(image))
 
 
 def _digest(name: str) -> str:
