@@ -99,6 +99,15 @@ def open_source(
     return Source(dataset, split, data_dir, scenes)
 
 
+def splits(dataset: str, data_dir: str | pathlib.Path | None = None) -> list[str]:
+    """The splits of a prepared dataset, in the order of its self-check. Raises ConfigError as `open_source` does."""
+    data_dir = pathlib.Path(data_dir or default_data_dir()).expanduser().absolute()
+    builder = make_builder(dataset, data_dir)
+    if not base.is_prepared(builder):
+        _prepare_or_refuse(dataset, builder, data_dir)
+    return list(base.read_summary(builder)["splits"])
+
+
 def default_data_dir() -> pathlib.Path:
     """$TFDS_DATA_DIR, or ~/tensorflow_datasets."""
     return pathlib.Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
