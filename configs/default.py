@@ -17,10 +17,12 @@ def get_config() -> ConfigDict:
     config.threads = 2  # host threads that prepare batches
     config.log_every = 20  # steps a row of log.jsonl
 
-    # Run several: every method with every seed, one workdir each below --workdir. () runs the config itself.
+    # Run several: every method with every seed and fold, one workdir each below --workdir. () runs the config itself.
     config.sweep = ConfigDict()
     config.sweep.methods = ()
     config.sweep.seeds = ()
+    # Splits that take turns: each is tested on once, by a run whose target is the others. Tables give their mean.
+    config.sweep.folds = ()
 
     config.source = ConfigDict()
     config.source.dataset = "synthetic/source"  # labelled

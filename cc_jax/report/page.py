@@ -83,8 +83,8 @@ def one_run_a_method(runs: Sequence[Run]) -> list[Run]:
     rated = [run for run in runs if run.row]
     first: dict[tuple, Run] = {}
     for run in sorted(rated, key=lambda run: run.row["seed"]):
-        first.setdefault(tuple(run.row[name] for name in tables.GROUP), run)
-    order = [tuple(row[name] for name in tables.GROUP) for row in tables.table(run.row for run in rated)]
+        first.setdefault(tables.group_of(run.row), run)
+    order = [tables.group_of(row) for row in tables.table(run.row for run in rated)]
     return [first[group] for group in order] + [run for run in runs if not run.row]
 
 
@@ -190,8 +190,7 @@ def _bars(rows: Sequence[tables.Row], test: tuple) -> str:
 
 
 def _seeds(rows: Sequence[tables.Row], summary: tables.Row) -> list[float]:
-    group = [summary[name] for name in tables.GROUP]
-    same = [row["mae"] for row in rows if [row[name] for name in tables.GROUP] == group]
+    same = [row["mae"] for row in rows if tables.group_of(row) == tables.group_of(summary)]
     return [float(mae) for mae in same if mae is not None and math.isfinite(mae)]
 
 
@@ -419,5 +418,5 @@ def _missing(runs: Sequence[Run]) -> str:
 def _by_test(rows: Sequence[tables.Row]) -> dict[tuple, list[tables.Row]]:
     tests: dict[tuple, list[tables.Row]] = {}
     for row in rows:
-        tests.setdefault((row["target"], row["split"]), []).append(row)
+        tests.setdefault(tables.test_of(row), []).append(row)
     return tests
