@@ -34,7 +34,7 @@ def run(config, workdir: pathlib.Path) -> None:
     todo = runs(config)
     rows = []
     for folder, one in todo.items():
-        rows.append(loop.train_and_adapt(one, workdir / folder)[-1])
+        rows += tables.final_rows(loop.train_and_adapt(one, workdir / folder))
         page.write_report(
             workdir / folder / "report.html", [report_runs.read_run(workdir / folder)], f"{one.method.name}"
         )

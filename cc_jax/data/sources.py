@@ -31,6 +31,7 @@ class Source:
       name: the dataset, "shanghaitech/part_a".
       split: as asked for, "train[:16]".
       scenes: the target whose kind of scene is kept; "": all.
+      scenes_apart: whether the error is a mean over scenes, ids being "scene/name".
       fingerprint: tells copies of the dataset apart, see `builders.base.fingerprint`.
     """
 
@@ -40,6 +41,7 @@ class Source:
         self._builder = tfds.builder_from_directory(own.data_path)
         self._records = _records(self._builder, name, split)
         self.fingerprint = f"{own.version} {base.read_summary(own)['fingerprint']}"
+        self.scenes_apart = own.SCENES_APART
         self._chosen = _of_kind(own, self._builder, split, scenes) if scenes else range(len(self._records))
         self._sizes: list[tuple[int, int]] | None = None
 

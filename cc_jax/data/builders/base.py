@@ -82,6 +82,7 @@ class Crowd(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     HOMEPAGE = None
     CITATION = ""
     SCENE: tuple[str, ...] = ()  # names of a frame's `scene`; a set that has them keeps its frames' order
+    SCENES_APART = False  # ids are "scene/name", and the published error is a mean over scenes
     ready: Raw | None = None  # set by a caller that has run `checked` already
 
     def raw(self, manual_dir: pathlib.Path) -> Raw:

@@ -2,8 +2,7 @@
 
 Layout: `train_frame/<name>.jpg`, whose first six characters are the camera, with `train_label/<camera>/<name>.mat` and
 `roi.mat`; `test_frame/<scene>/<name>.jpg` with `test_label/<scene>/<name>.mat` and `roi.mat` for five scenes.
-Ids are "camera/name". The error is a mean over each scene, then over the five: see `config.evaluation.scenes`.
-Frames with nobody in the region count too.
+Ids are "camera/name". The error is a mean over each scene, then over the five. Frames with nobody in the region count.
 """
 
 import pathlib
@@ -29,6 +28,8 @@ networks}, author={Zhang, Cong and others}, booktitle={CVPR}, year={2015}}"""
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         "--manual_dir is the folder that holds train_frame, train_label, test_frame and test_label."
     )
+
+    SCENES_APART = True
 
     def totals(self) -> dict[str, base.Total]:
         return {
