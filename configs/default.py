@@ -15,6 +15,7 @@ def get_config() -> ConfigDict:
     config.label_scale = 100.0  # density x100, as GCC-SFCN and NLT; a loss weight has a meaning only with it
     config.data_dir = ""  # where prepared datasets lie; "" is $TFDS_DATA_DIR or ~/tensorflow_datasets
     config.threads = 2  # host threads that prepare batches
+    config.cache_gib = 1.0  # GiB of decoded images kept in memory, of the source and of the target each
     config.log_every = 20  # steps a row of log.jsonl
 
     # Run several: every method with every seed and fold, one workdir each below --workdir. () runs the config itself.
