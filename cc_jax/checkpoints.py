@@ -30,13 +30,18 @@ class Checkpoints:
     Args:
       workdir: any path; made absolute, since orbax fails in the background on a relative one.
       keep: how many of the newest steps to keep.
+      datasets: {name: fingerprint} of what is trained on; saved with every step.
     """
 
-    def __init__(self, workdir: str | os.PathLike, *, keep: int = 2, say: Callable[[str], None] = _say):
+    def __init__(
+        self, workdir: str | os.PathLike, *, keep: int = 2, datasets: dict[str, str] | None = None,
+        say: Callable[[str], None] = _say,
+    ):  # fmt: skip
         self.workdir = pathlib.Path(workdir).absolute()
         self.folder = self.workdir / "checkpoints"
         self.manifests = self.workdir / "manifests"
         self.keep = keep
+        self.datasets = datasets or {}
         self.say = say
         self._manager = None
 
@@ -75,6 +80,16 @@ class Checkpoints:
         """The stage that `step` was saved in."""
         return json.loads((self.manifests / f"{step}.json").read_text())["stage"]
 
+    def check_datasets(self, step: int) -> None:
+        """Raises CheckpointError when `step` was trained on other data than `datasets`."""
+        saved = json.loads((self.manifests / f"{step}.json").read_text())["datasets"]
+        changed = [name for name in self.datasets if self.datasets[name] != saved.get(name)]
+        if changed:
+            raise CheckpointError(
+                f"{self.workdir} was trained on another copy of {', '.join(changed)}: prepare that one again, train in "
+                "a new workdir, or go on with this one by --config.checkpoint.any_data=True"
+            )
+
     def save(self, step: int, items: Items, *, stage: str) -> None:
         """Saves and waits: when this returns, the step is on the disk with its manifest."""
         self._set_aside(step)
@@ -90,6 +105,7 @@ class Checkpoints:
         if jax.process_index() == 0:
             manifest = {
                 "stage": stage,
+                "datasets": self.datasets,
                 "arrays": {item: _shapes(leaves) for item, leaves in flat.items()},
                 "files": _digests(self.folder / str(step)),
             }

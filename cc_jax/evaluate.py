@@ -44,15 +44,15 @@ def main(args: list[str]) -> None:
         lambda batches: progress_bar(batches, "evaluating", None),
     )  # fmt: skip
     params = counter.variables["params"]
-    row = evaluation.summary(
-        config, rows, params, stage=counter.stage, step=counter.step, dataset=dataset, split=split
+    found = evaluation.summaries(
+        config, rows, params, stage=counter.stage, step=counter.step, records=records
     )
-    print(evaluation.describe(row))
+    print("\n".join(map(evaluation.describe, found)))
     below = workdir / "evaluations" / f"{dataset}_{split}_{counter.step}".replace("/", "-")
     output = pathlib.Path(_OUTPUT.value) if _OUTPUT.value else workdir if own else below
-    others = [r for r in earlier if r["stage"] != row["stage"]] if output == workdir else []
+    others = [row for row in earlier if row["stage"] != counter.stage] if output == workdir else []
     evaluation.write_predictions(output / "predictions.csv", rows)
-    evaluation.write_results(output, [*others, row])
+    evaluation.write_results(output, [*others, *found])
     print(f"wrote {output / 'results.json'} and {output / 'predictions.csv'}")
 
 

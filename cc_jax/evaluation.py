@@ -68,29 +68,52 @@ def evaluate(
     return rows, found
 
 
-def summary(config, rows: list[dict], params, *, stage: str, step: int, dataset: str, split: str) -> dict:
-    """One row of results.json. Raises InputError when no image has labels."""
-    rows = [row for row in rows if not np.isnan(row["true"])]
-    if not rows:
+def summaries(config, rows: list[dict], params, *, stage: str, step: int, records) -> list[dict]:
+    """Rows of results.json: that of the whole set last, one a scene before it where the set's protocol asks for them.
+
+    The whole set's MAE is then the mean over the scenes'; the other figures are over all images.
+    Raises InputError when no image has labels.
+
+    Args:
+      rows: of `evaluate`, those of `records`.
+    """
+    labelled = [row for row in rows if not np.isnan(row["true"])]
+    if not labelled:
         raise InputError(
-            f"{dataset} {split} has no labelled image: there is nothing to compare the counts with"
+            f"{records.name} {records.split} has no labelled image: there is nothing to compare the counts with"
         )
-    column = {name: np.array([row[name] for row in rows]) for name in ("true", "count", "low", "high")}
-    return {
+    about = {
         "method": config.method.name,
         "uncertainty": config.uncertainty.name,
         "model": config.model.name,
         "source": f"{config.source.dataset} {config.source.split}",
-        "target": dataset,
-        "split": split,
+        "target": records.name,
+        "split": records.split,
         "seed": config.seed,
+    }
+    trained = {"stage": stage, "step": step, "weights_sha256": weights_sha256(params)}
+    level = config.evaluation.interval_level
+    whole = {**about, **_errors(labelled, level), **trained}
+    if not records.scenes_apart:
+        return [whole]
+    scenes: dict[str, list[dict]] = {}
+    for row in labelled:
+        scenes.setdefault(row["id"].split("/")[0], []).append(row)
+    parts = [
+        {**about, "split": f"{records.split}/{name}", **_errors(some, level), **trained}
+        for name, some in sorted(scenes.items())
+    ]
+    return [*parts, {**whole, "mae": float(np.mean([part["mae"] for part in parts]))}]
+
+
+def _errors(rows: list[dict], level: float) -> dict:
+    """The figures of a set of images."""
+    column = {name: np.array([row[name] for row in rows]) for name in ("true", "count", "low", "high")}
+    return {
         "images": len(rows),
         **metrics.count_errors(column["true"], column["count"]),
-        "interval_level": config.evaluation.interval_level,
+        "interval_level": level,
         **metrics.interval_errors(column["true"], column["low"], column["high"]),
-        "stage": stage,
-        "step": step,
-        "weights_sha256": weights_sha256(params),
     }
 
 
@@ -109,14 +132,13 @@ def stage_rows(
     progress = functools.partial(bar, what="evaluating", total=None)
     level = config.evaluation.interval_level
     rows, predictions = evaluate(sampler, counter_variables(state), test, frames_, level, progress)
-    split = config.target.test_split
-    row = summary(config, rows, state.ema, stage=stage, step=step, dataset=config.target.dataset, split=split)
-    print(describe(row), flush=True)
+    found = summaries(config, rows, state.ema, stage=stage, step=step, records=test)
+    print("\n".join(map(describe, found)), flush=True)
     if jax.process_index() == 0:
         write_predictions(workdir / "predictions.csv", rows)
         write_panels(workdir / "panels", test, predictions, Density(**config.density), frames_)
-        write_atomic(path, json.dumps([row]))
-    return [row]
+        write_atomic(path, json.dumps(found))
+    return found
 
 
 def describe(row: dict) -> str:

@@ -14,13 +14,21 @@ import tqdm
 
 from cc_jax import assemble, evaluation, inference, mesh, metrics, pseudo, rngs
 from cc_jax.checkpoints import Checkpoints
-from cc_jax.data import density, pipeline, sources, transforms
+from cc_jax.data import cache, density, pipeline, sources, transforms
 from cc_jax.data.files import write_atomic
 from cc_jax.errors import ConfigError, Preempted
 from cc_jax.methods import base
 
 # Fields that a run may be resumed with changed: no parameter depends on them.
-FREE = {"data_dir", "threads", "log_every", "checkpoint.every", "checkpoint.keep"}
+FREE = {
+    "data_dir",
+    "threads",
+    "cache_gib",
+    "log_every",
+    "checkpoint.every",
+    "checkpoint.keep",
+    "checkpoint.any_data",
+}
 _DIVERGED = 1000.0  # times the first loss: finite as it may be, nothing comes back from there
 
 
@@ -40,13 +48,17 @@ def train_and_adapt(config, workdir: str | pathlib.Path) -> list[dict]:
         return finished
 
     device_mesh = mesh.make_mesh()
-    source = sources.open_source(config.source.dataset, config.source.split, config.data_dir)
+    source = sources.open_source(
+        config.source.dataset, config.source.split, config.data_dir, config.source.scenes
+    )
     target = sources.open_source(config.target.dataset, config.target.split, config.data_dir)
     test = sources.open_source(config.target.dataset, config.target.test_split, config.data_dir)
+    limit = int(config.cache_gib * 2**30)
+    seen = cache.Cached(target, limit)
     sets = {
-        "source": base.TrainSet(source, config.source.batch_size),
+        "source": base.TrainSet(cache.Cached(source, limit), config.source.batch_size),
         "target": base.TrainSet(
-            target if method.uses_target_labels else Unlabelled(target), config.target.batch_size
+            seen if method.uses_target_labels else Unlabelled(seen), config.target.batch_size
         ),
     }
     frames = evaluation.frames(config)
@@ -61,7 +73,8 @@ def train_and_adapt(config, workdir: str | pathlib.Path) -> list[dict]:
             config, workdir, stage.name, step, state, sampler, test, frames, progress_bar
         )
 
-    checkpoints = Checkpoints(workdir, keep=config.checkpoint.keep)
+    fingerprints = {f"{one.name} {one.split}": one.fingerprint for one in (source, target, test)}
+    checkpoints = Checkpoints(workdir, keep=config.checkpoint.keep, datasets=fingerprints)
     state, done = _start(config, parts, device_mesh, checkpoints)
     log = Log(workdir / "log.jsonl", done)
     rows: list[dict] = []
@@ -164,6 +177,8 @@ def _start(config, parts, device_mesh, checkpoints: Checkpoints):
         return state, 0
     abstract = assemble.abstract_state(config, parts, device_mesh)
     items = checkpoints.restore(step, assemble.checkpoint_items(abstract))
+    if not config.checkpoint.any_data:
+        checkpoints.check_datasets(step)
     print(f"resuming from step {step}", flush=True)
     return assemble.state_of(items, abstract), step
 

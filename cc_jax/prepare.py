@@ -11,7 +11,7 @@ from cc_jax import app
 
 _DATASET = flags.DEFINE_string("dataset", None, "Dataset: shanghaitech/part_a, unity_crowd, folder/NAME, ...")
 _MANUAL_DIR = flags.DEFINE_string(
-    "manual_dir", None, "The raw files as downloaded; synthetic sets need none."
+    "manual_dir", None, "The raw files as downloaded, a folder or an archive; synthetic sets need none."
 )
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Where prepared datasets lie (default: $TFDS_DATA_DIR or ~/tensorflow_datasets)."

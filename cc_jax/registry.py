@@ -13,7 +13,7 @@ _SHARED = {
     "methods": {"base"},
     "models": {"layers", "vgg", "efficientnet", "decoder", "pretrained"},
     "uncertainty": {"base", "masks"},
-    "data.builders": {"base", "labels"},
+    "data.builders": {"base", "labels", "matlab"},
 }
 
 

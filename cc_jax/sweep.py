@@ -1,4 +1,4 @@
-"""Runs of one config: itself, or each of its sweep's methods and seeds in a workdir of its own."""
+"""Runs of one config: itself, or each of its sweep's methods, seeds and folds in a workdir of its own."""
 
 import itertools
 import pathlib
@@ -12,14 +12,20 @@ from cc_jax.report import runs as report_runs
 
 def runs(config) -> dict[str, ml_collections.ConfigDict]:
     """{folder below the workdir: config}; one run in the workdir itself when nothing is swept."""
-    methods, seeds = tuple(config.sweep.methods), tuple(config.sweep.seeds)
-    if not methods and not seeds:
+    methods, seeds, folds = (tuple(config.sweep[name]) for name in ("methods", "seeds", "folds"))
+    if not methods and not seeds and not folds:
         return {".": config}
     found = {}
-    for method, seed in itertools.product(methods or (config.method.name,), seeds or (config.seed,)):
+    every = itertools.product(methods or (config.method.name,), seeds or (config.seed,), folds or ("",))
+    for method, seed, fold in every:
         one = ml_collections.ConfigDict(config.to_dict())
-        one.method.name, one.seed, one.sweep.methods, one.sweep.seeds = method, seed, (), ()
-        found[f"{method}-seed{seed}" if len(seeds) > 1 else method] = one
+        one.method.name, one.seed = method, seed
+        one.sweep.methods, one.sweep.seeds, one.sweep.folds = (), (), ()
+        if fold:
+            one.target.test_split = fold
+            one.target.split = "+".join(other for other in folds if other != fold)
+        seeded = [f"seed{seed}"] if len(seeds) > 1 else []
+        found["-".join([method, *seeded, *([fold] if fold else [])])] = one
     return found
 
 
@@ -28,7 +34,7 @@ def run(config, workdir: pathlib.Path) -> None:
     todo = runs(config)
     rows = []
     for folder, one in todo.items():
-        rows.append(loop.train_and_adapt(one, workdir / folder)[-1])
+        rows += tables.final_rows(loop.train_and_adapt(one, workdir / folder))
         page.write_report(
             workdir / folder / "report.html", [report_runs.read_run(workdir / folder)], f"{one.method.name}"
         )

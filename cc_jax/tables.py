@@ -8,6 +8,7 @@ import io
 import json
 import math
 import pathlib
+import re
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 
@@ -118,7 +119,7 @@ def _check(rows: object, path: pathlib.Path) -> None:
 
 def final_rows(rows: Sequence[Row]) -> list[Row]:
     """The last row of each group of one workdir: rows of earlier stages and steps give way to later ones."""
-    return list({_group(row): row for row in rows}.values())
+    return list({group_of(row): row for row in rows}.values())
 
 
 def collect(workdirs: Sequence[str | pathlib.Path]) -> tuple[list[Row], list[str]]:
@@ -136,13 +137,13 @@ def collect(workdirs: Sequence[str | pathlib.Path]) -> tuple[list[Row], list[str
 def table(rows: Iterable[Row]) -> list[Row]:
     """One row a group (method, uncertainty, model, source, target, split), unrounded.
 
-    A metric `m` has its mean over the rows under `m` and its standard deviation (n - 1; None for one row)
-    under `m_std`; both are None where no row has a number. `n`: rows in the group; `images`, `step`,
-    `interval_level`: the value that they share, None where they differ. The same weights count once.
+    A metric `m` has its mean over the rows (seeds, and the folds of a cross-validation) under `m` and its standard
+    deviation (n - 1; None for one row) under `m_std`; both are None where no row has a number. `n`: rows in the group;
+    `images`, `step`, `interval_level`: the value that they share, None where they differ. The same weights count once.
     """
     groups: dict[tuple, list[Row]] = {}
     for row in _distinct(rows):
-        groups.setdefault(_group(row), []).append(row)
+        groups.setdefault(group_of(row), []).append(row)
     return [_summary(group, groups[group]) for group in sorted(groups, key=_order)]
 
 
@@ -194,6 +195,17 @@ def render(summaries: Sequence[Row], style: str = "text", remarks: Sequence[str]
     return "\n".join([caption, "", *lines, *below, ""])
 
 
+def test_of(row: Row) -> tuple[str, str]:
+    """(target, split) that a row was tested on; the folds of a cross-validation are one test, whose mean counts."""
+    return str(row["target"]), re.sub(r"fold_\d+", "folds", str(row["split"]))
+
+
+def group_of(row: Row) -> tuple:
+    """The values of `GROUP` by which rows are averaged: see `test_of`."""
+    method, uncertainty, model, source, *_ = (row[name] for name in GROUP)
+    return (method, uncertainty, model, source, *test_of(row))
+
+
 def method_name(method: object) -> str:
     """The method as the paper writes it; an unknown one as its file is called."""
     return METHOD_NAMES.get(str(method), str(method))
@@ -204,10 +216,6 @@ def number(value: object, *, signed: bool = False) -> str:
     if not isinstance(value, int | float) or not math.isfinite(value):
         return "-"
     return f"{value:{'+' if signed else ''}.{1 if abs(value) < 99.95 else 0}f}"
-
-
-def _group(row: Row) -> tuple:
-    return tuple(row[name] for name in GROUP)
 
 
 def _order(group: tuple) -> tuple:
@@ -221,7 +229,10 @@ def _order(group: tuple) -> tuple:
 
 def _distinct(rows: Iterable[Row]) -> list[Row]:
     """The rows without repeats of the same weights: counted twice they would narrow the spread."""
-    keyed = {(_group(row), row["seed"], row["weights_sha256"] or i): row for i, row in enumerate(rows)}
+    keyed = {
+        (group_of(row), row["split"], row["seed"], row["weights_sha256"] or i): row
+        for i, row in enumerate(rows)
+    }
     return list(keyed.values())
 
 
@@ -254,7 +265,7 @@ def _published_row(target: str, method: str) -> Row:
 def _repeats(rows: Sequence[Row]) -> list[str]:
     seen: dict[tuple, list[Row]] = {}
     for row in rows:
-        seen.setdefault((*_group(row), row["seed"]), []).append(row)
+        seen.setdefault((*group_of(row), row["split"], row["seed"]), []).append(row)
     return [_repeat(same) for same in seen.values() if len(same) > 1]
 
 
@@ -280,7 +291,7 @@ def _unequal(rows: Sequence[Row], name: str, words: str) -> list[str]:
     """One sentence for each test set whose rows differ in `name`."""
     tests: dict[tuple, list[Row]] = {}
     for row in rows:
-        tests.setdefault((row["target"], row["split"]), []).append(row)
+        tests.setdefault(test_of(row), []).append(row)
     return [
         _unequal_one(test, same, name, words)
         for test, same in tests.items()

@@ -15,16 +15,22 @@ def get_config() -> ConfigDict:
     config.label_scale = 100.0  # density x100, as GCC-SFCN and NLT; a loss weight has a meaning only with it
     config.data_dir = ""  # where prepared datasets lie; "" is $TFDS_DATA_DIR or ~/tensorflow_datasets
     config.threads = 2  # host threads that prepare batches
+    config.cache_gib = 1.0  # GiB of decoded images kept in memory, of the source and of the target each
     config.log_every = 20  # steps a row of log.jsonl
 
-    # Run several: every method with every seed, one workdir each below --workdir. () runs the config itself.
+    # Run several: every method with every seed and fold, one workdir each below --workdir. () runs the config itself.
     config.sweep = ConfigDict()
     config.sweep.methods = ()
     config.sweep.seeds = ()
+    # Splits that take turns: each is tested on once, by a run whose target is the others. Tables give their mean.
+    config.sweep.folds = ()
 
     config.source = ConfigDict()
     config.source.dataset = "synthetic/source"  # labelled
     config.source.split = "train"
+    config.source.scenes = (
+        ""  # only scenes of this target's kind ("shanghaitech/part_a", ...): GCC's regularisation
+    )
     config.source.batch_size = 8
     config.source.scale_min = 0.8  # bounds of the random scale of its crops
     config.source.scale_max = 1.25
@@ -115,6 +121,7 @@ def get_config() -> ConfigDict:
     config.checkpoint = ConfigDict()
     config.checkpoint.every = 200  # steps; the end of every stage is saved anyway
     config.checkpoint.keep = 2
+    config.checkpoint.any_data = False  # go on although a dataset is another copy than the one trained on
     return config
 
 

@@ -21,12 +21,19 @@ def get_config(arg: str | None = None):
     return real(arg, source="shanghaitech/part_b", scales=(0.3, 1.0), native=0.0)
 
 
-def real(arg: str | None, *, source: str, scales: tuple[float, float], native: float):
-    """A labelled source to ShanghaiTech A; shared by the configs that adapt to it."""
+def real(
+    arg: str | None,
+    *,
+    source: str,
+    scales: tuple[float, float],
+    native: float,
+    target: str = "shanghaitech/part_a",
+):
+    """A labelled source to a real target; shared by the configs of real targets."""
     arg = default.parse_arg(arg, ("cpu", "gpu", "smoke")) or "cpu"
     config = default.get_config()
     config.source.dataset = source
-    config.target.dataset = "shanghaitech/part_a"
+    config.target.dataset = target
     config.sweep.methods = ("no_adapt", "ours", "supervised")
     config.source.scale_min, config.source.scale_max = scales
     config.source.native = native

@@ -10,10 +10,11 @@ import pytest
 import scipy.io
 
 from cc_jax import registry
-from cc_jax.data import images
+from cc_jax.data import images, scenes, transforms
 from cc_jax.data.density import Density
 from cc_jax.tools import bench
 from cc_jax.tools.bench.suites import density as suite
+from cc_jax.tools.bench.suites import pipeline as pipeline_suite
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FIELDS = ["suite", "case", "ours_s", "reference", "reference_s", "ratio", "goal"]
@@ -110,3 +111,22 @@ def test_without_data_the_case_says_so():
     frames, what = suite._frames(bench.Options())
     assert what == "378 random heads in 704x1024"
     assert all((len(points), height, width) == (378, 704, 1024) for points, height, width in frames)
+
+
+def test_the_peers_crops_are_ours(tmp_path):
+    """What the pipeline suite times must be the same job: one image, one generator, the same crop from both sides."""
+    drawn = scenes.render("target", 0, 4, height=352, width=512)
+    record = {
+        "id": "0", "image": images.encode_image(drawn.image, ".jpg", 95), "points": drawn.points, "labelled": True,
+        "roi": np.zeros((0, 2), np.float32), "height": 352, "width": 512,
+    }  # fmt: skip
+    peers = pipeline_suite.PeerDataset([record], tmp_path)
+    for i in range(6):
+        ours = pipeline_suite._AUGMENT(transforms.decode(record), np.random.default_rng(i), Density())
+        image, target = peers[i]
+        # PIL and OpenCV carry JPEG libraries of their own, and the noise amplifies what they differ in.
+        assert np.abs(image.astype(int) - ours["image"]).mean() < 1.0
+        # At the border the peers' kernels are cut, and the image's scale stretches theirs.
+        inner = (slice(3, -3), slice(3, -3))
+        mine, theirs = ours["density"][..., 0][inner].ravel(), target[inner].ravel()
+        assert mine.sum() < 1 or np.corrcoef(mine, theirs)[0, 1] > 0.97

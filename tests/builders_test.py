@@ -1,18 +1,37 @@
 """Builders: raw layouts read as published, coordinates the right way round, what is wrong named before writing."""
 
+import pickle
 import shutil
 
+import h5py
 import numpy as np
 import pytest
 import scipy.io
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from raw_trees import SIZE, picture, save_mat, save_picture, shanghaitech, spot_at, unity
+from raw_trees import (
+    SIZE,
+    gcc,
+    jhu,
+    nwpu,
+    picture,
+    save_mat,
+    save_new_mat,
+    save_picture,
+    shanghaitech,
+    spot_at,
+    ucf_cc_50,
+    ucf_qnrf,
+    unity,
+    worldexpo10,
+)
 
 from cc_jax import registry
-from cc_jax.data import images, preparation, scenes, sources
+from cc_jax.data import buckets, density, images, pipeline, preparation, scenes, sources, transforms, twins
 from cc_jax.data.builders import base, folder, labels, synthetic, unity_crowd
+from cc_jax.data.builders import gcc as gcc_builder
+from cc_jax.data.builders import ucf_cc_50 as ucf_cc_50_builder
 from cc_jax.errors import ConfigError, InputError
 
 POINTS = {1: [(70.0, 12.0), (20.0, 50.0)], 2: [(90.0, 40.0)], 4: []}
@@ -74,6 +93,70 @@ def test_a_stated_number_that_is_not_the_points_is_named(tmp_path):
     assert any("GT_IMG_2.mat: states 3 people and holds 1 points" in note for note in found.notes)
 
 
+def test_matlab_7_3_labels_are_read_as_the_old_ones(tmp_path):
+    raw = shanghaitech(tmp_path, {"train": POINTS})
+    for number, points in POINTS.items():
+        info = {
+            "image_info": [{"location": np.reshape(points, (-1, 2)), "number": np.array([[len(points)]])}]
+        }
+        save_new_mat(raw / f"part_A_final/train_data/ground_truth/GT_IMG_{number}.mat", info)
+    found = checked("shanghaitech/part_a", raw, tmp_path)
+    assert_points_are_where_the_heads_are(frames_of(found).values())
+    assert {id: len(frame.points) for id, frame in frames_of(found).items()} == {
+        "train_IMG_1": 2, "train_IMG_2": 1, "train_IMG_4": 0,
+    }  # fmt: skip
+    assert not any("states" in note for note in found.notes)
+
+
+def link_out(file, secret):
+    file["annPoints"] = h5py.ExternalLink(str(secret), "annPoints")
+
+
+def link_soft(file, secret):
+    file["elsewhere"] = np.zeros((2, 2))
+    file["annPoints"] = h5py.SoftLink("/elsewhere")
+
+
+def store_out(file, secret):
+    file.create_dataset("annPoints", (2, 2), "f8", external=[(str(secret), 0, 32)])
+
+
+def map_out(file, secret):
+    layout = h5py.VirtualLayout((2, 2), "f8")
+    layout[:] = h5py.VirtualSource(str(secret), "annPoints", (2, 2))
+    file.create_virtual_dataset("annPoints", layout)
+
+
+def go_round(file, secret):
+    cell = file.create_dataset("annPoints", (1, 1), h5py.ref_dtype)
+    cell[0, 0] = cell.ref
+
+
+def claim_much(file, secret):
+    file.create_dataset("annPoints", (2**28, 2**20), "f8", chunks=(1, 2**10))
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (link_out, "annPoints is a link to elsewhere"),
+        (link_soft, "annPoints is a link to elsewhere"),
+        (store_out, "annPoints is stored in another file"),
+        (map_out, "annPoints is stored in another file"),
+        (go_round, "cells lie deeper than 8"),
+        (claim_much, "annPoints is larger than any label file"),
+    ],
+)
+def test_an_hdf5_label_cannot_read_other_files_or_fill_the_memory(tmp_path, harm, said):
+    with h5py.File(tmp_path / "secret.mat", "w") as file:
+        file["annPoints"] = np.ones((2, 2))
+    with h5py.File(tmp_path / "label.mat", "w") as file:
+        harm(file, tmp_path / "secret.mat")
+    with pytest.raises(InputError, match=said) as caught:
+        labels.read_mat(tmp_path / "label.mat")
+    assert "label.mat" in str(caught.value) and "\n" not in str(caught.value)
+
+
 def break_mat(root):
     (root / "train_data/ground_truth/GT_IMG_2.mat").unlink()
 
@@ -121,10 +204,10 @@ def odd_image(root):
 @pytest.mark.parametrize(
     ("harm", "said"),
     [
-        (break_mat, "GT_IMG_2.mat: missing"),
+        (break_mat, "IMG_2.jpg: its label is missing"),
         (cut_mat, "GT_IMG_2.mat: is no .mat file or is damaged"),
         (garble_mat, "GT_IMG_2.mat: is no .mat file or is damaged"),
-        (new_mat, "GT_IMG_2.mat: is a MATLAB 7.3 file"),
+        (new_mat, "GT_IMG_2.mat: is no .mat file or is damaged"),
         (other_mat, "GT_IMG_2.mat: has no image_info, annPoints or points; it holds heads"),
         (nan_mat, "GT_IMG_2.mat: point 2 is not a number"),
         (wide_mat, r"GT_IMG_2.mat: its points have the shape \[4, 3\]"),
@@ -142,12 +225,47 @@ def test_a_bad_file_is_named_in_one_line_and_nothing_is_written(tmp_path, harm, 
     assert not (tmp_path / "data").exists()
 
 
-def test_several_bad_images_are_counted(tmp_path):
-    raw = shanghaitech(tmp_path / "raw", {"train": POINTS})
-    for number in (1, 4):
-        (raw / f"part_A_final/train_data/images/IMG_{number}.jpg").write_bytes(b"")
-    with pytest.raises(InputError, match="IMG_1.jpg.*and 1 more file.*nothing was written"):
+def test_every_bad_file_is_named_at_once(tmp_path):
+    raw = shanghaitech(tmp_path / "raw", {"train": POINTS, "test": {7: [(99, 59)]}})
+    cut_image(raw / "part_A_final")
+    garble = raw / "part_A_final/train_data/ground_truth/GT_IMG_1.mat"
+    garble.write_bytes(b"no mat")
+    (raw / "part_A_final/test_data/images/IMG_7.jpg").unlink()
+    with pytest.raises(InputError, match="nothing was written") as caught:
         checked("shanghaitech/part_a", raw, tmp_path)
+    assert all(name in str(caught.value) for name in ("IMG_2.jpg", "GT_IMG_1.mat", "GT_IMG_7.mat"))
+
+
+def test_of_very_many_bad_files_the_first_are_named(tmp_path):
+    raw = shanghaitech(tmp_path / "raw", {"train": {n: [] for n in range(1, 31)}})
+    for path in (raw / "part_A_final/train_data/images").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(InputError, match="IMG_20.jpg.* and 10 more; nothing was written") as caught:
+        checked("shanghaitech/part_a", raw, tmp_path)
+    assert "IMG_21.jpg" not in str(caught.value)
+
+
+def published(monkeypatch, points):
+    rows = [
+        ["part_a", "train", f"IMG_{n}", labels.digest(np.float32(p).reshape(-1, 2))]
+        for n, p in points.items()
+    ]
+    monkeypatch.setattr(labels, "read_rows", lambda path: rows)
+
+
+def test_a_label_of_another_image_is_named(tmp_path, monkeypatch):
+    published(monkeypatch, POINTS)
+    raw = shanghaitech(tmp_path, {"train": {**POINTS, 2: POINTS[1]}})
+    with pytest.raises(
+        InputError, match=r"GT_IMG_2.mat: its heads are not the published ones; is it another"
+    ):
+        checked("shanghaitech/part_a", raw, tmp_path)
+
+
+def test_labels_of_somebody_elses_making_are_taken_and_said(tmp_path, monkeypatch):
+    published(monkeypatch, {1: [(1, 1)], 2: [(2, 2)], 4: []})
+    found = checked("shanghaitech/part_a", shanghaitech(tmp_path, {"train": POINTS}), tmp_path)
+    assert "train: 2 of 3 labels are not the published ones; all count as they are" in found.notes
 
 
 def test_the_part_that_is_not_there_is_a_usage_error(tmp_path):
@@ -169,7 +287,7 @@ def test_unitys_y_is_turned_over(tmp_path):
 def test_unity_labels_of_another_shape_are_named(tmp_path):
     raw = unity(tmp_path, {n: [(n, n)] for n in range(1, 4)})
     (raw / "ground_truth_txt/IMG_2.txt").write_text("1 2\n3 4 5\n")
-    with pytest.raises(InputError, match=r"IMG_2.txt: line 2 is '3 4 5'"):
+    with pytest.raises(InputError, match=r"IMG_2.txt: line 2 is '3 4 5', not 2 numbers"):
         checked("unity_crowd", raw, tmp_path)
 
 
@@ -212,7 +330,159 @@ def test_groups_are_the_connected_components(hashes, near):
             if expected[node] < 0:
                 expected[node] = start
                 queue += [other for other in range(len(hashes)) if linked[node][other]]
-    assert unity_crowd.link(hashes, near) == expected
+    assert twins.link(hashes, near) == expected
+
+
+# ----------------------------------------------------------------------------------------- the other published sets
+
+
+SIDES = {"train": POINTS, "test": {1: [(99.0, 2.0), (3.0, 30.0)]}}
+HALF = [(0, 0), (50, 0), (50, 60), (0, 60)]  # the left half of the frame
+
+
+def tree(name: str, root):
+    """A small copy of the dataset, {id: points}."""
+    if name == "ucf_cc_50":
+        frames = {1: [(70.0, 12.0)], 11: [(20.0, 50.0)], 50: []}
+        return ucf_cc_50(root, frames), {str(n): points for n, points in frames.items()}
+    if name == "ucf_qnrf":
+        return ucf_qnrf(root, SIDES), {f"{s}_img_{n:04d}": p for s, f in SIDES.items() for n, p in f.items()}
+    if name == "jhu":
+        return jhu(root, SIDES), {f"{s}/{n:04d}": p for s, f in SIDES.items() for n, p in f.items()}
+    if name == "nwpu":
+        frames = {"train": POINTS, "val": {7: [(99.0, 2.0)]}, "test": {5109: []}}
+        return nwpu(root, frames), {f"{n:04d}": p for f in frames.values() for n, p in f.items()}
+    if name == "worldexpo10":
+        frames = {
+            "train": {"100001/100001_C09-05-S-20100717-0001": POINTS[1], "104242/104242-1-0001": []},
+            "test": {"104207/200100-01": [(70.0, 12.0), (20.0, 50.0)], "500717/200100-01": []},
+        }
+        return worldexpo10(root, frames, HALF), {i: p for f in frames.values() for i, p in f.items()}
+    frames = {
+        "train_list.txt": {"scene_00_0/0123456789": POINTS[1], "scene_71_3/0123456789": POINTS[2]},
+        "test_list.txt": {"scene_00_0/0000000001": []},
+    }
+    return gcc(root, frames, new={"scene_71_3/0123456789"}), {
+        i: p for f in frames.values() for i, p in f.items()
+    }
+
+
+PUBLISHED_SETS = ["ucf_cc_50", "ucf_qnrf", "jhu", "nwpu", "worldexpo10", "gcc/random"]
+
+
+@pytest.mark.parametrize("dataset", PUBLISHED_SETS)
+def test_raw_tree_to_batch(tmp_path, dataset):
+    """Through `prepare`, reading and a training batch; with x and y exchanged the heads are not on the red spots."""
+    raw, expected = tree(dataset.split("/")[0], tmp_path / "raw")
+    preparation.prepare(dataset, raw, tmp_path / "data")
+    found = {}
+    for split in base.read_summary(sources.make_builder(dataset, tmp_path / "data"))["splits"]:
+        source = sources.open_source(dataset, split, tmp_path / "data")
+        for record in (source[i] for i in range(len(source))):
+            image = images.read_image(record["image"], name="")
+            assert all(spot_at(image, point) for point in record["points"])
+            found[record["id"]] = record["points"]
+    assert {id: points.tolist() for id, points in found.items()} == {
+        id: [list(p) for p in points] for id, points in expected.items()
+    }
+    split = "fold_1" if dataset == "ucf_cc_50" else "train"
+    records = sources.open_source(dataset, split, tmp_path / "data")
+    augment = transforms.Augment(crop=56, flip=True)
+    batches = pipeline.train_dataset(
+        records, augment=augment, density=density.Density("fixed", 4.0, 15), seed=0
+    )
+    batch = pipeline.batch_at(batches, 0, batch_size=4)
+    assert batch["image"].shape == (4, 56, 56, 3) and batch["density"].shape == (4, 7, 7, 1)
+
+
+def test_ucf_cc_50_has_five_folds_of_ten():
+    folds = [ucf_cc_50_builder.fold_of(number) for number in range(1, 51)]
+    assert [folds.count(fold) for fold in range(1, 6)] == [10] * 5 and folds == sorted(folds)
+
+
+@pytest.mark.parametrize("form", ["jsons", "mats"])
+def test_nwpus_test_images_are_unlabelled_wherever_the_parts_lie(tmp_path, form):
+    frames = {"train": POINTS, "test": {5109: []}}
+    raw = nwpu(tmp_path, frames, folder="images_part5", form=form)
+    found = checked("nwpu", raw, tmp_path)
+    assert [frame.labelled for frame in found.splits["test"]] == [False]
+    assert all(frame.labelled for frame in found.splits["train"]) and len(found.splits["train"]) == 3
+    assert any("val.txt is not there" in note for note in found.notes)
+
+
+def test_worldexpos_region_decides_who_counts(tmp_path):
+    raw, _ = tree("worldexpo10", tmp_path / "raw")
+    preparation.prepare("worldexpo10", raw, tmp_path / "data")
+    source = sources.open_source("worldexpo10", "test", tmp_path / "data")
+    heads = {
+        example["id"]: example["points"].tolist()
+        for example in (buckets.framed(source[i]) for i in range(len(source)))
+    }
+    assert heads == {"104207/200100-01": [[20.0, 50.0]], "500717/200100-01": []}  # the empty frame stays
+
+
+@pytest.mark.parametrize("corners", [HALF[:2], [(0, 0), (1, np.nan), (3, 3)]])
+def test_a_region_that_is_none_is_named(tmp_path, corners):
+    raw = worldexpo10(tmp_path, {"test": {"104207/1": []}}, corners)
+    with pytest.raises(InputError, match="104207/roi.mat"):
+        checked("worldexpo10", raw, tmp_path)
+
+
+def test_gcc_with_pngs_and_a_list_that_differs(tmp_path):
+    raw = gcc(tmp_path, {"train_list.txt": {"scene_00_0/01": POINTS[1]}}, folder="pngs")
+    text = (raw / "train_list.txt").read_text()
+    (raw / "train_list.txt").write_text(text.replace("01 2\n", "01 7\n") + "4 12 1 /lite/scene_09_1 02 5\n")
+    found = checked("gcc/random", raw, tmp_path)
+    assert any("01.mat: holds 2 points, train_list.txt says 7" in note for note in found.notes)
+    assert "train: 1 of 2 images are not there: scene_09_1/02" in found.notes
+
+
+def test_scene_regularisation_keeps_what_could_be_the_targets(tmp_path):
+    """Against the table of methods.md, written out for 8 listed scenes."""
+    rows = {  # id: (level, hour, weather, count), the targets that keep it
+        "scene_00_0/1": ((4, 12, 0, 200), {"shanghaitech/part_a", "shanghaitech/part_b", "worldexpo10"}),
+        "scene_00_0/2": ((4, 12, 3, 200), {"shanghaitech/part_a"}),
+        "scene_00_0/3": (
+            (4, 12, 0, 150),
+            {"shanghaitech/part_b", "worldexpo10"},
+        ),  # 150 / 300 is not above 0.5
+        "scene_00_0/4": ((4, 21, 0, 200), set()),
+        "scene_00_0/5": ((1, 6, 6, 20), {"shanghaitech/part_b"}),
+        "scene_00_0/6": ((2, 6, 6, 1), {"worldexpo10"}),
+        "scene_00_0/7": ((7, 12, 0, 1500), {"shanghaitech/part_a", "ucf_qnrf", "ucf_cc_50"}),
+        "scene_00_0/8": ((7, 5, 0, 1500), {"ucf_qnrf"}),
+    }
+    raw = gcc(tmp_path / "raw", {"train_list.txt": dict.fromkeys(rows, [])})
+    lines = [f"{lv} {h} {w} /lite/{id.replace('/', ' ')} {n}\n" for id, ((lv, h, w, n), _) in rows.items()]
+    (raw / "train_list.txt").write_text("".join(lines))
+    preparation.prepare("gcc/random", raw, tmp_path / "data")
+    for target in gcc_builder.KINDS:
+        source = sources.open_source("gcc/random", "train", tmp_path / "data", target)
+        kept = [id for id, (_, targets) in rows.items() if target in targets]
+        assert [source[i]["id"] for i in range(len(source))] == kept
+    part = pickle.loads(
+        pickle.dumps(sources.open_source("gcc/random", "train[4:]", tmp_path / "data", "ucf_qnrf"))
+    )
+    assert [part[i]["id"] for i in range(len(part))] == ["scene_00_0/7", "scene_00_0/8"]
+    with pytest.raises(ConfigError, match="scenes='part_a': there are shanghaitech/part_a"):
+        sources.open_source("gcc/random", "train", tmp_path / "data", "part_a")
+    with pytest.raises(ConfigError, match=r"train\[:1\] is of that kind"):
+        sources.open_source("gcc/random", "train[:1]", tmp_path / "data", "ucf_qnrf")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("4 12 1 /lite/scene_00_0 01", "line 2 is '4 12 1"),
+        ("9 12 1 /lite/scene_00_0 01 3", "line 2 has the level 9"),
+    ],
+)
+def test_a_gcc_list_that_is_none_is_named(tmp_path, line, said):
+    raw = gcc(tmp_path, {"train_list.txt": {"scene_00_0/01": POINTS[1]}})
+    with open(raw / "train_list.txt", "a") as file:
+        file.write(line + "\n")
+    with pytest.raises(InputError, match=f"train_list.txt: {said}"):
+        checked("gcc/random", raw, tmp_path)
 
 
 # ------------------------------------------------------------------------------------------------------- folder
@@ -396,9 +666,31 @@ def test_the_published_totals(real_data, tmp_path, dataset, below, totals):
     shutil.rmtree(tmp_path)
 
 
+def test_three_faults_in_a_copy_of_part_a_are_named_together(real_data, tmp_path):
+    """One image removed, one cut short, one label replaced by its neighbour's; the rest are links to the real files."""
+    for path in (real_data / "shanghaitech/part_A").rglob("*.*"):
+        link = tmp_path / "raw/part_A" / path.relative_to(real_data / "shanghaitech/part_A")
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(path.resolve())
+    train, test = (tmp_path / "raw/part_A" / name for name in ("train_data", "test_data"))
+    cut = (test / "images/IMG_9.jpg").read_bytes()[:-1000]
+    for path in (train / "images/IMG_7.jpg", test / "images/IMG_9.jpg", train / "ground-truth/GT_IMG_12.mat"):
+        path.unlink()
+    (test / "images/IMG_9.jpg").write_bytes(cut)
+    (train / "ground-truth/GT_IMG_12.mat").symlink_to((train / "ground-truth/GT_IMG_13.mat").resolve())
+    with pytest.raises(InputError) as caught:
+        preparation.prepare("shanghaitech/part_a", tmp_path / "raw", tmp_path / "data")
+    told = str(caught.value).split("; ")
+    assert [line.split(":")[0].rsplit("/", 1)[-1] for line in told if ": " in line] == [
+        "GT_IMG_7.mat", "GT_IMG_12.mat", "IMG_9.jpg",
+    ]  # fmt: skip
+    assert not (tmp_path / "data").exists()
+
+
 def assert_no_twins_across(opened):
     hashes = [
-        np.stack([unity_crowd.perceptual_hash(record["image"]) for record in source]) for source in opened
+        np.stack([twins.perceptual_hash(images.read_image(record["image"])) for record in source])
+        for source in opened
     ]
     distance = (hashes[0][:, None] != hashes[1][None]).sum(axis=-1)
     assert distance.min() > unity_crowd.NEAR

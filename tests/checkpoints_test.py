@@ -47,6 +47,14 @@ def test_counter_alone(saved):
     assert set(restored) == {"counter"}
 
 
+def test_another_copy_of_a_dataset_is_refused_by_name(tmp_path):
+    checkpoints = Checkpoints(tmp_path, datasets={"a train": "1", "b train": "2"})
+    checkpoints.save(1, items(1), stage="s")
+    checkpoints.check_datasets(1)
+    with pytest.raises(CheckpointError, match="another copy of b train: .*any_data"):
+        Checkpoints(tmp_path, datasets={"a train": "1", "b train": "3"}).check_datasets(1)
+
+
 def test_a_flipped_bit_is_found_and_the_older_step_used(saved):
     checkpoints, said = saved
     path = biggest(checkpoints.folder / "3" / "counter")

@@ -51,10 +51,10 @@ def environment(tmp_path_factory):
     }
 
 
-def train(environment, workdir, *, kill="", signal_name="SIGKILL", method="ours"):
+def train(environment, workdir, *more, kill="", signal_name="SIGKILL", method="ours"):
     command = ["-m", "cc_jax.train"] if not kill else ["-c", KILLED.replace("SIGNAL", signal_name), kill]
     arguments = ["--config=configs/demo.py:smoke", f"--workdir={workdir}", "--config.log_every=1"]
-    arguments += ["--config.checkpoint.every=2", f"--config.method.name={method}"]
+    arguments += ["--config.checkpoint.every=2", f"--config.method.name={method}", *more]
     return subprocess.run(
         [sys.executable, *command, *arguments],
         cwd=ROOT,
@@ -103,6 +103,19 @@ def test_sigterm_saves_and_exits_75(uninterrupted, environment, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_dataset_that_changed_is_refused_unless_told_otherwise(environment, tmp_path):
+    """The same records under another fingerprint, as if the raw files had been others."""
+    environment = {**environment, "TFDS_DATA_DIR": str(tmp_path / "data")}
+    assert train(environment, tmp_path / "run", kill="step:3").returncode == -signal.SIGKILL
+    for path in (tmp_path / "data/synthetic/target").glob("*/metadata.json"):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "fingerprint": "other"}))
+    refused = train(environment, tmp_path / "run")
+    assert refused.returncode == 4 and len(refused.stderr.strip().splitlines()) == 1
+    assert "another copy of synthetic/target train[:16], synthetic/target test[:8]" in refused.stderr
+    assert train(environment, tmp_path / "run", "--config.checkpoint.any_data=True").returncode == 0
+
+
+@pytest.mark.slow
 def test_a_finished_run_is_left_alone_and_another_config_is_refused(uninterrupted, environment):
     before = rows(uninterrupted)
     assert train(environment, uninterrupted).returncode == 0
@@ -118,8 +131,8 @@ def test_target_labels_do_not_reach_an_unsupervised_method(uninterrupted, enviro
     monkeypatch.setenv("TFDS_DATA_DIR", environment["TFDS_DATA_DIR"])
     open_source = loop.sources.open_source
 
-    def moved(dataset, split, data_dir):
-        records = open_source(dataset, split, data_dir)
+    def moved(dataset, split, *where):
+        records = open_source(dataset, split, *where)
         return Moved(records) if "target" in dataset and "train" in split else records
 
     monkeypatch.setattr(loop.sources, "open_source", moved)
@@ -165,7 +178,10 @@ class Moved:
     """Records whose head points are all somewhere else."""
 
     def __init__(self, records):
-        self.records, self.sizes = records, records.sizes
+        self.records = records
+
+    def __getattr__(self, name):
+        return getattr(self.records, name)
 
     def __len__(self):
         return len(self.records)

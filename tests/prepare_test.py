@@ -59,7 +59,7 @@ def test_a_bad_raw_file_is_exit_code_3(tmp_path):
     args = ["--dataset=shanghaitech/part_a", f"--manual_dir={raw}", f"--data_dir={tmp_path / 'data'}"]
     result = prepare(*args)
     assert result.returncode == 3 and len(result.stderr.strip().splitlines()) == 1
-    assert "GT_IMG_2.mat" in result.stderr and not (tmp_path / "data").exists()
+    assert "IMG_2.jpg: its label is missing" in result.stderr and not (tmp_path / "data").exists()
 
 
 def test_a_data_dir_that_cannot_be_written_is_said(tmp_path):

@@ -11,7 +11,7 @@ import sys
 import pytest
 from conftest import ROOT
 
-from cc_jax import registry
+from cc_jax import registry, tables
 from cc_jax.errors import UserError
 
 # Packages for side-by-side comparisons; only benchmark suites may need one.
@@ -106,6 +106,16 @@ def test_config(name):
         assert config.model.name in registry.names("models")
         assert config.uncertainty.name in registry.names("uncertainty")
         json.dumps(config.to_dict())  # it is written to config.json
+
+
+@pytest.mark.parametrize("name", [name for name in CONFIGS if name.startswith("gcc_to_")])
+def test_a_page_on_a_pair_of_the_paper_gives_its_numbers(name):
+    module = importlib.import_module(f"configs.{name}")
+    for method, (mae, rmse) in tables.PUBLISHED[module.get_config("gpu").target.dataset].items():
+        (line,) = re.findall(
+            rf"^  {re.escape(tables.METHOD_NAMES[method])} +(\d.*)$", module.__doc__, re.MULTILINE
+        )
+        assert re.sub(" +", " ", line).startswith(f"{mae:.1f} / {rmse:.1f}" if rmse else f"{mae:.1f}")
 
 
 @pytest.mark.parametrize("name", [name for name in CONFIGS if name != "default"])

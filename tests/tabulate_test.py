@@ -35,6 +35,19 @@ def test_mean_and_spread_over_seeds():
     assert "13.0 ± 3.6" in tables.render([summary])
 
 
+def test_the_folds_of_a_cross_validation_are_one_row():
+    """No Adapt does not depend on the fold: five times the same weights, and five results all the same."""
+    rows = [
+        row(method, target="ucf_cc_50", split=f"fold_{fold}", mae=float(fold), weights_sha256=digest)
+        for method, digest in (("no_adapt", "same"), ("ours", None))
+        for fold in range(1, 6)
+    ]
+    no_adapt, ours = tables.table(rows)
+    assert (no_adapt["mae"], no_adapt["n"], no_adapt["split"]) == (3.0, 5, "folds")
+    assert (ours["mae"], ours["n"]) == (3.0, 5)
+    assert tables.notes(rows) == []
+
+
 @given(st.lists(st.floats(0, 1e4), min_size=1, max_size=6))
 def test_table_agrees_with_statistics(values):
     (summary,) = tables.table([row(seed=s, mae=m, weights_sha256=str(s)) for s, m in enumerate(values)])

@@ -1,8 +1,13 @@
 """Files that are whole or not there."""
 
+import contextlib
+import fcntl
 import os
 import pathlib
 import tempfile
+from collections.abc import Iterator
+
+from cc_jax.errors import ConfigError
 
 
 def write_atomic(path: str | os.PathLike, content: str | bytes) -> None:
@@ -21,3 +26,19 @@ def write_atomic(path: str | os.PathLike, content: str | bytes) -> None:
     except BaseException:
         pathlib.Path(temporary).unlink(missing_ok=True)
         raise
+
+
+@contextlib.contextmanager
+def lock(folder: pathlib.Path, name: str) -> Iterator[None]:
+    """Held by one process at a time; the kernel lets go of it when that process dies, however it dies.
+
+    Makes the folder. Raises ConfigError where it cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = open(folder / f".{name}.lock", "a")  # noqa: SIM115
+    except OSError as error:
+        raise ConfigError(f"--data_dir={folder}: cannot be written: {error.strerror}") from error
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

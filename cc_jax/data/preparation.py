@@ -1,8 +1,9 @@
 """From raw files to a dataset on disk, with a self-check that a person can read."""
 
+import contextlib
 import pathlib
 
-from cc_jax.data import sources
+from cc_jax.data import archives, sources
 from cc_jax.data.builders import base
 from cc_jax.errors import ConfigError
 
@@ -18,7 +19,7 @@ def prepare(
 
     Args:
       dataset: "shanghaitech/part_a", "folder/NAME", ... (see `data/builders`).
-      manual_dir: the raw files as downloaded; not needed for synthetic ones.
+      manual_dir: the raw files as downloaded, a folder or an archive; not needed for synthetic ones.
       data_dir: where it goes (default: `sources.default_data_dir`).
       overwrite: write again what is already there.
 
@@ -32,14 +33,15 @@ def prepare(
     data_dir = pathlib.Path(data_dir or sources.default_data_dir()).expanduser().absolute()
     manual_dir = pathlib.Path(manual_dir).expanduser() if manual_dir else None
     builder = sources.make_builder(dataset, data_dir)
-    if manual_dir is not None and not manual_dir.is_dir():
-        raise ConfigError(f"--manual_dir={manual_dir}: there is no such folder")
-    if base.is_prepared(builder) and not overwrite:
-        _same_files(builder, manual_dir, dataset)
-        first = f"{dataset} is already prepared in {builder.data_path}"
-    else:
-        first = f"{dataset} is prepared in {builder.data_path}"
-        _write(dataset, builder, manual_dir, data_dir, overwrite)
+    if manual_dir is not None and not manual_dir.exists():
+        raise ConfigError(f"--manual_dir={manual_dir}: there is no such folder or archive")
+    with archives.unpacked(manual_dir, data_dir) if manual_dir else contextlib.nullcontext() as raw_dir:
+        if base.is_prepared(builder) and not overwrite:
+            _same_files(builder, raw_dir, dataset)
+            first = f"{dataset} is already prepared in {builder.data_path}"
+        else:
+            first = f"{dataset} is prepared in {builder.data_path}"
+            _write(dataset, builder, raw_dir, data_dir, overwrite)
     return [first, *describe(base.read_summary(builder), builder.totals())]
 
 
@@ -80,9 +82,9 @@ def describe(summary: dict, totals: dict[str, base.Total]) -> list[str]:
 def _split_line(split: str, found: dict, total: base.Total | None) -> str:
     line = f"  {split}: {found['images']:,} images, {found['points']:,} people"
     if total is not None:
-        same = (found["images"], found["points"]) == (total.images, total.points)
-        expected = f"{total.images:,} images, {total.points:,} people"
-        line += ", as published" if same else f"; DIFFERS from the published {expected}"
+        parts = [f"{total.images:,} images"] + ([] if total.points is None else [f"{total.points:,} people"])
+        same = found["images"] == total.images and total.points in (None, found["points"])
+        line += ", as published" if same else f"; DIFFERS from the published {', '.join(parts)}"
     if found.get("unlabelled"):
         line += f"; {found['unlabelled']:,} images are unlabelled"
     if found.get("moved"):

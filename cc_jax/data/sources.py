@@ -30,22 +30,29 @@ class Source:
     Attributes:
       name: the dataset, "shanghaitech/part_a".
       split: as asked for, "train[:16]".
+      scenes: the target whose kind of scene is kept; "": all.
+      scenes_apart: whether the error is a mean over scenes, ids being "scene/name".
+      fingerprint: tells copies of the dataset apart, see `builders.base.fingerprint`.
     """
 
-    def __init__(self, name: str, split: str, data_dir: str | pathlib.Path):
-        self.name, self.split, self.data_dir = name, split, str(data_dir)
-        self._builder = tfds.builder_from_directory(make_builder(name, data_dir).data_path)
+    def __init__(self, name: str, split: str, data_dir: str | pathlib.Path, scenes: str = ""):
+        self.name, self.split, self.data_dir, self.scenes = name, split, str(data_dir), scenes
+        own = make_builder(name, data_dir)
+        self._builder = tfds.builder_from_directory(own.data_path)
         self._records = _records(self._builder, name, split)
+        self.fingerprint = f"{own.version} {base.read_summary(own)['fingerprint']}"
+        self.scenes_apart = own.SCENES_APART
+        self._chosen = _of_kind(own, self._builder, split, scenes) if scenes else range(len(self._records))
         self._sizes: list[tuple[int, int]] | None = None
 
     def __len__(self) -> int:
-        return len(self._records)
+        return len(self._chosen)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Record `index` (see the module). Raises IndexError, or InputError for a damaged record."""
         if not -len(self) <= index < len(self):
             raise IndexError(f"{self.name} {self.split} has {len(self)} images, no image {index}")
-        return _record(self._read(index % len(self)))
+        return _record(self._read(self._chosen[index % len(self)]))
 
     @property
     def sizes(self) -> list[tuple[int, int]]:
@@ -64,22 +71,26 @@ class Source:
             ) from error
 
     def __reduce__(self):
-        return Source, (self.name, self.split, self.data_dir)
+        return Source, (self.name, self.split, self.data_dir, self.scenes)
 
     def __repr__(self) -> str:
         return f"Source({self.name!r}, {self.split!r}, {len(self)} images)"
 
 
-def open_source(dataset: str, split: str, data_dir: str | pathlib.Path | None = None) -> Source:
+def open_source(
+    dataset: str, split: str, data_dir: str | pathlib.Path | None = None, scenes: str = ""
+) -> Source:
     """Opens a split of a prepared dataset; `synthetic/*` is drawn on first use.
 
     Args:
       dataset: "name" or "name/config", as given to `prepare`.
       split: a TFDS split: "train", "test", "train[:16]", "train[:80%]", "train+test".
       data_dir: where `prepare` has put it; default: see `default_data_dir`.
+      scenes: only images that could be of this target's kind ("shanghaitech/part_a", ...), where the dataset knows its
+        scenes (GCC's scene regularisation); "": all.
 
     Raises:
-      ConfigError: the dataset is unknown or not prepared, or has no such split.
+      ConfigError: the dataset is unknown or not prepared, or has no such split or scenes.
       InputError: a file of the dataset is missing or cut short.
     """
     data_dir = pathlib.Path(data_dir or default_data_dir()).expanduser().absolute()
@@ -87,7 +98,16 @@ def open_source(dataset: str, split: str, data_dir: str | pathlib.Path | None = 
     if not base.is_prepared(builder):
         _prepare_or_refuse(dataset, builder, data_dir)
     _check_shards(builder, dataset)
-    return Source(dataset, split, data_dir)
+    return Source(dataset, split, data_dir, scenes)
+
+
+def splits(dataset: str, data_dir: str | pathlib.Path | None = None) -> list[str]:
+    """The splits of a prepared dataset, in the order of its self-check. Raises ConfigError as `open_source` does."""
+    data_dir = pathlib.Path(data_dir or default_data_dir()).expanduser().absolute()
+    builder = make_builder(dataset, data_dir)
+    if not base.is_prepared(builder):
+        _prepare_or_refuse(dataset, builder, data_dir)
+    return list(base.read_summary(builder)["splits"])
 
 
 def default_data_dir() -> pathlib.Path:
@@ -191,6 +211,23 @@ def _records(builder: tfds.core.DatasetBuilder, name: str, split: str) -> Any:
     except (ValueError, KeyError, AssertionError) as error:
         known = ", ".join(f"{key} ({info.num_examples})" for key, info in builder.info.splits.items())
         raise ConfigError(f"{name}: no split {split!r} ({_line(error)}); there are: {known}") from error
+
+
+def _of_kind(builder: base.Crowd, built: tfds.core.DatasetBuilder, split: str, scenes: str) -> list[int]:
+    """Positions within `split` of the images that are of the target's kind. Raises ConfigError."""
+    if not builder.SCENE:
+        raise ConfigError(
+            f"config.source.scenes={scenes!r}: {builder.name} does not know its scenes; leave it empty"
+        )
+    rows = base.read_summary(builder)["scenes"]
+    parts = tfds.core.ReadInstruction.from_spec(split).to_absolute(built.info.splits)
+    listed = [row for part in parts for row in rows[part.splitname][part.from_ or 0 : part.to]]
+    chosen = builder.of_kind(listed, scenes)
+    if not chosen:
+        raise ConfigError(
+            f"config.source.scenes={scenes!r}: no image of {builder.name} {split} is of that kind"
+        )
+    return chosen
 
 
 def _record(raw: dict[str, Any]) -> dict[str, Any]:

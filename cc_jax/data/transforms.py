@@ -21,8 +21,10 @@ Example = dict[str, Any]
 
 
 def decode(record: dict[str, Any]) -> Example:
-    """A record's bytes as an example. Raises InputError if the image is unreadable or of another size."""
-    image = read_image(record["image"], name=record["id"])
+    """A record as an example. Raises InputError if the image is unreadable or of another size."""
+    image = record["image"]  # decoded already where it comes from a cache
+    if not isinstance(image, np.ndarray):
+        image = read_image(image, name=record["id"])
     size = (int(record["height"]), int(record["width"]))
     if image.shape[:2] != size:
         raise InputError(

@@ -127,6 +127,23 @@ def counts(
         return _svg(figure)
 
 
+def histogram(counts: dict[str, Sequence[float]]) -> bytes:
+    """How many images have so many people, a panel a split, one scale for all."""
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(9.4, 0.3 + 1.9 * len(counts)), layout="constrained")
+        panels = figure.subplots(len(counts), 1, squeeze=False, sharex=True).ravel()
+        most = max(max(values) for values in counts.values())
+        edges = np.linspace(0, max(most, 1), 41)
+        for axes, (split, values) in zip(panels, counts.items(), strict=True):
+            axes.hist(values, bins=edges, color=ACCENT)
+            axes.axvline(float(np.median(values)), color=WARN, ls=(0, (4, 3)), lw=1.3)
+            axes.set_title(f"{split}: {len(values):,} images, half of them below {np.median(values):,.0f}")
+            axes.set(ylabel="images", xlim=(0, edges[-1]))
+            axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+        panels[-1].set_xlabel("people an image")
+        return _svg(figure)
+
+
 def counts_limit(true: Sequence[float], high: Sequence[float]) -> float:
     """An axis end (people) that shows every true count and nearly every interval: one huge interval is cut."""
     return 1.06 * max(1.0, float(np.max(true)), min(float(np.max(high)), 2.0 * float(np.max(true))))

@@ -9,25 +9,25 @@ the frame and still counts as one person; `prepare` says how many were moved.
 
 import contextlib
 import dataclasses
-import fcntl
 import hashlib
 import io
 import json
 import os
 import pathlib
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent import futures
 
 import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import Float32
 
-from cc_jax.data import images
+from cc_jax.data import files, images
 from cc_jax.errors import ConfigError, InputError
 
 FILE_FORMAT = "array_record"
 ALL = "all"  # stands for all splits together in `totals`
+_NAMED = 20  # bad files that an error names; a folder that is wrong throughout needs no longer list
 _STORED_AS_IS = (".jpg", ".jpeg", ".png", ".bmp")  # the kinds that TFDS's own decoder reads too
 
 
@@ -41,6 +41,7 @@ class Frame:
       points: head positions (x, y) in pixels of the upright image, y downwards; float32 [N, 2].
       labelled: False where nobody has counted; `points` is then empty.
       roi: corners (x, y) of the polygon in which people count; no rows = the whole frame. float32 [M, 2].
+      scene: what is known of the scene, numbers in the order of the builder's `SCENE`.
       height, width, moved: filled in by `check`.
     """
 
@@ -49,6 +50,7 @@ class Frame:
     points: Float32[np.ndarray, "N 2"]
     labelled: bool = True
     roi: Float32[np.ndarray, "M 2"] = dataclasses.field(default_factory=lambda: np.zeros((0, 2), np.float32))
+    scene: tuple[int, ...] = ()
     height: int = 0
     width: int = 0
     moved: int = 0
@@ -56,18 +58,20 @@ class Frame:
 
 @dataclasses.dataclass(frozen=True)
 class Raw:
-    """What a folder holds: frames by split, and what a person should know about it, one line each."""
+    """What a folder holds: frames by split, and what a person should know about it."""
 
     splits: dict[str, Sequence[Frame]]
     notes: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()  # what is wrong with the files, one line a file: nothing is built then
+    digest: str = ""  # `fingerprint` of the files as they were found, points over the border unmoved
 
 
 @dataclasses.dataclass(frozen=True)
 class Total:
-    """Published size of a split."""
+    """Published size of a split; `points` is None where only the images' number is published."""
 
     images: int
-    points: int
+    points: int | None
 
 
 class Crowd(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -77,12 +81,15 @@ class Crowd(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     DESCRIPTION = ""
     HOMEPAGE = None
     CITATION = ""
+    SCENE: tuple[str, ...] = ()  # names of a frame's `scene`; a set that has them keeps its frames' order
+    SCENES_APART = False  # ids are "scene/name", and the published error is a mean over scenes
     ready: Raw | None = None  # set by a caller that has run `checked` already
 
     def raw(self, manual_dir: pathlib.Path) -> Raw:
         """Frames under `manual_dir`, labels parsed, images not yet opened.
 
-        Raises ConfigError (no such folder or layout) or InputError (a file is missing or wrong).
+        What is wrong with single files goes into `problems`, so that all of them are named at once.
+        Raises ConfigError (no such folder or layout) or InputError (a file without which nothing can be read).
         """
         raise NotImplementedError
 
@@ -91,9 +98,15 @@ class Crowd(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return {}
 
     def checked(self, manual_dir: pathlib.Path) -> Raw:
-        """`raw`, with every image decoded once and every point inside its frame. Raises InputError."""
+        """`raw`, with every image decoded once and every point inside its frame. Raises InputError naming all bad files."""
         raw = self.raw(manual_dir)
-        return Raw({split: check_all(frames) for split, frames in raw.splits.items()}, raw.notes)
+        splits, problems = {}, list(raw.problems)
+        for split, frames in raw.splits.items():
+            splits[split], more = check_all(frames)
+            problems += more
+        if problems:
+            raise InputError(f"{some(problems, _NAMED, '; ')}; nothing was written")
+        return Raw(splits, raw.notes, digest=fingerprint(raw))
 
     def _info(self) -> tfds.core.DatasetInfo:
         return tfds.core.DatasetInfo(
@@ -113,6 +126,7 @@ class Crowd(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 }
             ),
             metadata=tfds.core.MetadataDict(),
+            disable_shuffling=bool(self.SCENE),  # the scenes stand in metadata.json in the records' order
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterable]:
@@ -157,16 +171,12 @@ def check(frame: Frame) -> Frame:
     return dataclasses.replace(frame, points=points, height=height, width=width, moved=moved)
 
 
-def check_all(frames: Sequence[Frame]) -> list[Frame]:
-    """`check` on every frame, on all cores. Raises InputError naming the first bad file and how many there are."""
-    _no_duplicates(frames)
+def check_all(frames: Sequence[Frame]) -> tuple[list[Frame], list[str]]:
+    """`check` on every frame, on all cores: the good ones, and what is wrong with the others, a line each."""
     with futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         results = list(pool.map(_check_or_error, frames))
-    errors = [result for result in results if isinstance(result, InputError)]
-    if errors:
-        more = f" (and {len(errors) - 1} more files)" if len(errors) > 1 else ""
-        raise InputError(f"{errors[0]}{more}; nothing was written")
-    return results
+    good = [result for result in results if isinstance(result, Frame)]
+    return good, _duplicates(good) + [str(result) for result in results if isinstance(result, InputError)]
 
 
 def _check_or_error(frame: Frame) -> Frame | InputError:
@@ -176,14 +186,38 @@ def _check_or_error(frame: Frame) -> Frame | InputError:
         return error
 
 
-def _no_duplicates(frames: Sequence[Frame]) -> None:
-    seen = set()
+def _duplicates(frames: Sequence[Frame]) -> list[str]:
+    problems, seen = [], set()
     for frame in frames:
         if frame.id in seen:
-            raise InputError(
-                f"{frame.image}: a second image would be called {frame.id!r}; rename one of them"
-            )
+            problems.append(f"{frame.image}: a second image would be called {frame.id!r}; rename one of them")
         seen.add(frame.id)
+    return problems
+
+
+def paired(
+    pictures: Mapping[str, pathlib.Path],
+    truths: Mapping[str, pathlib.Path],
+    make: Callable[[str, pathlib.Path, pathlib.Path], Frame],
+) -> tuple[list[Frame], list[str]]:
+    """`make(key, picture, truth)` for every key, in the pictures' order, and what is wrong with the files, a line each.
+
+    Args:
+      pictures, truths: the image and the label file of each key; one without the other is a problem.
+      make: may raise InputError, which is a problem of that file alone.
+    """
+    frames, problems = [], []
+    for key, picture in pictures.items():
+        if key not in truths:
+            problems.append(f"{picture}: its label is missing")
+            continue
+        try:
+            frames.append(make(key, picture, truths[key]))
+        except InputError as error:
+            problems.append(str(error))
+    return frames, problems + [
+        f"{truth}: label without its image" for key, truth in truths.items() if key not in pictures
+    ]
 
 
 def clamp(
@@ -212,22 +246,41 @@ def summary(raw: Raw) -> dict:
         }
         for split, frames in raw.splits.items()
     }
-    return {"splits": splits, "notes": list(raw.notes), "fingerprint": fingerprint(raw)}
+    known = {"splits": splits, "notes": list(raw.notes), "fingerprint": raw.digest or fingerprint(raw)}
+    scenes = {split: [list(frame.scene) for frame in frames] for split, frames in raw.splits.items()}
+    return {**known, "scenes": scenes} if any(any(rows) for rows in scenes.values()) else known
 
 
 def fingerprint(raw: Raw) -> str:
-    """A digest of ids, file sizes and numbers of points: tells raw folders apart without reading the images."""
+    """A digest of ids, file sizes and points: tells raw folders apart without reading the images."""
     digest = hashlib.sha256()
     for split, frames in sorted(raw.splits.items()):
         for frame in sorted(frames, key=lambda frame: frame.id):
             size = len(frame.image) if isinstance(frame.image, bytes) else frame.image.stat().st_size
-            digest.update(f"{split}\n{frame.id}\n{size}\n{len(frame.points)}\n".encode())
+            digest.update(f"{split}\n{frame.id}\n{size}\n{frame.labelled}\n".encode())
+            digest.update(np.asarray(frame.points, "<f4").tobytes() + np.asarray(frame.roi, "<f4").tobytes())
     return digest.hexdigest()
 
 
-def some(names: list[str], limit: int = 3) -> str:
+def folder_of(manual_dir: pathlib.Path, unpacked: Sequence[str], holds: Sequence[str]) -> pathlib.Path:
+    """`manual_dir`, or the folder in it that the download unpacks to: the first that holds one of `holds`.
+
+    Args:
+      unpacked: names of that folder; authors and mirrors spell them differently.
+      holds: files or folders by which the dataset is known.
+    Raises ConfigError saying what was looked for.
+    """
+    for folder in (manual_dir, *(manual_dir / name for name in unpacked)):
+        if any((folder / name).exists() for name in holds):
+            return folder
+    raise ConfigError(
+        f"--manual_dir={manual_dir}: holds no {' or '.join(holds)}; is it the dataset's folder?"
+    )
+
+
+def some(names: Sequence[str], limit: int = 3, between: str = ", ") -> str:
     """The first few names and how many more there are, for a line that a person reads."""
-    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
+    return between.join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
 
 def missing(what: str, found: Collection[str], expected: list[str]) -> list[str]:
@@ -287,7 +340,7 @@ def write(make: Callable[[str], Crowd], data_dir: pathlib.Path, *, overwrite: bo
     builder = make(str(data_dir))
     final = pathlib.Path(builder.data_path)
     slug = "-".join(final.relative_to(data_dir).parts[:-1])
-    with _lock(data_dir, slug):
+    with files.lock(pathlib.Path(data_dir), slug):
         if final.is_dir() and not overwrite:
             return False
         staging = pathlib.Path(data_dir) / f".{slug}.incomplete"
@@ -309,16 +362,3 @@ def _swap(new: pathlib.Path, final: pathlib.Path, old: pathlib.Path) -> None:
     if final.exists():
         os.rename(final, old)
     os.rename(new, final)
-
-
-@contextlib.contextmanager
-def _lock(data_dir: pathlib.Path, slug: str) -> Iterator[None]:
-    """Held by one process at a time; the kernel lets go of it when that process dies, however it dies."""
-    try:
-        pathlib.Path(data_dir).mkdir(parents=True, exist_ok=True)
-        file = open(pathlib.Path(data_dir) / f".{slug}.lock", "a")  # noqa: SIM115
-    except OSError as error:
-        raise ConfigError(f"--data_dir={data_dir}: cannot be written: {error.strerror}") from error
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

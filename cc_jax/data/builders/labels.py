@@ -3,52 +3,82 @@
 import csv
 import json
 import pathlib
+import zlib
+from collections.abc import Sequence
 
 import numpy as np
-import scipy.io
 from jaxtyping import Float32
 
+from cc_jax.data.builders import matlab
 from cc_jax.errors import InputError
 
 Points = Float32[np.ndarray, "N 2"]
+NOBODY = np.zeros((0, 2), np.float32)
 
 
-def read_mat(path: pathlib.Path) -> Points:
-    """ShanghaiTech's `image_info`, or an array `annPoints` or `points` of (x, y) rows, from an old-style .mat.
+def read_mat(path: pathlib.Path, keys: Sequence[str] = ("annPoints", "points")) -> Points:
+    """`image_info.location`, or an array of one of the names `keys`, of (x, y) rows, from a .mat of any version.
 
-    Raises InputError naming the file if it is missing, damaged, MATLAB 7.3, or holds no such array.
+    Raises InputError naming the file if it is missing, damaged, or holds no such array.
     """
-    content = _loadmat(path)
+    content = matlab.read(path)
     if "image_info" in content:
-        return _points(_location(content["image_info"], path), path)
-    for key in ("annPoints", "points"):
+        location = matlab.find(content["image_info"], "location")
+        if location is None:
+            raise InputError(f"{path}: its image_info is not laid out as ShanghaiTech's is")
+        return _points(location, path)
+    for key in keys:
         if key in content:
             return _points(content[key], path)
-    keys = ", ".join(key for key in content if not key.startswith("__")) or "nothing"
-    raise InputError(f"{path}: has no image_info, annPoints or points; it holds {keys}")
+    held = ", ".join(content) or "nothing"
+    raise InputError(f"{path}: has no {_or('image_info', *keys)}; it holds {held}")
 
 
 def read_number(path: pathlib.Path) -> int | None:
     """The count that ShanghaiTech's .mat states beside its points, None if it states none."""
-    try:
-        return int(_loadmat(path)["image_info"][0, 0][0, 0]["number"].item())
-    except (KeyError, IndexError, ValueError, TypeError):
-        return None
+    number = matlab.find(matlab.read(path).get("image_info"), "number")
+    return None if np.size(number) != 1 or number is None else int(np.ravel(number)[0])
 
 
-def read_text(path: pathlib.Path) -> Points:
-    """Lines `x y`, with blanks or a comma between; empty lines are skipped. Raises InputError naming the line."""
+def read_polygon(path: pathlib.Path) -> Points:
+    """The corners (x, y) of the region that counts, of WorldExpo'10's roi.mat.
+
+    MATLAB counts pixels from 1 at their centres; here pixel i covers [i, i + 1), so 0.5 is taken off.
+    Raises InputError if there are fewer than three corners.
+    """
+    content = matlab.read(path)
+    names = ("maskVerticesXCoordinates", "maskVerticesYCoordinates")
+    if not set(names) <= set(content):
+        raise InputError(f"{path}: has no {_or(*names)}; it holds {', '.join(content) or 'nothing'}")
+    x, y = (np.ravel(content[name]) for name in names)
+    if len(x) != len(y) or len(x) < 3:
+        raise InputError(f"{path}: {len(x)} x and {len(y)} y are not the corners of a polygon")
+    return _points(np.stack([x, y], 1) - 0.5, path)
+
+
+def read_text(path: pathlib.Path, columns: int = 2) -> Points:
+    """Lines `x y`, with blanks or a comma between; empty lines are skipped. Raises InputError naming the line.
+
+    `columns`: how many numbers a line holds; those after x and y are left out.
+    """
     rows = []
     for number, line in enumerate(_text(path).splitlines(), 1):
         words = line.replace(",", " ").split()
         if not words:
             continue
         try:
-            x, y = map(float, words)
+            x, y, *_ = map(float, words)
         except ValueError as error:
-            raise InputError(f"{path}: line {number} is {line[:40]!r}, not two numbers x y") from error
+            raise InputError(f"{path}: line {number} is {line[:40]!r}, not numbers x y") from error
+        if len(words) != columns:
+            raise InputError(f"{path}: line {number} is {line[:40]!r}, not {columns} numbers, x and y first")
         rows.append((x, y))
     return _points(rows, path)
+
+
+def read_rows(path: pathlib.Path) -> list[list[str]]:
+    """The words of every line that is not empty. Raises InputError."""
+    return [words for line in _text(path).splitlines() if (words := line.split())]
 
 
 def read_json(path: pathlib.Path) -> Points:
@@ -86,25 +116,12 @@ def read_csv(path: pathlib.Path) -> dict[str, Points]:
     return {image: _points(points, path) for image, points in found.items()}
 
 
+def digest(points: Points) -> str:
+    """Eight hexadecimal digits that tell labels apart: of the points in tenths of a pixel, in the file's order."""
+    return f"{zlib.crc32(np.rint(np.asarray(points, np.float64) * 10).astype('<i4').tobytes()):08x}"
+
+
 READERS = {".json": read_json, ".txt": read_text, ".mat": read_mat}
-
-
-def _loadmat(path: pathlib.Path) -> dict:
-    try:
-        return scipy.io.loadmat(path)
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: is missing") from error
-    except NotImplementedError as error:
-        raise InputError(f"{path}: is a MATLAB 7.3 file; save it with -v7") from error
-    except Exception as error:  # SciPy raises a dozen kinds for a damaged file, some of them bare
-        raise InputError(f"{path}: is no .mat file or is damaged ({_first_line(error)})") from error
-
-
-def _location(info: np.ndarray, path: pathlib.Path) -> np.ndarray:
-    try:
-        return info[0, 0][0, 0][0]
-    except (IndexError, TypeError, KeyError) as error:
-        raise InputError(f"{path}: its image_info is not laid out as ShanghaiTech's is") from error
 
 
 def _points(rows, path: pathlib.Path) -> Points:
@@ -133,5 +150,6 @@ def _text(path: pathlib.Path) -> str:
         raise InputError(f"{path}: is no text") from error
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:100]
+def _or(*names: str) -> str:
+    """`a`, `a or b`, `a, b or c`."""
+    return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

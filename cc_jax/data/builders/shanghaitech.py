@@ -3,7 +3,8 @@
 Layout, in either of the two spellings that circulate, below `--manual_dir`:
 `part_A_final` or `part_A` / `train_data`, `test_data` / `images` / `IMG_n.jpg` and
 `ground_truth` or `ground-truth` / `GT_IMG_n.mat`, points (x, y) in `image_info`.
-A split that is not there is left out, and `prepare` says so.
+A split that is not there is left out, and `prepare` says so. A label that is another image's is told by the digest of
+its points: those of the files that circulate stand in shanghaitech.txt (not of B's test split, which was not at hand).
 """
 
 import pathlib
@@ -45,17 +46,18 @@ convolutional neural network}, author={Zhang, Yingying and others}, booktitle={C
 
     def raw(self, manual_dir: pathlib.Path) -> base.Raw:
         root = _root(manual_dir, self.builder_config.name)
-        splits, notes = {}, []
+        splits, notes, problems = {}, [], []
         for split, total in self.totals().items():
             folder = root / f"{split}_data"
             if not folder.is_dir():
                 notes.append(f"{folder} is not there: the split {split!r} is left out and cannot be used")
                 continue
-            splits[split], more = _split(folder, split, total)
-            notes += more
+            splits[split], remarks, wrong = _split(folder, self.builder_config.name, split, total)
+            notes += remarks
+            problems += wrong
         if not splits:
             raise ConfigError(f"{root}: has neither train_data nor test_data; is the download complete?")
-        return base.Raw(splits, tuple(notes))
+        return base.Raw(splits, tuple(notes), tuple(problems))
 
 
 def _root(manual_dir: pathlib.Path, config: str) -> pathlib.Path:
@@ -68,26 +70,42 @@ def _root(manual_dir: pathlib.Path, config: str) -> pathlib.Path:
     raise ConfigError(f"--manual_dir={manual_dir}: has no folder {' or '.join(known)}")
 
 
-def _split(folder: pathlib.Path, split: str, total: base.Total) -> tuple[list[base.Frame], list[str]]:
-    """The frames of a split, and what differs from the published files."""
-    truths = _truths(folder)
+def _split(
+    folder: pathlib.Path, part: str, split: str, total: base.Total
+) -> tuple[list[base.Frame], list[str], list[str]]:
+    """The frames of a split, what differs from the published files, and what is wrong with these."""
     pictures = {path.stem: path for path in images.list_images(folder / "images")}
-    unlabelled = [
-        str(truths / f"GT_{stem}.mat") for stem in pictures if not (truths / f"GT_{stem}.mat").is_file()
-    ]
-    if unlabelled:
-        raise InputError(f"{base.some(unlabelled)}: missing, but the image is there")
-    strays = [str(p) for p in sorted(truths.glob("GT_*.mat")) if p.stem.removeprefix("GT_") not in pictures]
-    if strays:
-        raise InputError(f"{base.some(strays)}: label without its image in {folder / 'images'}")
-    frames, notes = [], base.missing(split, pictures, [f"IMG_{n + 1}" for n in range(total.images)])
-    for stem, path in pictures.items():
-        truth = truths / f"GT_{stem}.mat"
+    truths = {path.stem.removeprefix("GT_"): path for path in sorted(_truths(folder).glob("GT_*.mat"))}
+    notes = base.missing(split, pictures, [f"IMG_{n + 1}" for n in range(total.images)])
+
+    def frame(stem: str, picture: pathlib.Path, truth: pathlib.Path) -> base.Frame:
         points, number = labels.read_mat(truth), labels.read_number(truth)
         if number is not None and number != len(points):
             notes.append(f"{truth}: states {number} people and holds {len(points)} points; the points count")
-        frames.append(base.Frame(f"{split}_{stem}", path, points))
-    return frames, notes
+        return base.Frame(f"{split}_{stem}", picture, points)
+
+    frames, problems = base.paired(pictures, truths, frame)
+    odd, known = _odd(frames, part, split)
+    if 2 * len(odd) > known:
+        notes.append(
+            f"{split}: {len(odd)} of {known} labels are not the published ones; all count as they are"
+        )
+    else:
+        problems += [
+            f"{truths[stem]}: its heads are not the published ones; is it another image's?" for stem in odd
+        ]
+    return frames, notes, problems
+
+
+def _odd(frames: list[base.Frame], part: str, split: str) -> tuple[list[str], int]:
+    """The images whose points are not those of the files that circulate, and of how many that is known."""
+    path = pathlib.Path(__file__).with_suffix(".txt")
+    rows = [words for words in labels.read_rows(path) if words[:2] == [part, split]]
+    published = {stem: digest for _, _, stem, digest in rows}
+    known = {stem: frame for frame in frames if (stem := frame.id.removeprefix(f"{split}_")) in published}
+    return [stem for stem, frame in known.items() if labels.digest(frame.points) != published[stem]], len(
+        known
+    )
 
 
 def _truths(folder: pathlib.Path) -> pathlib.Path:

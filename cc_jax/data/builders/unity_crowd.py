@@ -9,12 +9,10 @@ import os
 import pathlib
 from concurrent import futures
 
-import cv2
 import numpy as np
 import tensorflow_datasets as tfds
-from jaxtyping import Bool
 
-from cc_jax.data import images
+from cc_jax.data import images, twins
 from cc_jax.data.builders import base, labels
 from cc_jax.errors import ConfigError, InputError
 
@@ -41,20 +39,16 @@ class UnityCrowd(base.Crowd):
         pictures = {path.stem: path for path in images.list_images(manual_dir / "images")}
         if not pictures:
             raise InputError(f"{manual_dir / 'images'}: holds no image")
-        truths = {stem: manual_dir / "ground_truth_txt" / f"{stem}.txt" for stem in pictures}
-        lost = [str(path) for path in truths.values() if not path.is_file()]
-        if lost:
-            raise InputError(f"{base.some(lost)}: missing, but the image is there")
-        strays = [
-            str(p) for p in sorted((manual_dir / "ground_truth_txt").glob("*.txt")) if p.stem not in pictures
-        ]
-        if strays:
-            raise InputError(f"{base.some(strays)}: label without its image")
+        truths = {path.stem: path for path in sorted((manual_dir / "ground_truth_txt").glob("*.txt"))}
         notes = base.missing(
             "images", pictures, [f"IMG_{n + 1}" for n in range(self.totals()[base.ALL].images)]
         )
-        frames = [_frame(stem, path, truths[stem]) for stem, path in pictures.items()]
-        return base.Raw(split(frames), tuple(notes))
+        frames, problems = base.paired(pictures, truths, _frame)
+        try:
+            splits = split(frames)
+        except InputError as error:  # an image that cannot be decoded has no hash to split by
+            splits, problems = {}, [*problems, str(error)]
+        return base.Raw(splits, tuple(notes), tuple(problems))
 
 
 def _frame(stem: str, image: pathlib.Path, truth: pathlib.Path) -> base.Frame:
@@ -71,9 +65,9 @@ def split(frames: list[base.Frame]) -> dict[str, list[base.Frame]]:
     fifth of the images, the others to `train`.
     """
     with futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        hashes = np.stack(list(pool.map(perceptual_hash, (frame.image for frame in frames))))
+        hashes = np.stack(list(pool.map(_hash, (frame.image for frame in frames))))
     groups: dict[int, list[int]] = {}
-    for index, group in enumerate(link(hashes, NEAR)):
+    for index, group in enumerate(twins.link(hashes, NEAR)):
         groups.setdefault(group, []).append(index)
     test, room = set(), round(_TEST_SHARE * len(frames))
     for members in sorted(groups.values(), key=lambda group: _digest(frames[group[0]].id)):
@@ -85,27 +79,8 @@ def split(frames: list[base.Frame]) -> dict[str, list[base.Frame]]:
     return {side: members for side, members in sides.items() if members}
 
 
-def perceptual_hash(image: pathlib.Path | bytes) -> Bool[np.ndarray, "63"]:
-    """Signs, about their median, of the lowest cosine frequencies of the grey image at 32x32, without the mean.
-
-    The usual 64-bit "pHash"; survives recolouring and rescaling. Raises InputError for an unreadable image.
-    """
-    grey = cv2.cvtColor(images.read_image(image), cv2.COLOR_RGB2GRAY)
-    waves = cv2.dct(cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32))[
-        :8, :8
-    ].ravel()[1:]
-    return waves > np.median(waves)
-
-
-def link(hashes: Bool[np.ndarray, "N K"], near: int) -> list[int]:
-    """The group of every hash (the number of its first member), hashes at most `near` bits apart being linked."""
-    bits = hashes.astype(np.float32)
-    distance = bits @ (1 - bits.T) + (1 - bits) @ bits.T
-    group = np.arange(len(hashes))
-    for i, j in np.argwhere(np.triu(distance <= near, 1)):
-        low, high = sorted((group[i], group[j]))
-        group[group == high] = low
-    return group.tolist()
+def _hash(image: pathlib.Path | bytes) -> np.ndarray:
+    return twins.perceptual_hash(images.read_image(image))
 
 
 def _digest(name: str) -> str:

@@ -1,0 +1,76 @@
+"""Protocols of evaluation: scenes apart, and a region of interest that decides what is seen and who counts."""
+
+import numpy as np
+import pytest
+from raw_trees import picture, save_points, worldexpo10
+
+from cc_jax import assemble, evaluation, inference, mesh
+from cc_jax.data import images, preparation, sources
+from configs import demo
+
+HALF = [(0, 0), (50, 0), (50, 60), (0, 60)]
+FRAMES = {
+    "test": {
+        "104207/1": [(70, 12), (20, 50)],
+        "104207/2": [(10, 10), (20, 20), (30, 30)],
+        "200608/1": [(60, 30)],  # nobody in the region
+    }
+}
+
+
+@pytest.fixture(scope="module")
+def counter():
+    """An untrained counter: (config, sampler, variables)."""
+    config = demo.get_config()
+    parts = assemble.counting(config)
+    state = assemble.fresh_state(config, parts, mesh.make_mesh())
+    return (
+        config,
+        inference.make_sampler(parts.draw, config.label_scale),
+        evaluation.counter_variables(state),
+        state.ema,
+    )
+
+
+def evaluate(counter, raw, data_dir):
+    config, sampler, variables, params = counter
+    preparation.prepare("worldexpo10", raw, data_dir)
+    records = sources.open_source("worldexpo10", "test", data_dir)
+    rows, _ = evaluation.evaluate(sampler, variables, records, evaluation.frames(config), 0.9)
+    return rows, evaluation.summaries(config, rows, params, stage="last", step=1, records=records)
+
+
+def test_each_scene_has_a_row_and_their_mean_is_the_last(counter, tmp_path):
+    rows, found = evaluate(counter, worldexpo10(tmp_path / "raw", FRAMES, HALF), tmp_path / "data")
+    assert {row["id"]: row["true"] for row in rows} == {"104207/1": 1, "104207/2": 3, "200608/1": 0}
+    error = {row["id"]: abs(row["count"] - row["true"]) for row in rows}
+    first = (error["104207/1"] + error["104207/2"]) / 2
+    assert [(row["split"], row["images"]) for row in found] == [
+        ("test/104207", 2),
+        ("test/200608", 1),
+        ("test", 3),
+    ]
+    np.testing.assert_allclose(
+        [row["mae"] for row in found], [first, error["200608/1"], (first + error["200608/1"]) / 2]
+    )
+
+
+def test_what_is_outside_the_region_changes_neither_estimate_nor_truth(counter, tmp_path):
+    before, _ = evaluate(counter, worldexpo10(tmp_path / "a", FRAMES, HALF), tmp_path / "data_a")
+    raw = worldexpo10(tmp_path / "b", FRAMES, HALF)
+    for id, points in FRAMES["test"].items():
+        more = [*points, (80, 40), (90, 20), (99, 59)]
+        image = picture(more)
+        image[:, 51:] = 255 - image[:, 51:]
+        images.write_image(raw / f"test_frame/{id}.jpg", image, quality=100)
+        save_points(raw / f"test_label/{id}.mat", "point_position", more)
+    after, _ = evaluate(counter, raw, tmp_path / "data_b")
+    for old, new in zip(before, after, strict=True):
+        assert old["true"] == new["true"]
+        assert new["count"] == pytest.approx(
+            old["count"], rel=0.02
+        )  # JPEG carries a little over its blocks' border
+    region = [(x + 50, y) for x, y in HALF]
+    moved, _ = evaluate(counter, worldexpo10(tmp_path / "c", FRAMES, region), tmp_path / "data_c")
+    assert {row["id"]: row["true"] for row in moved} == {"104207/1": 1, "104207/2": 0, "200608/1": 1}
+    assert all(abs(a["count"] / b["count"] - 1) > 0.02 for a, b in zip(before, moved, strict=True))
