@@ -3,6 +3,7 @@
 usage: python -m cc_jax.evaluate --workdir=DIR [--dataset=NAME --split=SPLIT] [--output=DIR]
 """
 
+import math
 import pathlib
 
 from absl import flags
@@ -27,6 +28,7 @@ def main(args: list[str]) -> None:
     from cc_jax import evaluation
     from cc_jax.counter import Counter
     from cc_jax.data import sources
+    from cc_jax.data.files import write_atomic
     from cc_jax.loop import progress_bar
 
     app.compile_cache()
@@ -43,12 +45,18 @@ def main(args: list[str]) -> None:
         counter.sampler, counter.variables, records, counter.frames, counter.interval_level,
         lambda batches: progress_bar(batches, "evaluating", None),
     )  # fmt: skip
+    below = workdir / "evaluations" / f"{dataset}_{split}_{counter.step}".replace("/", "-")
+    if records.submission and all(math.isnan(row["true"]) for row in rows):
+        output = pathlib.Path(_OUTPUT.value) if _OUTPUT.value else below
+        evaluation.write_predictions(output / "predictions.csv", rows)
+        write_atomic(output / "submission.txt", records.submission(rows))
+        print(f"{dataset} {split} has no labels: wrote {output / 'submission.txt'} for its authors' server")
+        return
     params = counter.variables["params"]
     found = evaluation.summaries(
         config, rows, params, stage=counter.stage, step=counter.step, records=records
     )
     print("\n".join(map(evaluation.describe, found)))
-    below = workdir / "evaluations" / f"{dataset}_{split}_{counter.step}".replace("/", "-")
     output = pathlib.Path(_OUTPUT.value) if _OUTPUT.value else workdir if own else below
     others = [row for row in earlier if row["stage"] != counter.stage] if output == workdir else []
     evaluation.write_predictions(output / "predictions.csv", rows)

@@ -1,8 +1,13 @@
 """Protocols of evaluation: scenes apart, and a region of interest that decides what is seen and who counts."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
-from raw_trees import picture, save_points, worldexpo10
+from conftest import ROOT
+from counter_test import make_workdir
+from raw_trees import nwpu, picture, save_points, worldexpo10
 
 from cc_jax import assemble, evaluation, inference, mesh
 from cc_jax.data import images, preparation, sources
@@ -52,6 +57,23 @@ def test_each_scene_has_a_row_and_their_mean_is_the_last(counter, tmp_path):
     ]
     np.testing.assert_allclose(
         [row["mae"] for row in found], [first, error["200608/1"], (first + error["200608/1"]) / 2]
+    )
+
+
+def test_a_split_whose_labels_are_kept_gives_what_the_server_takes(tmp_path):
+    """NWPU-Crowd's test images, through the binary."""
+    workdir = make_workdir(tmp_path / "work")
+    raw = nwpu(tmp_path / "raw", {"train": {1: [(3, 3)]}, "test": {5109: [], 3610: []}})
+    preparation.prepare("nwpu", raw, tmp_path / "data")
+    command = [sys.executable, "-m", "cc_jax.evaluate", f"--workdir={workdir}", "--dataset=nwpu"]
+    result = subprocess.run(
+        [*command, f"--data_dir={tmp_path / 'data'}"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert result.returncode == 0 and "has no labels: wrote" in result.stdout, result.stderr
+    (path,) = workdir.rglob("submission.txt")
+    lines = [line.split(" ") for line in path.read_text().splitlines()]
+    assert [number for number, _ in lines] == ["3610", "5109"] and all(
+        float(count) >= 0 for _, count in lines
     )
 
 

@@ -73,8 +73,20 @@ def _untar(path: pathlib.Path, folder: pathlib.Path) -> None:
         for member in members:
             if _leads_out(member.name) or not (member.isfile() or member.isdir()):
                 raise InputError(f"{path}: {member.name!r} leads out of the archive; nothing was unpacked")
+        _check_end(path, archive)
         _fits(path, folder, sum(member.size for member in members))
         archive.extractall(folder, members, filter="data")
+
+
+def _check_end(path: pathlib.Path, archive: tarfile.TarFile) -> None:
+    """Raises InputError unless nothing but zeros follows the last member.
+
+    tarfile takes a damaged header for the end, and a compressed stream is checked where it ends.
+    """
+    archive.fileobj.seek(archive.offset)
+    while block := archive.fileobj.read(2**20):
+        if any(block):
+            raise InputError(f"{path}: cannot be unpacked (it is damaged after {archive.offset:,} bytes)")
 
 
 def _leads_out(name: str) -> bool:

@@ -32,6 +32,7 @@ class Source:
       split: as asked for, "train[:16]".
       scenes: the target whose kind of scene is kept; "": all.
       scenes_apart: whether the error is a mean over scenes, ids being "scene/name".
+      submission: writes what the authors' server takes, where they keep a split's labels; else None.
       fingerprint: tells copies of the dataset apart, see `builders.base.fingerprint`.
     """
 
@@ -41,7 +42,7 @@ class Source:
         self._builder = tfds.builder_from_directory(own.data_path)
         self._records = _records(self._builder, name, split)
         self.fingerprint = f"{own.version} {base.read_summary(own)['fingerprint']}"
-        self.scenes_apart = own.SCENES_APART
+        self.scenes_apart, self.submission = own.SCENES_APART, own.submission
         self._chosen = _of_kind(own, self._builder, split, scenes) if scenes else range(len(self._records))
         self._sizes: list[tuple[int, int]] | None = None
 

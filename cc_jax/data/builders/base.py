@@ -82,6 +82,8 @@ class Crowd(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     HOMEPAGE = None
     CITATION = ""
     SCENE: tuple[str, ...] = ()  # names of a frame's `scene`; a set that has them keeps its frames' order
+    # For a split whose labels its authors keep: rows of predictions.csv -> the text of the file that goes to their server.
+    submission: Callable[[Sequence[dict]], str] | None = None
     SCENES_APART = False  # ids are "scene/name", and the published error is a mean over scenes
     ready: Raw | None = None  # set by a caller that has run `checked` already
 

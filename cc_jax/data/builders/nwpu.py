@@ -2,10 +2,11 @@
 
 Layout: `images/0001.jpg` (or `images_part1` to `images_part5`, as downloaded), `jsons/0001.json` with `points` or
 `mats/0001.mat` with `annPoints`, and the lists `train.txt`, `val.txt`, `test.txt`, whose lines begin with an image's
-number. What a counter says of `test` goes to the authors' server: `python -m cc_jax.predict` writes the counts.
+number. What a counter says of `test` goes to the authors' server: `cc_jax.evaluate --dataset=nwpu --split=test` writes it.
 """
 
 import pathlib
+from collections.abc import Sequence
 
 import tensorflow_datasets as tfds
 
@@ -26,6 +27,11 @@ author={Wang, Qi and Gao, Junyu and Lin, Wei and Li, Xuelong}, journal={TPAMI}, 
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         "--manual_dir is the folder that holds images, jsons (or mats), train.txt, val.txt and test.txt."
     )
+
+    @staticmethod
+    def submission(rows: Sequence[dict]) -> str:
+        """A line an image, its number and its count (crowdbenchmark.com, guideline for counting)."""
+        return "".join(f"{row['id']} {row['count']:.4f}\n" for row in sorted(rows, key=lambda row: row["id"]))
 
     def totals(self) -> dict[str, base.Total]:
         return {split: base.Total(count, None) for split, count in _IMAGES.items()}
