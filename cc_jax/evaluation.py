@@ -86,7 +86,7 @@ def summaries(config, rows: list[dict], params, *, stage: str, step: int, record
         "method": config.method.name,
         "uncertainty": config.uncertainty.name,
         "model": config.model.name,
-        "source": f"{config.source.dataset} {config.source.split}",
+        "source": " + ".join(f"{name} {split}" for name, split in _sources(config)),
         "target": records.name,
         "split": records.split,
         "seed": config.seed,
@@ -106,6 +106,14 @@ def summaries(config, rows: list[dict], params, *, stage: str, step: int, record
     return [*parts, {**whole, "mae": float(np.mean([part["mae"] for part in parts]))}]
 
 
+def _sources(config) -> list[tuple[str, str]]:
+    """(dataset, split) of each labelled set."""
+    return [
+        (config.source.dataset, config.source.split),
+        *((name, split) for name, split, _ in config.source.also),
+    ]
+
+
 def _errors(rows: list[dict], level: float) -> dict:
     """The figures of a set of images."""
     column = {name: np.array([row[name] for row in rows]) for name in ("true", "count", "low", "high")}
@@ -118,11 +126,12 @@ def _errors(rows: list[dict], level: float) -> dict:
 
 
 def stage_rows(
-    config, workdir: pathlib.Path, stage: str, step: int, state, sampler, test, frames_, bar
+    config, workdir: pathlib.Path, stage: str, step: int, state, sampler, tests, frames_, bar
 ) -> list[dict]:
     """The rows of one finished stage, kept in `workdir/stages/<stage>.json` so that a resume does not lose them.
 
-    Writes predictions.csv and the panels too; the last stage's stay.
+    Writes predictions.csv and the panels of the first of `tests`, whose row is the last one, and predictions_<dataset>.csv
+    of each of the others; the last stage's stay.
     """
     path = workdir / "stages" / f"{stage}.json"
     if path.exists():
@@ -131,12 +140,16 @@ def stage_rows(
         raise CheckpointError(f"{path} is missing, and the weights of that stage are gone: use a new workdir")
     progress = functools.partial(bar, what="evaluating", total=None)
     level = config.evaluation.interval_level
-    rows, predictions = evaluate(sampler, counter_variables(state), test, frames_, level, progress)
-    found = summaries(config, rows, state.ema, stage=stage, step=step, records=test)
+    found = []
+    for test in reversed(tests):
+        rows, predictions = evaluate(sampler, counter_variables(state), test, frames_, level, progress)
+        found += summaries(config, rows, state.ema, stage=stage, step=step, records=test)
+        if jax.process_index() == 0:
+            suffix = "" if test is tests[0] else f"_{images.safe_name(test.name)}"
+            write_predictions(workdir / f"predictions{suffix}.csv", rows)
     print("\n".join(map(describe, found)), flush=True)
     if jax.process_index() == 0:
-        write_predictions(workdir / "predictions.csv", rows)
-        write_panels(workdir / "panels", test, predictions, Density(**config.density), frames_)
+        write_panels(workdir / "panels", tests[0], predictions, Density(**config.density), frames_)
         write_atomic(path, json.dumps(found))
     return found
 

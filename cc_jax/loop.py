@@ -1,5 +1,6 @@
 """The one loop: runs a method's stages, saves, resumes, evaluates."""
 
+import dataclasses
 import functools
 import json
 import math
@@ -14,7 +15,7 @@ import tqdm
 
 from cc_jax import assemble, evaluation, inference, mesh, metrics, pseudo, rngs
 from cc_jax.checkpoints import Checkpoints
-from cc_jax.data import cache, density, pipeline, sources, transforms
+from cc_jax.data import cache, density, mixture, pipeline, sources, transforms
 from cc_jax.data.files import write_atomic
 from cc_jax.errors import ConfigError, Preempted
 from cc_jax.methods import base
@@ -48,18 +49,16 @@ def train_and_adapt(config, workdir: str | pathlib.Path) -> list[dict]:
         return finished
 
     device_mesh = mesh.make_mesh()
-    source = sources.open_source(
-        config.source.dataset, config.source.split, config.data_dir, config.source.scenes
-    )
-    target = sources.open_source(config.target.dataset, config.target.split, config.data_dir)
-    test = sources.open_source(config.target.dataset, config.target.test_split, config.data_dir)
+    opened = Opened.of(config)
     limit = int(config.cache_gib * 2**30)
-    seen = cache.Cached(target, limit)
+    source = opened.mixed("source", lambda records: cache.Cached(records, limit))
+    target = opened.mixed(
+        "target",
+        lambda records: cache.Cached(records if method.uses_target_labels else Unlabelled(records), limit),
+    )
     sets = {
-        "source": base.TrainSet(cache.Cached(source, limit), config.source.batch_size),
-        "target": base.TrainSet(
-            seen if method.uses_target_labels else Unlabelled(seen), config.target.batch_size
-        ),
+        "source": base.TrainSet(source, config.source.batch_size),
+        "target": base.TrainSet(target, config.target.batch_size),
     }
     frames = evaluation.frames(config)
     sampler = inference.make_sampler(parts.draw, config.label_scale)
@@ -70,11 +69,10 @@ def train_and_adapt(config, workdir: str | pathlib.Path) -> list[dict]:
 
     def results_of(stage, state, step: int) -> list[dict]:
         return evaluation.stage_rows(
-            config, workdir, stage.name, step, state, sampler, test, frames, progress_bar
+            config, workdir, stage.name, step, state, sampler, opened.test, frames, progress_bar
         )
 
-    fingerprints = {f"{one.name} {one.split}": one.fingerprint for one in (source, target, test)}
-    checkpoints = Checkpoints(workdir, keep=config.checkpoint.keep, datasets=fingerprints)
+    checkpoints = Checkpoints(workdir, keep=config.checkpoint.keep, datasets=opened.fingerprints())
     state, done = _start(config, parts, device_mesh, checkpoints)
     log = Log(workdir / "log.jsonl", done)
     rows: list[dict] = []
@@ -107,12 +105,46 @@ def method_name(config) -> str:
     return f"{config.method.name} seed {config.seed}"
 
 
+@dataclasses.dataclass(frozen=True)
+class Opened:
+    """The sets that a config names: records to train on with their weights, and to test on, the config's target first."""
+
+    source: list[tuple[sources.Source, float]]
+    target: list[tuple[sources.Source, float]]
+    test: list[sources.Source]
+
+    @classmethod
+    def of(cls, config) -> "Opened":
+        """Opens all of them. Raises ConfigError where one is not prepared."""
+        source, target = config.source, config.target
+        first = sources.open_source(source.dataset, source.split, config.data_dir, source.scenes)
+        more = [(sources.open_source(name, split, config.data_dir), w) for name, split, w in source.also]
+        targets = [(target.dataset, target.split, target.test_split, 1.0), *target.also]
+        return cls(
+            source=[(first, 1.0), *more],
+            target=[(sources.open_source(name, split, config.data_dir), w) for name, split, _, w in targets],
+            test=[sources.open_source(name, split, config.data_dir) for name, _, split, _ in targets],
+        )
+
+    def mixed(self, which: str, wrap: Callable):
+        """The records to train on of `source` or `target`, each set within `wrap`."""
+        parts = [wrap(records) for records, _ in getattr(self, which)]
+        return parts[0] if len(parts) == 1 else mixture.Mixture(parts, [w for _, w in getattr(self, which)])
+
+    def fingerprints(self) -> dict[str, str]:
+        """{"dataset split": fingerprint} of all of them."""
+        every = [records for records, _ in (*self.source, *self.target)] + self.test
+        return {f"{one.name} {one.split}": one.fingerprint for one in every}
+
+
 class Unlabelled:
     """Records without their head points: what a method that must not see the target's labels gets."""
 
     def __init__(self, records):
         self.records = records
-        self.sizes = records.sizes
+
+    def __getattr__(self, name: str):
+        return getattr(self.records, name)
 
     def __len__(self) -> int:
         return len(self.records)

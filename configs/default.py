@@ -31,6 +31,8 @@ def get_config() -> ConfigDict:
     config.source.scenes = (
         ""  # only scenes of this target's kind ("shanghaitech/part_a", ...): GCC's regularisation
     )
+    # Further labelled sets, (dataset, split, weight) each: how often a crop is drawn from it, the set above having 1.
+    config.source.also = ()
     config.source.batch_size = 8
     config.source.scale_min = 0.8  # bounds of the random scale of its crops
     config.source.scale_max = 1.25
@@ -47,6 +49,8 @@ def get_config() -> ConfigDict:
     config.target.dataset = "synthetic/target"  # its labels are hidden from all methods but Supervised
     config.target.split = "train"
     config.target.test_split = "test"
+    # Further targets, (dataset, split, test_split, weight) each: adapted to together, evaluated on apart.
+    config.target.also = ()
     config.target.batch_size = 8
     config.target.scale_min = 0.8
     config.target.scale_max = 1.25

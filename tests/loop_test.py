@@ -103,6 +103,32 @@ def test_sigterm_saves_and_exits_75(uninterrupted, environment, tmp_path):
 
 
 @pytest.mark.slow
+def test_two_sources_and_two_targets_and_a_kill_between(environment, tmp_path):
+    """Adapted to together, evaluated on apart, the config's own target last; killed or not, the same bits."""
+    more = (
+        "--config.source.also=(('synthetic/target','train[200:208]',0.5),)",
+        "--config.target.also=(('synthetic/source','train[100:108]','test[:4]',1.0),)",
+    )
+    assert train(environment, tmp_path / "whole", *more).returncode == 0
+    assert train(environment, tmp_path / "run", *more, kill="step:5").returncode == -signal.SIGKILL
+    result = train(environment, tmp_path / "run", *more)
+    assert result.returncode == 0, result.stderr
+    assert rows(tmp_path / "run") == rows(tmp_path / "whole")
+    found = [(row["target"], row["split"], row["images"]) for row in rows(tmp_path / "run")[-2:]]
+    assert found == [("synthetic/source", "test[:4]", 4), ("synthetic/target", "test[:8]", 8)]
+    assert (
+        rows(tmp_path / "run")[-1]["source"]
+        == "synthetic/source train[:16] + synthetic/target train[200:208]"
+    )
+    counted = (tmp_path / "run" / "predictions_synthetic_source.csv").read_text().splitlines()
+    assert len(counted) == 1 + 4
+    ids = np.load(tmp_path / "run/stages/round1.npz")["target/ids"]
+    assert sorted({id.rpartition(":")[0] for id in ids}) == [
+        "synthetic/source train[100:108]", "synthetic/target train[:16]",
+    ]  # fmt: skip
+
+
+@pytest.mark.slow
 def test_a_dataset_that_changed_is_refused_unless_told_otherwise(environment, tmp_path):
     """The same records under another fingerprint, as if the raw files had been others."""
     environment = {**environment, "TFDS_DATA_DIR": str(tmp_path / "data")}

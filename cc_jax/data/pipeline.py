@@ -11,6 +11,7 @@ import numpy as np
 
 from cc_jax.data.buckets import bucket_of, choose_buckets, evaluation_batches
 from cc_jax.data.density import Density
+from cc_jax.data.mixture import Mixture
 from cc_jax.data.prefetch import prefetch
 from cc_jax.data.transforms import Augment, decode
 from cc_jax.errors import ConfigError
@@ -35,7 +36,7 @@ def train_dataset(
     Element j is a function of (seed, j); elements may be asked for in any order and from several threads.
 
     Args:
-      records: see data/sources.py.
+      records: see data/sources.py; of a `Mixture`, each part is drawn from as often as its weight says.
       pseudo: labels that stand in for the head points: id -> (density, weight) on the evaluation frame's cells,
         a mapping (only images that it holds are drawn) or a function (asked for every image).
 
@@ -44,9 +45,12 @@ def train_dataset(
     """
     import grain  # here alone: it brings JAX and array_record, which reading and counting images do not need
 
+    mixed = isinstance(records, Mixture)
+    parts, weights = (records.parts, records.weights) if mixed else ([records], [1.0])
     if isinstance(pseudo, Mapping):
-        records = _Chosen(records, [i for i in range(len(records)) if records[i]["id"] in pseudo])
-    if len(records) == 0:
+        parts = [_Chosen(p, [i for i in range(len(p)) if p[i]["id"] in pseudo]) for p in parts]
+    drawn = [(part, weight) for part, weight in zip(parts, weights, strict=True) if len(part)]
+    if not drawn:
         raise ConfigError("there is no image to train on: the split is empty, or no image has a pseudo label")
     look_up = pseudo.__getitem__ if isinstance(pseudo, Mapping) else pseudo
 
@@ -56,7 +60,15 @@ def train_dataset(
             example["density"], example["weight"] = look_up(example["id"])
         return augment(example, rng, density)
 
-    return grain.MapDataset.source(records).seed(seed).shuffle().random_map(crop).repeat()
+    if not mixed:
+        return grain.MapDataset.source(drawn[0][0]).seed(seed).shuffle().random_map(crop).repeat()
+    # Each part is gone through again and again at its own pace; element j of the mixture is a function of j all the same.
+    endless = [
+        grain.MapDataset.source(part).seed(seed + 1000 * k).shuffle().repeat()
+        for k, (part, _) in enumerate(drawn)
+    ]
+    mixture = grain.MapDataset.mix(endless, weights=[weight for _, weight in drawn])
+    return mixture.seed(seed).random_map(crop)
 
 
 def batch_at(
