@@ -280,6 +280,11 @@ def folder_of(manual_dir: pathlib.Path, unpacked: Sequence[str], holds: Sequence
     )
 
 
+def absent(path: pathlib.Path, split: str) -> str:
+    """The note on a split that a copy does not hold: the others are built all the same."""
+    return f"{path} is not there: the split {split!r} is left out and cannot be used"
+
+
 def some(names: Sequence[str], limit: int = 3, between: str = ", ") -> str:
     """The first few names and how many more there are, for a line that a person reads."""
     return between.join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")

@@ -81,9 +81,7 @@ author={Wang, Qi and Gao, Junyu and Lin, Wei and Yuan, Yuan}, booktitle={CVPR}, 
         splits, notes, problems = {}, [], []
         for split, name in lists.items():
             if not (root / name).is_file():
-                notes.append(
-                    f"{root / name} is not there: the split {split!r} is left out and cannot be used"
-                )
+                notes.append(base.absent(root / name, split))
                 continue
             splits[split], remarks, wrong = _split(split, root / name, scenes)
             notes += remarks

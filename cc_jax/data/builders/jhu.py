@@ -35,7 +35,7 @@ method}, author={Sindagi, Vishwanath A and Yasarla, Rajeev and Patel, Vishal M},
         for split in _IMAGES:
             folder = root / split
             if not folder.is_dir():
-                notes.append(f"{folder} is not there: the split {split!r} is left out and cannot be used")
+                notes.append(base.absent(folder, split))
                 continue
             pictures = {path.stem: path for path in images.list_images(folder / "images")}
             truths = {path.stem: path for path in sorted((folder / "gt").glob("*.txt"))}

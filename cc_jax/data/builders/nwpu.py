@@ -44,7 +44,7 @@ author={Wang, Qi and Gao, Junyu and Lin, Wei and Li, Xuelong}, journal={TPAMI}, 
         splits, notes, problems = {}, [], []
         for split in _IMAGES:
             if not (root / f"{split}.txt").is_file():
-                notes.append(f"{root / f'{split}.txt'} is not there: the split {split!r} is left out")
+                notes.append(base.absent(root / f"{split}.txt", split))
                 continue
             listed = [words[0] for words in labels.read_rows(root / f"{split}.txt")]
             notes += base.missing(split, [name for name in listed if name in pictures], listed)

@@ -50,7 +50,7 @@ convolutional neural network}, author={Zhang, Yingying and others}, booktitle={C
         for split, total in self.totals().items():
             folder = root / f"{split}_data"
             if not folder.is_dir():
-                notes.append(f"{folder} is not there: the split {split!r} is left out and cannot be used")
+                notes.append(base.absent(folder, split))
                 continue
             splits[split], remarks, wrong = _split(folder, self.builder_config.name, split, total)
             notes += remarks

@@ -36,7 +36,7 @@ localization in dense crowds}, author={Idrees, Haroon and others}, booktitle={EC
         for split, name in _FOLDERS.items():
             folder = root / name
             if not folder.is_dir():
-                notes.append(f"{folder} is not there: the split {split!r} is left out and cannot be used")
+                notes.append(base.absent(folder, split))
                 continue
             pictures = {path.stem: path for path in images.list_images(folder)}
             truths = {path.stem.removesuffix("_ann"): path for path in sorted(folder.glob("*_ann.mat"))}

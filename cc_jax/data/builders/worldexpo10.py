@@ -44,7 +44,7 @@ networks}, author={Zhang, Cong and others}, booktitle={CVPR}, year={2015}}"""
         for split in ("train", "test"):
             frames, truths = root / f"{split}_frame", root / f"{split}_label"
             if not frames.is_dir():
-                notes.append(f"{frames} is not there: the split {split!r} is left out and cannot be used")
+                notes.append(base.absent(frames, split))
                 continue
             pictures = {_id(frames, path): path for path in images.list_images(frames)}
             found = {
