@@ -15,6 +15,8 @@ from scipy.spatial import cKDTree
 
 from cc_jax.errors import ConfigError
 
+_DENSE = 2**22  # heads x cells below which a dense product is faster than a sparse one
+
 
 @dataclasses.dataclass(frozen=True)
 class Density:
@@ -100,15 +102,18 @@ class Density:
             return np.zeros(shape, np.float32)
         sigmas = self.sigmas(points_Nx2) if sigmas is None else np.asarray(sigmas, np.float64)
         x, y = pixels(points_Nx2, height, width).T
+        matrix = _dense if len(points_Nx2) * shape[0] * shape[1] < _DENSE else _sparse
         rows_Nxh, columns_Nxw = (
-            self._profiles(at, sigmas, length, stride) for at, length in ((y, height), (x, width))
+            matrix(*self._profiles(at, sigmas, length), stride, -(-length // stride))
+            for at, length in ((y, height), (x, width))
         )
-        return (rows_Nxh.T @ columns_Nxw).toarray().astype(np.float32)
+        people_hxw = rows_Nxh.T @ columns_Nxw
+        return (people_hxw.toarray() if matrix is _sparse else people_hxw).astype(np.float32)
 
     def _profiles(
-        self, at_N: Int[np.ndarray, " N"], sigmas_N: np.ndarray, length: int, stride: int
-    ) -> sparse.csr_array:
-        """Each head's 1D kernel, cut to [0, length), of sum one, summed over cells: [N, ceil(length / stride)]."""
+        self, at_N: Int[np.ndarray, " N"], sigmas_N: np.ndarray, length: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Each head's 1D kernel, cut to [0, length), of sum one: its (values, pixels, which of these are inside)."""
         if self.kernel == "fixed":
             radius_N = np.full(len(at_N), self.size // 2)
         else:
@@ -118,11 +123,22 @@ class Density:
         inside_NxD = (np.abs(offset_D) <= radius_N[:, None]) & (pixel_NxD >= 0) & (pixel_NxD < length)
         values_NxD = np.exp(-0.5 * (offset_D / sigmas_N[:, None]) ** 2) * inside_NxD
         values_NxD /= values_NxD.sum(1, keepdims=True)
-        starts = np.concatenate([[0], np.cumsum(inside_NxD.sum(1))])
-        return sparse.csr_array(  # entries of one cell are added where the matrix is used
-            (values_NxD[inside_NxD], pixel_NxD[inside_NxD] // stride, starts),
-            shape=(len(at_N), -(-length // stride)),
-        )
+        return values_NxD, pixel_NxD, inside_NxD
+
+
+def _dense(values_NxD: np.ndarray, pixel_NxD: np.ndarray, inside_NxD: np.ndarray, stride: int, cells: int):
+    """The profiles summed by cell, [N, cells]."""
+    number = len(values_NxD)
+    at = (np.arange(number)[:, None] * cells + pixel_NxD // stride)[inside_NxD]
+    return np.bincount(at, values_NxD[inside_NxD], number * cells).reshape(number, cells)
+
+
+def _sparse(values_NxD: np.ndarray, pixel_NxD: np.ndarray, inside_NxD: np.ndarray, stride: int, cells: int):
+    """The same as a sparse matrix; entries of one cell are added where it is used."""
+    starts = np.concatenate([[0], np.cumsum(inside_NxD.sum(1))])
+    return sparse.csr_array(
+        (values_NxD[inside_NxD], pixel_NxD[inside_NxD] // stride, starts), shape=(len(values_NxD), cells)
+    )
 
 
 def pixels(points_Nx2: Float[np.ndarray, "N 2"], height: int, width: int) -> Int[np.ndarray, "N 2"]:
