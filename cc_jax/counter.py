@@ -9,9 +9,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from cc_jax import assemble, evaluation, inference, mesh
+from cc_jax import assemble, inference, mesh
 from cc_jax.checkpoints import Checkpoints
 from cc_jax.data import buckets, images
+from cc_jax.data.frames import Frame
 from cc_jax.errors import CheckpointError
 
 
@@ -46,7 +47,7 @@ class Counter:
         self.step = step
         self.stage = stage
         self.sampler = inference.make_sampler(parts.draw, config.label_scale)
-        self.frames = evaluation.frames(config)
+        self.frame = Frame(**config.frame)
         self.interval_level: float = config.evaluation.interval_level
         self._shapes: list[tuple[int, int]] = []
 
@@ -72,8 +73,9 @@ class Counter:
 
     def plan(self, sizes: Iterable[tuple[int, int]]) -> None:
         """Chooses the padded shapes for images of these (height, width), so that few programs are compiled."""
-        fitted = [buckets.fit(size, self.frames.min_side, self.frames.max_side) for size in sizes]
-        self._shapes = buckets.choose_buckets(fitted, max_buckets=self.frames.max_buckets) if fitted else []
+        fitted = [self.frame.fit(size) for size in sizes]
+        limit = self.config.evaluation.max_buckets
+        self._shapes = buckets.choose_buckets(fitted, max_buckets=limit) if fitted else []
 
     def count(self, image: str | os.PathLike | bytes | np.ndarray) -> Count:
         """Counts the people in a file, in an encoded image, or in an RGB array (uint8 [H, W, 3]).
@@ -81,7 +83,7 @@ class Counter:
         Raises InputError when the image cannot be read.
         """
         rgb = image if isinstance(image, np.ndarray) else images.read_image(image)
-        batch = buckets.single(rgb, self._shape(rgb.shape[:2]), self.frames.min_side, self.frames.max_side)
+        batch = buckets.single(rgb, self._shape(rgb.shape[:2]), self.frame)
         samples = np.asarray(self.sampler(self.variables, batch["image"], batch["roi"]))[:, 0]
         height, width = (-(-int(side) // 8) for side in batch["size"][0])
         samples = samples[:, :height, :width]
@@ -91,7 +93,7 @@ class Counter:
 
     def _shape(self, size: tuple[int, int]) -> tuple[int, int]:
         """The planned shape that fits, or one of a coarse grid of shapes."""
-        fitted = buckets.fit(size, self.frames.min_side, self.frames.max_side)
+        fitted = self.frame.fit(size)
         fitting = [s for s in self._shapes if s[0] >= fitted[0] and s[1] >= fitted[1]]
         return min(fitting, key=lambda s: s[0] * s[1]) if fitting else tuple(_coarse(side) for side in fitted)
 

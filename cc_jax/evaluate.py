@@ -28,6 +28,7 @@ def main(args: list[str]) -> None:
     from cc_jax import evaluation
     from cc_jax.counter import Counter
     from cc_jax.data import sources
+    from cc_jax.data.examples import Examples
     from cc_jax.data.files import write_atomic
     from cc_jax.loop import progress_bar
 
@@ -42,7 +43,8 @@ def main(args: list[str]) -> None:
     own = earlier and (dataset, split) == (config.target.dataset, config.target.test_split)
     records = sources.open_source(dataset, split, _DATA_DIR.value or config.data_dir)
     rows, _ = evaluation.evaluate(
-        counter.sampler, counter.variables, records, counter.frames, counter.interval_level,
+        counter.sampler, counter.variables, Examples(records, counter.frame),
+        evaluation.batching(config), counter.interval_level,
         lambda batches: progress_bar(batches, "evaluating", None),
     )  # fmt: skip
     below = workdir / "evaluations" / f"{dataset}_{split}_{counter.step}".replace("/", "-")

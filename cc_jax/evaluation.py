@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from cc_jax import inference, mesh, metrics
-from cc_jax.data import buckets, images
+from cc_jax.data import images
 from cc_jax.data.density import Density
 from cc_jax.data.files import write_atomic
 from cc_jax.errors import CheckpointError, InputError
@@ -20,13 +20,12 @@ from cc_jax.errors import CheckpointError, InputError
 COLUMNS = ("id", "true", "count", "std", "low", "high")
 
 
-def frames(config) -> inference.Frames:
-    """How the config brings images to the network."""
-    return inference.Frames(
+def batching(config) -> inference.Batching:
+    """How the config puts images together for the network."""
+    return inference.Batching(
         batch_size=config.evaluation.batch_size,
         max_buckets=config.evaluation.max_buckets,
         threads=config.threads,
-        **config.frame,
     )
 
 
@@ -54,13 +53,13 @@ def weights_sha256(params) -> str:
 def evaluate(
     sampler: Callable,
     variables: dict,
-    records,
-    frames_: inference.Frames,
+    examples,
+    how: inference.Batching,
     level: float,
     progress: Callable = iter,
 ) -> tuple[list[dict], list[inference.Prediction]]:
-    """(rows of predictions.csv, predictions), both in the records' order."""
-    found = sorted(inference.predict(sampler, variables, records, frames_, progress), key=lambda p: p.index)
+    """(rows of predictions.csv, predictions), both in the examples' order."""
+    found = sorted(inference.predict(sampler, variables, examples, how, progress), key=lambda p: p.index)
     rows = []
     for p in found:
         count, std, low, high = inference.interval(p.counts, level)
@@ -126,7 +125,7 @@ def _errors(rows: list[dict], level: float) -> dict:
 
 
 def stage_rows(
-    config, workdir: pathlib.Path, stage: str, step: int, state, sampler, tests, frames_, bar
+    config, workdir: pathlib.Path, stage: str, step: int, state, sampler, tests, how, bar
 ) -> list[dict]:
     """The rows of one finished stage, kept in `workdir/stages/<stage>.json` so that a resume does not lose them.
 
@@ -142,14 +141,14 @@ def stage_rows(
     level = config.evaluation.interval_level
     found = []
     for test in reversed(tests):
-        rows, predictions = evaluate(sampler, counter_variables(state), test, frames_, level, progress)
+        rows, predictions = evaluate(sampler, counter_variables(state), test, how, level, progress)
         found += summaries(config, rows, state.ema, stage=stage, step=step, records=test)
         if jax.process_index() == 0:
             suffix = "" if test is tests[0] else f"_{images.safe_name(test.name)}"
             write_predictions(workdir / f"predictions{suffix}.csv", rows)
     print("\n".join(map(describe, found)), flush=True)
     if jax.process_index() == 0:
-        write_panels(workdir / "panels", tests[0], predictions, Density(**config.density), frames_)
+        write_panels(workdir / "panels", tests[0], predictions, Density(**config.density))
         write_atomic(path, json.dumps(found))
     return found
 
@@ -192,9 +191,7 @@ def finished_rows(workdir: pathlib.Path) -> list[dict]:
         ) from error
 
 
-def write_panels(
-    folder: pathlib.Path, records, predictions, density: Density, frames_: inference.Frames
-) -> None:
+def write_panels(folder: pathlib.Path, examples, predictions, density: Density) -> None:
     """What the report shows of the best, the middle and the worst image by absolute error, one npz each."""
     ranked = sorted(
         (p for p in predictions if not np.isnan(p.true)), key=lambda p: abs(p.counts.mean() - p.true)
@@ -204,7 +201,7 @@ def write_panels(
     chosen = {"best": 0, "middle": len(ranked) // 2, "worst": len(ranked) - 1}
     for rank, position in chosen.items():
         p = ranked[position]
-        example = buckets.framed(records[p.index], frames_.min_side, frames_.max_side)
+        example = examples[p.index]
         height, width = example["image"].shape[:2]
         true = density.map(example["points"], height, width, stride=8)
         arrays = {

@@ -1,7 +1,7 @@
 """From images to counts: samples of the density, their mean and the interval that they span."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -60,13 +60,11 @@ def interval(counts: np.ndarray, level: float) -> tuple[float, float, float, flo
 
 
 @dataclasses.dataclass(frozen=True)
-class Frames:
-    """How images are brought to the network (`config.evaluation`, `config.frame`)."""
+class Batching:
+    """How images are put together for the network (`config.evaluation`, `config.threads`)."""
 
     batch_size: int
     max_buckets: int
-    min_side: int
-    max_side: int
     threads: int
 
 
@@ -83,24 +81,22 @@ def make_sampler(draw: Callable, label_scale: float) -> Callable:
 
 
 def predict(
-    sample: Callable, variables: Any, records: Sequence[dict], frames: Frames, progress: Callable = iter
+    sample: Callable, variables: Any, examples: Any, batching: Batching, progress: Callable = iter
 ) -> Iterator[Prediction]:
-    """Predictions for all records, in an order of the buckets' choosing; each process sees all of them.
+    """Predictions for all examples, in an order of the buckets' choosing; each process sees all of them.
 
     Args:
       sample: of `make_sampler`.
       variables: the counter's, on this process's devices.
-      records: the images, see `data/sources.py`.
+      examples: the images, a sequence with `sizes`, see `data/examples.py`.
       progress: wraps the iterator over batches, for a progress bar.
     """
     local = mesh.make_mesh(jax.local_devices())
-    batch_size = -(-frames.batch_size // local.size) * local.size
-    sizes = [buckets.fit(size, frames.min_side, frames.max_side) for size in records.sizes]
-    shapes = buckets.choose_buckets(sizes, max_buckets=frames.max_buckets)
+    batch_size = -(-batching.batch_size // local.size) * local.size
+    shapes = buckets.choose_buckets(examples.sizes, max_buckets=batching.max_buckets)
     batches = buckets.evaluation_batches(
-        records, range(len(records)), batch_size=batch_size, buckets=shapes,
-        min_side=frames.min_side, max_side=frames.max_side, threads=frames.threads,
-    )  # fmt: skip
+        examples, range(len(examples)), batch_size=batch_size, buckets=shapes, threads=batching.threads
+    )
     for batch in progress(batches):
         image, roi = mesh.put_batch(local, (batch["image"], batch["roi"]))
         samples = np.asarray(sample(variables, image, roi))

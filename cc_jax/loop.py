@@ -1,5 +1,6 @@
 """The one loop: runs a method's stages, saves, resumes, evaluates."""
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -8,15 +9,16 @@ import pathlib
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import jax
 import tqdm
 
 from cc_jax import assemble, evaluation, inference, mesh, metrics, pseudo, rngs
 from cc_jax.checkpoints import Checkpoints
-from cc_jax.data import cache, density, mixture, pipeline, sources, transforms
+from cc_jax.data import density, examples, mixture, pipeline, sources, transforms
 from cc_jax.data.files import write_atomic
+from cc_jax.data.frames import Frame
 from cc_jax.errors import ConfigError, Preempted
 from cc_jax.methods import base
 
@@ -24,7 +26,9 @@ from cc_jax.methods import base
 FREE = {
     "data_dir",
     "threads",
+    "workers",
     "cache_gib",
+    "cache_dir",
     "log_every",
     "checkpoint.every",
     "checkpoint.keep",
@@ -50,26 +54,31 @@ def train_and_adapt(config, workdir: str | pathlib.Path) -> list[dict]:
 
     device_mesh = mesh.make_mesh()
     opened = Opened.of(config)
-    limit = int(config.cache_gib * 2**30)
-    source = opened.mixed("source", lambda records: cache.Cached(records, limit))
+    keep = functools.partial(
+        examples.Examples,
+        frame=Frame(**config.frame),
+        limit=int(config.cache_gib * 2**30 / max(1, config.workers)),
+        folder=pathlib.Path(config.cache_dir).expanduser() if config.cache_dir else None,
+    )
+    source = opened.mixed("source", keep)
     target = opened.mixed(
-        "target",
-        lambda records: cache.Cached(records if method.uses_target_labels else Unlabelled(records), limit),
+        "target", lambda records: keep(records if method.uses_target_labels else Unlabelled(records))
     )
     sets = {
         "source": base.TrainSet(source, config.source.batch_size),
         "target": base.TrainSet(target, config.target.batch_size),
     }
-    frames = evaluation.frames(config)
+    batching = evaluation.batching(config)
+    tests = [examples.Examples(records, Frame(**config.frame)) for records in opened.test]
     sampler = inference.make_sampler(parts.draw, config.label_scale)
 
-    def predict(state, records) -> Iterator[inference.Prediction]:
+    def predict(state, images) -> Iterator[inference.Prediction]:
         bar = functools.partial(progress_bar, what="labelling", total=None)
-        return inference.predict(sampler, evaluation.counter_variables(state), records, frames, bar)
+        return inference.predict(sampler, evaluation.counter_variables(state), images, batching, bar)
 
     def results_of(stage, state, step: int) -> list[dict]:
         return evaluation.stage_rows(
-            config, workdir, stage.name, step, state, sampler, opened.test, frames, progress_bar
+            config, workdir, stage.name, step, state, sampler, tests, batching, progress_bar
         )
 
     checkpoints = Checkpoints(workdir, keep=config.checkpoint.keep, datasets=opened.fingerprints())
@@ -87,8 +96,10 @@ def train_and_adapt(config, workdir: str | pathlib.Path) -> list[dict]:
         if done < end:
             first = max(begin, done)
             print(f"{method_name(config)}: {stage.name}, steps {first} to {end}", flush=True)
-            batches = _batches(config, sets, first, end, device_mesh)
-            state = _run_stage(config, stage, state, batches, (first, end), step_of, checkpoints, log, stop)
+            with contextlib.closing(_batches(config, sets, first, end, device_mesh)) as batches:
+                state = _run_stage(
+                    config, stage, state, batches, (first, end), step_of, checkpoints, log, stop
+                )
             done = end
         last = stage
         if config.evaluation.every_stage:
@@ -144,6 +155,8 @@ class Unlabelled:
         self.records = records
 
     def __getattr__(self, name: str):
+        if name.startswith("_"):
+            raise AttributeError(name)  # while it is unpickled, there are no records to ask yet
         return getattr(self.records, name)
 
     def __len__(self) -> int:
@@ -227,7 +240,7 @@ def _jitted(update: Callable, draw: Callable, seed: int) -> Callable:
     return jax.jit(train_step, donate_argnums=0)
 
 
-def _batches(config, sets: base.Sets, first: int, end: int, device_mesh) -> Iterator[base.Batch]:
+def _batches(config, sets: base.Sets, first: int, end: int, device_mesh) -> Generator[base.Batch, None, None]:
     """The global batches first..end, each a function of (seed, i), prepared ahead on threads."""
     spec, datasets = density.Density(**config.density), {}
     for name, train_set in sets.items():
@@ -236,28 +249,30 @@ def _batches(config, sets: base.Sets, first: int, end: int, device_mesh) -> Iter
             field: config[name][field]
             for field in ("scale_min", "scale_max", "native", "photometric", "grey")
         }
-        augment = transforms.Augment(**config.augment, **config.frame, **own)
+        augment = transforms.Augment(**config.augment, **own)
         make_dataset = functools.partial(
             pipeline.train_dataset,
-            train_set.records,
+            train_set.examples,
             density=spec,
             seed=config.seed * 2 + (name == "target"),
             pseudo=train_set.pseudo,
         )
         datasets[name] = make_dataset(augment=augment), make_dataset(augment=augment.plain())
     plain_from = {name: config.steps * (1 - config[name].plain_share) for name in sets}
+    sizes = {name: train_set.batch_size for name, train_set in sets.items()}
+    share = {
+        "process_index": jax.process_index(),
+        "process_count": jax.process_count(),
+    }  # workers do not know
 
     def make(i: int) -> dict:
         return {
-            name: pipeline.batch_at(
-                datasets[name][i >= plain_from[name]], i, batch_size=train_set.batch_size,
-                process_index=jax.process_index(), process_count=jax.process_count(),
-            )
-            for name, train_set in sets.items()
-        }  # fmt: skip
+            name: pipeline.batch_at(datasets[name][i >= plain_from[name]], i, batch_size=sizes[name], **share)
+            for name in sizes
+        }
 
-    host = pipeline.prefetch(make, first, end, threads=config.threads, depth=4)
-    return (mesh.put_batch(device_mesh, batch) for batch in host)
+    host = pipeline.batches(make, first, end, threads=config.threads, workers=config.workers)
+    return pipeline.ahead((mesh.put_batch(device_mesh, batch) for batch in host), 1)
 
 
 def _run_stage(config, stage, state, batches, span, step_of, checkpoints, log, stop):

@@ -15,7 +15,13 @@ def get_config() -> ConfigDict:
     config.label_scale = 100.0  # density x100, as GCC-SFCN and NLT; a loss weight has a meaning only with it
     config.data_dir = ""  # where prepared datasets lie; "" is $TFDS_DATA_DIR or ~/tensorflow_datasets
     config.threads = 2  # host threads that prepare batches
+    config.workers = (
+        0  # processes that prepare them instead, if not 0; best together with cache_dir, which they share
+    )
     config.cache_gib = 1.0  # GiB of decoded images kept in memory, of the source and of the target each
+    config.cache_dir = (
+        ""  # keep all decoded images here instead (3 bytes a pixel of the frame), for sets beyond memory
+    )
     config.log_every = 20  # steps a row of log.jsonl
 
     # Run several: every method with every seed and fold, one workdir each below --workdir. () runs the config itself.
@@ -63,8 +69,10 @@ def get_config() -> ConfigDict:
 
     # Sides that images are brought to before anything else, in pixels, aspect kept; 0: no limit.
     config.frame = ConfigDict()
-    config.frame.min_side = 0
-    config.frame.max_side = 1536
+    config.frame.min_side = 0  # of the short side
+    config.frame.max_short_side = 0
+    config.frame.max_side = 1536  # of the long side
+    config.frame.multiple = 1  # both sides are rounded to multiples of it
 
     config.density = ConfigDict()
     config.density.kernel = "fixed"  # "fixed" or "adaptive" (0.3 x mean distance to the three nearest heads)

@@ -23,6 +23,9 @@ from configs import gcc_to_sha
 
 def get_config(arg: str | None = None):
     """`arg`: "cpu" (the default), "gpu" or "smoke"."""
-    # C-3 fits the images into 1024x1024, as `config.frame.max_side` does; others clamp the short side to 512 to 2048 by
-    # --config.frame.min_side=512. The rule decides the number.
-    return gcc_to_sha.gcc(arg, "ucf_qnrf")
+    config = gcc_to_sha.gcc(arg, "ucf_qnrf")
+    # The rule decides the number. C-3 fits the images into 1024x1024, sides to multiples of 16; others clamp the short
+    # side: --config.frame.min_side=512 --config.frame.max_short_side=2048 --config.frame.max_side=0.
+    if arg != "smoke":
+        config.frame.max_side, config.frame.multiple = 1024, 16
+    return config

@@ -10,7 +10,7 @@ import pytest
 import scipy.io
 
 from cc_jax import registry
-from cc_jax.data import images, scenes, transforms
+from cc_jax.data import frames, images, scenes
 from cc_jax.data.density import Density
 from cc_jax.tools import bench
 from cc_jax.tools.bench.suites import density as suite
@@ -122,7 +122,7 @@ def test_the_peers_crops_are_ours(tmp_path):
     }  # fmt: skip
     peers = pipeline_suite.PeerDataset([record], tmp_path)
     for i in range(6):
-        ours = pipeline_suite._AUGMENT(transforms.decode(record), np.random.default_rng(i), Density())
+        ours = pipeline_suite._AUGMENT(frames.decode(record), np.random.default_rng(i), Density())
         image, target = peers[i]
         # PIL and OpenCV carry JPEG libraries of their own, and the noise amplifies what they differ in.
         assert np.abs(image.astype(int) - ours["image"]).mean() < 1.0

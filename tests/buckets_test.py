@@ -2,28 +2,26 @@
 
 import numpy as np
 import pytest
+from frames_of import Records, record_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cc_jax.data import buckets, images, transforms
+from cc_jax.data import buckets, images
+from cc_jax.data.examples import Examples
+from cc_jax.data.frames import Frame
 
 
-def record_of(i, height, width, **fields):
+def frame_of(i, height, width, **fields):
+    """A record of noise, with i heads."""
     rng = np.random.default_rng(i)
-    return {
-        "id": f"set/{i}",
-        "image": images.encode_image(rng.integers(1, 256, (height, width, 3), dtype=np.uint8), ".png"),
-        "points": (rng.uniform(0, 1, (i, 2)) * [width, height]).astype(np.float32),
-        "roi": np.zeros((0, 2), np.float32),
-        "labelled": True,
-        "height": height,
-        "width": width,
-        **fields,
-    }
+    image = rng.integers(1, 256, (height, width, 3), dtype=np.uint8)
+    heads = rng.uniform(0, 1, (i, 2)) * [width, height]
+    return record_of(image, heads, id=f"set/{i}") | fields
 
 
 SIZES = [(40, 60), (41, 60), (60, 40), (100, 90), (39, 58), (99, 90), (40, 60)]
-RECORDS = [record_of(i, *size) for i, size in enumerate(SIZES)]
+RECORDS = Records(frame_of(i, *size) for i, size in enumerate(SIZES))
+EXAMPLES = Examples(RECORDS)
 SHAPES = buckets.choose_buckets(SIZES, max_buckets=3)
 
 sizes_of = st.lists(st.tuples(st.integers(1, 900), st.integers(1, 900)), min_size=1, max_size=40)
@@ -67,7 +65,7 @@ def test_a_size_that_no_bucket_covers():
 @pytest.mark.parametrize("threads", [0, 2])
 def test_every_image_comes_once_padded_to_its_bucket(threads):
     batches = list(
-        buckets.evaluation_batches(RECORDS, range(7), batch_size=2, buckets=SHAPES, threads=threads)
+        buckets.evaluation_batches(EXAMPLES, range(7), batch_size=2, buckets=SHAPES, threads=threads)
     )
     assert sorted(i for batch in batches for i in batch["index"] if i >= 0) == list(range(7))
     assert {batch["image"].shape[1:3] for batch in batches} <= set(SHAPES)
@@ -93,11 +91,10 @@ def _check_slot(batch, b, index):
 
 
 def test_a_subset_and_a_smaller_frame():
-    fitted = [transforms.fit(size, 0, 50) for size in SIZES]
+    examples = Examples(RECORDS, Frame(max_side=50))
+    fitted = examples.sizes
     shapes = buckets.choose_buckets(fitted, max_buckets=2)
-    batches = list(
-        buckets.evaluation_batches(RECORDS, [3, 1], batch_size=1, buckets=shapes, max_side=50, threads=0)
-    )
+    batches = list(buckets.evaluation_batches(examples, [3, 1], batch_size=1, buckets=shapes, threads=0))
     assert sorted(int(batch["index"][0]) for batch in batches) == [1, 3]
     for batch in batches:
         index = batch["index"][0]
@@ -108,34 +105,31 @@ def test_a_subset_and_a_smaller_frame():
 
 def test_the_roi_is_zero_outside_the_polygon():
     polygon = np.float32([[0, 0], [30, 0], [30, 40], [0, 40]])
-    record = record_of(4, 40, 60, roi=polygon, points=np.float32([[10, 10], [50, 10]]))
-    (batch,) = buckets.evaluation_batches([record], [0], batch_size=1, buckets=[(48, 64)], threads=0)
+    record = frame_of(4, 40, 60, roi=polygon, points=np.float32([[10, 10], [50, 10]]))
+    examples = Examples(Records([record]))
+    (batch,) = buckets.evaluation_batches(examples, [0], batch_size=1, buckets=[(48, 64)], threads=0)
     assert batch["roi"][0, :40, :30].all() and not batch["roi"][0, :, 31:].any()
     np.testing.assert_allclose(batch["points"][0], [[10, 10]])
 
 
-def test_sizes_save_reading_twice():
-    class Counted(list):
-        reads = 0
+def test_every_record_is_read_once():
+    class Counted(Records):
+        reads, sizes = 0, SIZES
 
         def __getitem__(self, i):
             Counted.reads += 1
             return super().__getitem__(i)
 
-    records = Counted(RECORDS)
-    records.sizes = SIZES
-    list(buckets.evaluation_batches(records, range(7), batch_size=4, buckets=SHAPES, threads=0))
+    examples = Examples(Counted(RECORDS))
+    list(buckets.evaluation_batches(examples, range(7), batch_size=4, buckets=SHAPES, threads=0))
     assert Counted.reads == 7
 
 
-def test_single_and_framed_agree_with_the_batches():
+def test_an_array_is_batched_as_its_record():
+    frame = Frame(max_side=60)
     (batch,) = buckets.evaluation_batches(
-        RECORDS, [3], batch_size=1, buckets=[(64, 64)], max_side=60, threads=0
+        Examples(RECORDS, frame), [3], batch_size=1, buckets=[(64, 64)], threads=0
     )
-    rgb = images.read_image(RECORDS[3]["image"])
-    single = buckets.single(rgb, (64, 64), max_side=60)
+    single = buckets.single(images.read_image(RECORDS[3]["image"]), (64, 64), frame)
     for name in ("image", "roi", "size"):
         np.testing.assert_array_equal(single[name], batch[name])
-    framed = buckets.framed(RECORDS[3], max_side=60)
-    np.testing.assert_array_equal(framed["image"], batch["image"][0, :60, :54])
-    np.testing.assert_array_equal(framed["points"], batch["points"][0])

@@ -28,7 +28,7 @@ from raw_trees import (
 )
 
 from cc_jax import registry
-from cc_jax.data import buckets, density, images, pipeline, preparation, scenes, sources, transforms, twins
+from cc_jax.data import density, examples, frames, images, pipeline, preparation, scenes, sources, transforms, twins
 from cc_jax.data.builders import base, folder, labels, synthetic, unity_crowd
 from cc_jax.data.builders import gcc as gcc_builder
 from cc_jax.data.builders import ucf_cc_50 as ucf_cc_50_builder
@@ -389,7 +389,7 @@ def test_raw_tree_to_batch(tmp_path, dataset):
     records = sources.open_source(dataset, split, tmp_path / "data")
     augment = transforms.Augment(crop=56, flip=True)
     batches = pipeline.train_dataset(
-        records, augment=augment, density=density.Density("fixed", 4.0, 15), seed=0
+        examples.Examples(records), augment=augment, density=density.Density("fixed", 4.0, 15), seed=0
     )
     batch = pipeline.batch_at(batches, 0, batch_size=4)
     assert batch["image"].shape == (4, 56, 56, 3) and batch["density"].shape == (4, 7, 7, 1)
@@ -416,7 +416,7 @@ def test_worldexpos_region_decides_who_counts(tmp_path):
     source = sources.open_source("worldexpo10", "test", tmp_path / "data")
     heads = {
         example["id"]: example["points"].tolist()
-        for example in (buckets.framed(source[i]) for i in range(len(source)))
+        for example in (frames.decode(source[i]) for i in range(len(source)))
     }
     assert heads == {"104207/200100-01": [[20.0, 50.0]], "500717/200100-01": []}  # the empty frame stays
 

@@ -11,6 +11,7 @@ from raw_trees import nwpu, picture, save_points, worldexpo10
 
 from cc_jax import assemble, evaluation, inference, mesh
 from cc_jax.data import images, preparation, sources
+from cc_jax.data.examples import Examples
 from configs import demo
 
 HALF = [(0, 0), (50, 0), (50, 60), (0, 60)]
@@ -40,8 +41,8 @@ def counter():
 def evaluate(counter, raw, data_dir):
     config, sampler, variables, params = counter
     preparation.prepare("worldexpo10", raw, data_dir)
-    records = sources.open_source("worldexpo10", "test", data_dir)
-    rows, _ = evaluation.evaluate(sampler, variables, records, evaluation.frames(config), 0.9)
+    records = Examples(sources.open_source("worldexpo10", "test", data_dir))
+    rows, _ = evaluation.evaluate(sampler, variables, records, evaluation.batching(config), 0.9)
     return rows, evaluation.summaries(config, rows, params, stage="last", step=1, records=records)
 
 

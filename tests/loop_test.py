@@ -10,9 +10,10 @@ import sys
 import jax
 import numpy as np
 import pytest
+from frames_of import record_of
 
 from cc_jax import loop, mesh
-from cc_jax.data.images import encode_image
+from cc_jax.data.examples import Examples
 from cc_jax.errors import ConfigError
 from cc_jax.methods.base import TrainSet
 from configs import demo
@@ -182,11 +183,9 @@ def test_a_loss_that_moves_as_losses_do_is_no_error():
 
 
 def test_the_last_steps_of_a_set_see_plain_crops():
-    rng = np.random.default_rng(0)
-    size = {"height": 160, "width": 160}
-    head = {"points": np.float32([[80, 80]]), "roi": np.zeros((0, 2), np.float32), "labelled": True}
-    image = encode_image(rng.integers(0, 256, (160, 160, 3)).astype(np.uint8), ".png")
-    sets = {name: TrainSet([{"id": "a", "image": image, **head, **size}], 2) for name in ("source", "target")}
+    image = np.random.default_rng(0).integers(0, 256, (160, 160, 3), np.uint8)
+    examples = Examples([record_of(image, [(80, 80)])])
+    sets = {name: TrainSet(examples, 2) for name in ("source", "target")}
 
     def batches(share):
         config = demo.get_config("smoke")

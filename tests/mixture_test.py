@@ -4,9 +4,11 @@ import collections
 
 import numpy as np
 import pytest
+from frames_of import Records, record_of
 
-from cc_jax.data import images, pipeline
+from cc_jax.data import pipeline
 from cc_jax.data.density import Density
+from cc_jax.data.examples import Examples
 from cc_jax.data.mixture import Mixture
 from cc_jax.data.transforms import Augment
 from cc_jax.errors import ConfigError
@@ -14,20 +16,14 @@ from cc_jax.errors import ConfigError
 PLAIN = Augment(crop=64, flip=False)
 
 
-class Records(list):
-    """Frames of one colour a set, with the attributes that a Source has."""
-
-    def __init__(self, name, colour, count):
-        image = images.encode_image(np.full((64, 64, 3), colour, np.uint8), ".png")
-        common = {"image": image, "points": np.zeros((0, 2), np.float32), "roi": np.zeros((0, 2), np.float32)}
-        super().__init__(
-            {**common, "id": f"{i}", "labelled": True, "height": 64, "width": 64} for i in range(count)
-        )
-        self.name, self.split, self.sizes = name, "train", [(64, 64)] * count
+def examples_of(name, colour, count):
+    """Frames of one colour a set."""
+    records = [record_of(np.full((64, 64, 3), colour, np.uint8), id=f"{i}") for i in range(count)]
+    return Examples(Records(records, name))
 
 
 def mixture():
-    return Mixture([Records("a", 10, 3), Records("b", 200, 50)], [3.0, 1.0])
+    return Mixture([examples_of("a", 10, 3), examples_of("b", 200, 50)], [3.0, 1.0])
 
 
 def crops(pseudo=None, seed=0):

@@ -8,9 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import scipy.io
+from absl import flags
+from frames_of import Records, record_of
 
 from cc_jax.data import images, pipeline
 from cc_jax.data.density import Density
+from cc_jax.data.examples import Examples
 from cc_jax.data.transforms import Augment
 from cc_jax.errors import ConfigError, InputError
 
@@ -20,25 +23,17 @@ AUGMENT = Augment(crop=64, scale_min=0.7, scale_max=1.4, photometric=0.6, grey=0
 PLAIN = Augment(crop=64, flip=False)
 
 
-def record_of(i, height=80, width=104):
+def frame_of(i, height=80, width=104):
     """Frame i: its colour tells its number, and it holds i heads."""
-    rng = np.random.default_rng(i)
-    return {
-        "id": f"set/{i}",
-        "image": images.encode_image(np.full((height, width, 3), 10 * i, np.uint8), ".png"),
-        "points": (rng.uniform(0, 1, (i, 2)) * [width, height]).astype(np.float32),
-        "roi": np.zeros((0, 2), np.float32),
-        "labelled": True,
-        "height": height,
-        "width": width,
-    }
+    heads = np.random.default_rng(i).uniform(0, 1, (i, 2)) * [width, height]
+    return record_of(np.full((height, width, 3), 10 * i, np.uint8), heads, id=f"set/{i}")
 
 
-RECORDS = [record_of(i) for i in range(7)]
+RECORDS = Records(frame_of(i) for i in range(7))
 
 
 def dataset(seed=0, augment=AUGMENT, **fields):
-    return pipeline.train_dataset(RECORDS, augment=augment, density=DENSITY, seed=seed, **fields)
+    return pipeline.train_dataset(Examples(RECORDS), augment=augment, density=DENSITY, seed=seed, **fields)
 
 
 def number_of(crop):
@@ -69,7 +64,7 @@ def test_every_epoch_shows_every_image_in_another_order():
 
 
 def test_an_image_is_cropped_anew_each_epoch():
-    one = pipeline.train_dataset(RECORDS[6:], augment=PLAIN, density=DENSITY, seed=0)
+    one = pipeline.train_dataset(Examples(RECORDS[6:]), augment=PLAIN, density=DENSITY, seed=0)
     assert len({one[j]["density"].tobytes() for j in range(12)}) > 6
 
 
@@ -103,6 +98,34 @@ def test_prefetched_batches_are_the_same():
         assert all(same(a, b) for a, b in zip(made, expected, strict=True))
 
 
+@pytest.fixture
+def parsed_flags():
+    """grain's worker processes want the flags that a program has parsed."""
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()
+
+
+def test_batches_of_other_processes_are_the_same(parsed_flags, tmp_path):
+    crops = pipeline.train_dataset(
+        Examples(RECORDS, folder=tmp_path), augment=AUGMENT, density=DENSITY, seed=1
+    )
+
+    def make(i):
+        return pipeline.batch_at(crops, i, batch_size=4)
+
+    expected = [make(i) for i in range(3, 12)]
+    for how in ({"threads": 0}, {"threads": 3}, {"workers": 2}):
+        assert all(same(a, b) for a, b in zip(pipeline.batches(make, 3, 12, **how), expected, strict=True))
+
+
+def test_an_error_in_another_process_is_the_same(parsed_flags):
+    crops = pipeline.train_dataset(
+        Examples([{**RECORDS[1], "image": RECORDS[1]["image"][:-30]}]), augment=PLAIN, density=DENSITY, seed=0
+    )
+    with pytest.raises(InputError, match="set/1"):
+        next(pipeline.batches(crops.__getitem__, 0, 4, workers=1))
+
+
 def pseudo_labels(ids):
     grid = (10, 13)  # of 80x104 pixels
     return {i: (np.full(grid, int(i.split("/")[1]) / 64, np.float32), np.ones(grid, np.float32)) for i in ids}
@@ -127,7 +150,7 @@ def test_nothing_to_draw_from():
 
 def test_a_damaged_image_is_named():
     damaged = {**RECORDS[1], "image": RECORDS[1]["image"][:-30]}
-    crops = pipeline.train_dataset([damaged], augment=PLAIN, density=DENSITY, seed=0)
+    crops = pipeline.train_dataset(Examples([damaged]), augment=PLAIN, density=DENSITY, seed=0)
     with pytest.raises(InputError, match="set/1"):
         crops[0]
 
@@ -150,20 +173,9 @@ def test_real_images(real_data):
     for i in range(1, 9):
         data = (folder / "images" / f"IMG_{i}.jpg").read_bytes()
         heads = scipy.io.loadmat(folder / "ground-truth" / f"GT_IMG_{i}.mat")["image_info"][0, 0][0, 0][0]
-        height, width = images.read_size(data)
-        records.append(
-            {
-                "id": str(i),
-                "image": data,
-                "points": heads.astype(np.float32),
-                "roi": np.zeros((0, 2), np.float32),
-                "labelled": True,
-                "height": height,
-                "width": width,
-            }
-        )
+        records.append(record_of(images.read_image(data), heads, id=f"{i}") | {"image": data})
     crops = pipeline.train_dataset(
-        records, augment=Augment(crop=256, scale_min=0.7, scale_max=1.3), density=DENSITY, seed=0
+        Examples(records), augment=Augment(crop=256, scale_min=0.7, scale_max=1.3), density=DENSITY, seed=0
     )
     batch = pipeline.batch_at(crops, 0, batch_size=8)
     assert batch["image"].shape == (8, 256, 256, 3) and batch["density"].shape == (8, 32, 32, 1)

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from cc_jax.data.prefetch import prefetch
+from cc_jax.data.prefetch import ahead, prefetch
 
 
 def running():
@@ -56,3 +56,11 @@ def test_an_error_is_raised_where_its_item_was_due():
     with pytest.raises(KeyError, match="four"):
         next(items)
     assert not running()
+
+
+def test_ahead_asks_for_items_before_they_are_due():
+    asked = []
+    items = ahead((asked.append(i) or i for i in range(5)), 2)
+    assert next(items) == 0 and asked == [0, 1, 2]
+    assert list(items) == [1, 2, 3, 4]
+    assert list(ahead([], 2)) == []

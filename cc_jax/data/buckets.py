@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from cc_jax.data.frames import WHOLE, Example, Frame, Size, unlabelled
 from cc_jax.data.prefetch import prefetch
-from cc_jax.data.transforms import Example, decode, evaluation_example, fit
-
-Size = tuple[int, int]  # (height, width) in pixels
 
 
 def choose_buckets(sizes: Sequence[Size], *, max_buckets: int, multiple: int = 16) -> list[Size]:
@@ -55,50 +53,34 @@ def bucket_of(size: Size, buckets: Sequence[Size]) -> Size:
     return min(covering, key=lambda bucket: (bucket[0] * bucket[1], bucket))
 
 
-def framed(record: dict[str, Any], min_side: int = 0, max_side: int = 0) -> Example:
-    """A record decoded and brought to the evaluation's size (`transforms.fit`), not padded."""
-    return evaluation_example(decode(record), min_side=min_side, max_side=max_side)
-
-
-def single(
-    rgb: UInt8[np.ndarray, "H W 3"], shape: Size, min_side: int = 0, max_side: int = 0
-) -> dict[str, Any]:
+def single(rgb: UInt8[np.ndarray, "H W 3"], shape: Size, frame: Frame = WHOLE) -> dict[str, Any]:
     """One RGB array as a batch of one (see `evaluation_batches`), padded to `shape`."""
-    whole = np.ones(rgb.shape[:2], np.uint8)
-    example = {
-        "id": "",
-        "image": rgb,
-        "points": np.zeros((0, 2), np.float32),
-        "roi": whole,
-        "labelled": False,
-    }
-    return _stack([evaluation_example(example, min_side=min_side, max_side=max_side)], [0], 1, shape)
+    return _stack([unlabelled(rgb, frame)], [0], 1, shape)
 
 
 def evaluation_batches(
-    records: Sequence[dict[str, Any]],
+    examples: Any,
     indices: Sequence[int],
     *,
     batch_size: int,
     buckets: Sequence[Size],
-    min_side: int = 0,
-    max_side: int = 0,
     threads: int = 2,
 ) -> Iterator[dict[str, Any]]:
-    """The records of `indices`, whole, in batches of one bucket each; read and decoded ahead on threads.
+    """The examples of `indices`, whole, in batches of one bucket each; read and decoded ahead on threads.
 
     Args:
-      records: see data/sources.py; `records.sizes`, where it exists, saves reading every record twice.
-      buckets: of `choose_buckets`, on the sizes that `fit` gives.
+      examples: a sequence with `sizes`, see data/examples.py.
+      buckets: of `choose_buckets`, on these sizes.
 
     Yields:
       {"id": list of str, "index": int64 [B], "image": uint8 [B, H, W, 3], "roi": uint8 [B, H, W, 1], "size": int64
       [B, 2] (height, width of the frame without padding), "points": list of float32 [N, 2], "labelled": bool [B]}.
       A bucket's last batch is filled up with empty examples: index -1, id "", size 0, roi 0.
     """
+    sizes = examples.sizes
     groups: dict[Size, list[int]] = {bucket: [] for bucket in sorted(set(buckets))}
     for index in indices:
-        groups[bucket_of(fit(_size(records, index), min_side, max_side), buckets)].append(index)
+        groups[bucket_of(sizes[index], buckets)].append(index)
     plan = [
         (bucket, group[at : at + batch_size])
         for bucket, group in groups.items()
@@ -107,17 +89,9 @@ def evaluation_batches(
 
     def make(i: int) -> dict[str, Any]:
         bucket, group = plan[i]
-        examples = [framed(records[index], min_side, max_side) for index in group]
-        return _stack(examples, group, batch_size, bucket)
+        return _stack([examples[index] for index in group], group, batch_size, bucket)
 
     return prefetch(make, 0, len(plan), threads=threads, depth=threads + 1)
-
-
-def _size(records: Sequence[dict[str, Any]], index: int) -> Size:
-    if hasattr(records, "sizes"):
-        return tuple(records.sizes[index])
-    record = records[index]
-    return int(record["height"]), int(record["width"])
 
 
 def _stack(examples: list[Example], indices: Sequence[int], batch_size: int, shape: Size) -> dict[str, Any]:

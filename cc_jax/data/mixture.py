@@ -5,10 +5,10 @@ from typing import Any
 
 
 class Mixture(Sequence):
-    """The records of several sets, one after the other; an id is "dataset split:id", since two sets may share ids.
+    """The examples of several sets, one after the other; an id is "dataset split:id", since two sets may share ids.
 
     Args:
-      parts: records (data/sources.py) with `name`, `split` and `sizes`.
+      parts: examples (data/examples.py) with `name`, `split` and `sizes`.
       weights: how often each is drawn from, relative to the others.
     """
 
@@ -29,18 +29,18 @@ class Mixture(Sequence):
     @property
     def sizes(self) -> list[tuple[int, int]]:
         """(height, width) of every image."""
-        return [size for part in self.parts for size in part.records.sizes]
+        return [size for part in self.parts for size in part.examples.sizes]
 
 
 class _Named(Sequence):
-    """A part's records, its name before their ids."""
+    """A part's examples, its name before their ids."""
 
-    def __init__(self, records: Any):
-        self.records = records
+    def __init__(self, examples: Any):
+        self.examples = examples
 
     def __len__(self) -> int:
-        return len(self.records)
+        return len(self.examples)
 
     def __getitem__(self, i: int) -> dict[str, Any]:
-        record = self.records[i]
-        return {**record, "id": f"{self.records.name} {self.records.split}:{record['id']}"}
+        example = self.examples[i]
+        return {**example, "id": f"{self.examples.name} {self.examples.split}:{example['id']}"}

@@ -2,7 +2,7 @@
 
 import collections
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -38,3 +38,15 @@ def prefetch(
             del item  # not kept alive while the next one is awaited
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def ahead(items: Iterable[T], depth: int) -> Generator[T, None, None]:
+    """The items, each asked for `depth` items before it is handed out: what was begun has time to get done.
+
+    For copies to a device, which go on beside what the device computes.
+    """
+    iterator = iter(items)
+    waiting = collections.deque(itertools.islice(iterator, depth))
+    while waiting:
+        waiting.extend(itertools.islice(iterator, 1))
+        yield waiting.popleft()

@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from cc_jax.data import transforms, twins
+from cc_jax.data import frames, twins
 
 # Bits of 63 in which the hashes of near-duplicates differ at most. On ShanghaiTech A the 8 pairs below it are the same
 # photograph (0 to 2 bits) and the next ones, at 14, are other photographs of one place.
@@ -64,18 +64,17 @@ class Twins:
 
 def look(split: str, record: dict[str, Any]) -> Look:
     """The facts of one record (data/sources.py). Raises InputError for a damaged image."""
-    example = transforms.decode(record)
-    image, points = example["image"], example["points"]
+    example = frames.decode(record)
+    image, points = example["image"], record["points"]
     stored = cv2.imdecode(np.frombuffer(record["image"], np.uint8), cv2.IMREAD_UNCHANGED)
     red, green, blue = (image[..., channel].astype(np.int16) for channel in range(3))
-    inside = len(transforms.evaluation_example(example)["points"])
     return Look(
         id=record["id"],
         split=split,
         height=image.shape[0],
         width=image.shape[1],
         people=len(points),
-        outside=len(points) - inside,
+        outside=len(points) - len(example["points"]),
         labelled=example["labelled"],
         channels=1 if stored.ndim == 2 else stored.shape[2],
         looks_grey=max(np.abs(red - green).mean(), np.abs(blue - green).mean()) < _GREY,

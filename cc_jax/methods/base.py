@@ -23,12 +23,12 @@ class TrainSet:
     """Images to draw training crops from.
 
     Attributes:
-      records: the images, with their head points where the method may see them.
+      examples: the images (data/examples.py), with their head points where the method may see them.
       batch_size: crops of a global batch.
       pseudo: labels that stand in for the head points; only images that have one are drawn.
     """
 
-    records: Sequence[dict[str, Any]]
+    examples: Sequence[dict[str, Any]]
     batch_size: int
     pseudo: PseudoLabels | None = None
 
@@ -46,7 +46,7 @@ class Stage:
       update: pure `update(state, batch, rng, draw) -> (state, metrics)`, scalars, "loss" among them. A
         bound method of a frozen dataclass: equal stages share one compiled step.
       data: `data(state, sets, predict) -> sets`, run on the host when the stage is entered, with the sets of the
-        stage before. `predict(state, records)` yields `inference.Prediction`s. Its pseudo labels are saved, so a
+        stage before. `predict(state, examples)` yields `inference.Prediction`s. Its pseudo labels are saved, so a
         resume does not make them again with later weights. None ends the method here: it has converged.
     """
 
@@ -89,7 +89,7 @@ class Method:
 
 def require_labels(train_set: TrainSet, what: str) -> None:
     """Raises ConfigError when the images of `what` carry no head points."""
-    if len(train_set.records) == 0:
+    if len(train_set.examples) == 0:
         raise ConfigError(f"{what} holds no image: name another dataset or split")
-    if not train_set.records[0]["labelled"]:
+    if not train_set.examples[0]["labelled"]:
         raise ConfigError(f"{what} has no head points, and this method needs them: name a labelled dataset")

@@ -99,7 +99,7 @@ class Method(base.Method):
     def relabel(self, state, sets, predict):
         """The target images, labelled by the network as it is now; None once the labels no longer move."""
         target = sets["target"]
-        predictions = [(p.id, p.samples) for p in predict(state, target.records)]
+        predictions = [(p.id, p.samples) for p in predict(state, target.examples)]
         pseudo = select(predictions, rule=self.rule, fraction=self.fraction, foreground=self.foreground)
         if target.pseudo is not None and moved(target.pseudo, pseudo) < self.tolerance:
             return None

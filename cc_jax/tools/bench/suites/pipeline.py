@@ -13,9 +13,11 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from cc_jax.data import cache, pipeline, scenes, transforms
+from cc_jax.data import pipeline, scenes, transforms
 from cc_jax.data.density import Density, resize_density
+from cc_jax.data.examples import Examples
 from cc_jax.data.images import cv2, encode_image
+from cc_jax.data.photometric import photometric
 from cc_jax.errors import ConfigError
 from cc_jax.tools.bench import Options, Row, alternate
 
@@ -27,12 +29,12 @@ _AUGMENT = transforms.Augment(crop=256, scale_min=0.8, scale_max=1.25, photometr
 def run(options: Options) -> list[Row]:
     """A row with what a cache in memory saves, and one without it."""
     records, what = _records(options)
-    cached = cache.Cached(records, 2**40)
+    kept, decoded = Examples(records, limit=2**40), Examples(records)
     with tempfile.TemporaryDirectory() as folder:
         loader = _loader(PeerDataset(records, pathlib.Path(folder)))
         runs = {
-            "decoded once": lambda: _consume(_ours(cached)),
-            "decoded each time": lambda: _consume(_ours(records)),
+            "decoded once": lambda: _consume(_ours(kept)),
+            "decoded each time": lambda: _consume(_ours(decoded)),
             "reference": lambda: _consume(loader),
         }
         for start in (
@@ -61,8 +63,8 @@ def _consume(batches: Iterable) -> None:
         pass
 
 
-def _ours(records) -> Iterator[dict]:
-    dataset = pipeline.train_dataset(records, augment=_AUGMENT, density=Density(), seed=0)
+def _ours(examples: Examples) -> Iterator[dict]:
+    dataset = pipeline.train_dataset(examples, augment=_AUGMENT, density=Density(), seed=0)
     return pipeline.prefetch(
         lambda i: pipeline.batch_at(dataset, i, batch_size=_BATCH),
         0,
@@ -110,12 +112,11 @@ class PeerDataset:
         top, left, side = _AUGMENT._window({"image": image, "id": path.name}, rng)
         cut = (slice(top, top + side), slice(left, left + side))
         crop = _AUGMENT.crop
-        how = cv2.INTER_AREA if side > crop else cv2.INTER_LINEAR
-        image = cv2.resize(image[cut], (crop, crop), interpolation=how)
+        image = _AUGMENT._resampled(image[cut], rng)
         target = resize_density(density[cut], crop // 8, crop // 8)
         if rng.random() < 0.5:
-            image, target = image[:, ::-1], target[:, ::-1]
-        image = transforms.photometric(np.ascontiguousarray(image), rng, _AUGMENT.photometric, _AUGMENT.grey)
+            image, target = cv2.flip(image, 1), target[:, ::-1]
+        image = photometric(image, rng, _AUGMENT.photometric, _AUGMENT.grey)
         return image, np.ascontiguousarray(target)
 
 

@@ -1,0 +1,113 @@
+"""Examples that are decoded once: the same batches to the last bit, in memory, in files, in other processes."""
+
+import pickle
+
+import numpy as np
+import pytest
+from frames_of import Records, record_of
+
+from cc_jax.data import examples, frames, pipeline, scenes, transforms
+from cc_jax.data.density import Density
+from cc_jax.data.examples import Examples
+from cc_jax.data.frames import Frame
+from cc_jax.errors import ConfigError, InputError
+
+SIDE, FRAME = 96, Frame(max_side=80)
+SMALL = 80 * 80 * 3
+
+
+@pytest.fixture(scope="module")
+def records():
+    drawn = [scenes.render("target", 3, i, height=SIDE, width=SIDE) for i in range(6)]
+    return Records(record_of(one.image, one.points, id=f"{i}", suffix=".jpg") for i, one in enumerate(drawn))
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Names of the images that are decoded."""
+    calls = []
+    kept = frames.read_image
+    monkeypatch.setattr(
+        frames, "read_image", lambda data, name, **k: calls.append(name) or kept(data, name=name, **k)
+    )
+    return calls
+
+
+def batches_of(one, photometric=0.0, count=5):
+    augment = transforms.Augment(crop=80, native=0.5, scale_max=1.5, photometric=photometric)
+    dataset = pipeline.train_dataset(one, augment=augment, density=Density(), seed=1)
+    return [pipeline.batch_at(dataset, i, batch_size=4) for i in range(count)]  # several epochs
+
+
+@pytest.mark.parametrize("limit", [0, 3 * SMALL, 10**9, None])
+@pytest.mark.parametrize("photometric", [0.0, 1.0])
+def test_batches_do_not_depend_on_what_is_kept(records, limit, photometric, tmp_path):
+    """Crops as large as the image too: their pixels are the kept ones, and must not be changed in place."""
+    where = {"folder": tmp_path} if limit is None else {"limit": limit}
+    kept = batches_of(Examples(records, FRAME, **where), photometric)
+    for one, other in zip(batches_of(Examples(records, FRAME), photometric), kept, strict=True):
+        for name in one:
+            np.testing.assert_array_equal(one[name], other[name])
+
+
+def test_as_much_is_kept_as_fits_and_decoded_once(records, reads):
+    kept = Examples(records, FRAME, limit=2 * SMALL + 100)
+    for _ in range(3):
+        assert [kept[i]["id"] for i in range(4)] == ["0", "1", "2", "3"]
+    assert reads == ["0", "1", "2", "3", "2", "3", "2", "3"]
+    assert kept[0]["image"] is kept[0]["image"] and kept.sizes == [(80, 80)] * 6 and kept.name == "set"
+    with pytest.raises(ValueError, match="read-only"):
+        kept[0]["image"][0] = 1
+
+
+def test_a_folder_serves_later_runs(records, reads, tmp_path):
+    for _ in range(2):  # the second finds the files
+        kept = Examples(records, FRAME, folder=tmp_path)
+        for i in [0, 1, 0]:
+            example, plain = kept[i], frames.decode(records[i], FRAME)
+            for name in ("image", "points", "roi"):
+                np.testing.assert_array_equal(example[name], plain[name])
+    assert (reads.count("0"), reads.count("1")) == (5, 3)  # once for the folder, the others by `plain`
+    with pytest.raises(ValueError, match="read-only"):
+        kept[0]["image"][0] = 1
+
+
+def test_another_copy_split_or_frame_has_a_folder_of_its_own(records, tmp_path):
+    Examples(records, FRAME, folder=tmp_path)
+    Examples(Records(records), FRAME, folder=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 1
+    Examples(Records(records, fingerprint="2"), FRAME, folder=tmp_path)
+    Examples(Records(records, split="test"), FRAME, folder=tmp_path)
+    Examples(records, Frame(max_side=64), folder=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_what_is_wrong_with_the_folder_is_said(records, tmp_path):
+    kept = Examples(records, FRAME, folder=tmp_path / "cache")
+    kept[0]
+    (path,) = (tmp_path / "cache").rglob("0.npy")
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(InputError, match=r"0\.npy: cannot be read"):
+        kept[0]
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"config\.cache_dir"):
+        Examples(records, FRAME, folder=tmp_path / "file")
+
+
+def test_a_full_disk_is_said(records, tmp_path, monkeypatch):
+    def full(path, content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(examples, "write_atomic", full)
+    with pytest.raises(ConfigError, match=r"config\.cache_dir: .*0\.npy .*No space left"):
+        Examples(records, FRAME, folder=tmp_path)[0]
+
+
+def test_another_process_keeps_its_own(records, reads):
+    kept = Examples(records, FRAME, limit=10**9)
+    kept[0]
+    size = len(pickle.dumps(kept))
+    assert size < sum(len(record["image"]) for record in records) + 10_000
+    again = pickle.loads(pickle.dumps(kept))
+    np.testing.assert_array_equal(again[0]["image"], kept[0]["image"])
+    assert reads == ["0", "0"]

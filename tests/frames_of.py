@@ -1,0 +1,54 @@
+"""Frames whose content tells where things are: what several tests cut, resize and read."""
+
+import numpy as np
+
+from cc_jax.data import frames, images
+
+
+def blobs(points, height=120, width=200):
+    """A dark image with a bright blob at each head, uint8 [H, W, 3]."""
+    y, x = np.mgrid[:height, :width] + 0.5
+    image = np.zeros((height, width))
+    for px, py in points:
+        image += 200 * np.exp(-((x - px) ** 2 + (y - py) ** 2) / (2 * 4.0**2))
+    return np.repeat(np.clip(image, 0, 255).astype(np.uint8)[..., None], 3, 2)
+
+
+def example_of(points, height=120, width=200, **fields):
+    """The example of `blobs`; `points` that do not count are left out."""
+    roi = fields.pop("roi", np.ones((height, width), np.uint8))
+    heads = frames.counting(np.asarray(points, np.float32).reshape(-1, 2), roi)
+    image = blobs(points, height, width)
+    return {"id": "frame", "image": image, "points": heads, "roi": roi, "labelled": True, **fields}
+
+
+def record_of(image, points=(), roi=(), *, id="frame", suffix=".png", **fields):
+    """A record (data/sources.py) of an image."""
+    return {
+        "id": id,
+        "image": images.encode_image(image, suffix),
+        "points": np.asarray(points, np.float32).reshape(-1, 2),
+        "roi": np.asarray(roi, np.float32).reshape(-1, 2),
+        "labelled": True,
+        "height": image.shape[0],
+        "width": image.shape[1],
+        **fields,
+    }
+
+
+class Records(list):
+    """Records with the attributes that a Source has."""
+
+    def __init__(self, records, name="set", split="train", fingerprint="1"):
+        super().__init__(records)
+        self.name, self.split, self.scenes, self.fingerprint = name, split, "", fingerprint
+
+    @property
+    def sizes(self):
+        return [(record["height"], record["width"]) for record in self]
+
+
+def centroid(weights, size):
+    """(x, y) of the mass of a map whose cells are `size` pixels."""
+    y, x = (np.mgrid[: weights.shape[0], : weights.shape[1]] + 0.5) * size
+    return np.array([(x * weights).sum(), (y * weights).sum()]) / weights.sum()
