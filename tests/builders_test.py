@@ -28,7 +28,18 @@ from raw_trees import (
 )
 
 from cc_jax import registry
-from cc_jax.data import density, examples, frames, images, pipeline, preparation, scenes, sources, transforms, twins
+from cc_jax.data import (
+    density,
+    examples,
+    frames,
+    images,
+    pipeline,
+    preparation,
+    scenes,
+    sources,
+    transforms,
+    twins,
+)
 from cc_jax.data.builders import base, folder, labels, synthetic, unity_crowd
 from cc_jax.data.builders import gcc as gcc_builder
 from cc_jax.data.builders import ucf_cc_50 as ucf_cc_50_builder
