@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import ml_collections
+import optax
 from flax import traverse_util
 
 from cc_jax import mesh as meshes
@@ -31,6 +32,10 @@ class Counting:
 
     def init(self, key: jax.Array) -> tuple[Any, dict[str, Any]]:
         """(parameters, collections) from a key; pure, so that `jax.eval_shape` gives their shapes."""
+        return self.uncertainty.each(self._init)(self.uncertainty.keys(key))
+
+    def _init(self, key: jax.Array) -> tuple[Any, dict[str, Any]]:
+        """Those of one network."""
         image, roi = jnp.zeros((1, 64, 64, 3), jnp.uint8), jnp.ones((1, 64, 64, 1), jnp.uint8)
         variables = dict(self.model.init(rngs.stream(key, "parameters"), image, roi))
         params = variables.pop("params")
@@ -69,11 +74,10 @@ def fresh_state(config, parts: Counting, mesh) -> states.TrainState:
     root = rngs.root(config.seed)
     params, collections = jax.jit(parts.init)(root)
     if config.model.pretrained:
-        params, collections["norm"] = pretrained.load_encoder(
-            config.model.pretrained, params, collections["norm"]
-        )
+        load = functools.partial(pretrained.load_encoder, config.model.pretrained)
+        params, collections["norm"] = parts.uncertainty.each(load)(params, collections["norm"])
     collections.update(parts.uncertainty.collections(rngs.stream(root, "members"), parts.model))
-    make = functools.partial(_state, config)
+    make = functools.partial(_state, config, parts)
     return jax.jit(make, out_shardings=meshes.replicated(mesh))({"counter": params}, {"counter": collections})
 
 
@@ -88,14 +92,18 @@ def abstract_state(config, parts: Counting, mesh) -> states.TrainState:
     params, collections = jax.eval_shape(shapes)
     # Members are drawn with NumPy, which cannot be traced; it is quick.
     collections.update(parts.uncertainty.collections(rngs.stream(root, "members"), parts.model))
-    shaped = jax.eval_shape(functools.partial(_state, config), {"counter": params}, {"counter": collections})
+    shaped = jax.eval_shape(
+        functools.partial(_state, config, parts), {"counter": params}, {"counter": collections}
+    )
     sharding = meshes.replicated(mesh)
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), shaped)
 
 
-def _state(config, params, collections) -> states.TrainState:
+def _state(config, parts: Counting, params, collections) -> states.TrainState:
     optimizer = Optimizer(**config.optimizer)
     txs = {name: optimizer.transformation(config.steps) for name in params}
+    each, counter = parts.uncertainty.each, txs["counter"]
+    txs["counter"] = optax.GradientTransformation(each(counter.init), each(counter.update))
     return states.create(params, collections, txs, optimizer.ema)
 
 

@@ -32,6 +32,7 @@ def density_mse(
 
     Up to a constant this has the gradient of the paper's loss, the MSE at full size after nearest x8 upsampling:
     within a cell the upsampled estimate is constant, so only the cell's mean target matters.
+    Along axes of the output that `weight` does not have, as that of an ensemble's networks, the means are added up.
 
     Args:
       output: the network's output.
@@ -42,8 +43,11 @@ def density_mse(
     return jnp.sum(weight * error**2) / jnp.maximum(jnp.sum(weight), 1.0)
 
 
-def upside_down(logits: Float[Array, "b 2"], is_flipped: Array) -> tuple[jax.Array, jax.Array]:
-    """Cross entropy and accuracy of telling upside-down images from upright ones (paper, section 3.2)."""
-    labels = is_flipped.astype(jnp.int32)
-    loss = optax.softmax_cross_entropy_with_integer_labels(logits.astype(jnp.float32), labels).mean()
-    return loss, jnp.mean(jnp.argmax(logits, -1) == labels)
+def upside_down(logits: Float[Array, "s b 2"], is_flipped: Array) -> tuple[jax.Array, jax.Array]:
+    """Cross entropy and accuracy of telling upside-down images from upright ones (paper, section 3.2).
+
+    As in `density_mse`, the losses of several networks are added up: each has the gradient that it would have alone.
+    """
+    labels = jnp.broadcast_to(is_flipped.astype(jnp.int32), logits.shape[:2])
+    loss = optax.softmax_cross_entropy_with_integer_labels(logits.astype(jnp.float32), labels)
+    return loss.mean(1).sum(), jnp.mean(jnp.argmax(logits, -1) == labels)

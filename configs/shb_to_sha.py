@@ -76,6 +76,7 @@ def _gpu(config):
     config.checkpoint.every = 1000
     config.log_every = 100
     config.threads = 12
+    config.cache_gib = 8.0
     config.evaluation.every_stage = True
     config.evaluation.max_buckets = 12
 

@@ -41,6 +41,6 @@ def test_cells_without_weight_do_not_matter():
 
 def test_upside_down_loss_and_accuracy():
     logits = jnp.array([[10.0, -10.0], [-10.0, 10.0], [10.0, -10.0]])
-    loss, accuracy = losses.upside_down(logits, jnp.array([False, True, True]))
+    loss, accuracy = losses.upside_down(logits[None], jnp.array([False, True, True]))
     assert float(accuracy) == pytest.approx(2 / 3)
     assert float(loss) == pytest.approx(20 / 3, rel=1e-3)

@@ -5,8 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from cc_jax import assemble, mesh
+from cc_jax.errors import ConfigError
 from cc_jax.models import tiny
-from cc_jax.uncertainty import masksembles, single
+from cc_jax.uncertainty import deep_ensemble, masksembles, mc_dropout, single
+from configs import demo
 
 IMAGE = jnp.asarray(np.random.default_rng(0).integers(0, 255, (5, 64, 72, 3)), jnp.uint8)
 ROI = jnp.ones((5, 64, 72, 1), jnp.uint8)
@@ -64,8 +67,125 @@ def test_scale_one_is_the_single_network(model, variables):
     np.testing.assert_allclose(out, np.stack([plain, plain]), rtol=1e-4, atol=1e-6)
 
 
+def test_members_of_disjoint_masks_share_nothing_behind_them(model, variables):
+    """The other end: what one member's first convolution reads, no other member's does, as in an ensemble."""
+    half = model.mask_channels // 2
+    channels = jnp.arange(2 * half).reshape(2, half)
+
+    def second(params):
+        own = {**variables, "params": params}
+        features = model.apply(own, IMAGE, ROI, method="encode")
+        return model.apply(own, features, channels, ROI, method="decode_members")[1].sum()
+
+    gradient = jax.grad(second)(variables["params"])["rest"]["conv0"]["kernel"]
+    assert not gradient[:, :, :half].any() and gradient[:, :, half:].any()
+
+
+def test_members_are_the_masked_network(model, variables):
+    """Reading a member's own channels is multiplying by its mask, for every member and image, ROI and all."""
+    members = masksembles.Uncertainty(members=4, scale=1.5)
+    masked = {**variables, **members.collections(KEY, model)}
+    roi = ROI.at[1:, :, 40:].set(0)
+    out = members.draw(model, masked, IMAGE, roi, KEY, train=False)["density"]
+    features = model.apply(masked, IMAGE, roi, method="encode")
+    for sample, mask in zip(out, masked["masks"]["masks"], strict=True):
+        expected = model.apply(masked, features, mask, roi, method="decode")
+        np.testing.assert_allclose(sample, expected, rtol=1e-4, atol=1e-6)
+
+
 def test_masks_come_from_the_key_alone(model):
     members = masksembles.Uncertainty(members=3, scale=2.0)
     first, again, other = (members.collections(jax.random.key(k), model)["masks"]["masks"] for k in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert (np.asarray(first) != np.asarray(other)).any()
+
+
+def test_without_dropping_dropout_is_the_single_network(model, variables):
+    out = drawn(mc_dropout.Uncertainty(members=2, rate=0.0), model, variables, train=False)["density"]
+    plain = model.apply(variables, IMAGE, ROI)["density"]
+    np.testing.assert_allclose(out, np.stack([plain, plain]), rtol=1e-4, atol=1e-6)
+
+
+def test_dropout_drops_whole_channels_and_keeps_the_mean(model, variables):
+    way = mc_dropout.Uncertainty(members=2000, rate=0.2)
+    drops = way._masks(KEY, 2000, model.mask_channels)
+    assert set(np.unique(drops)) == {0.0, np.float32(1.25)}
+    np.testing.assert_allclose(drops.mean(), 1, atol=0.01)
+    features = model.apply(variables, IMAGE, ROI, method="encode")
+    few = mc_dropout.Uncertainty(members=3, rate=0.2)
+    out = drawn(few, model, variables, train=False)["density"]
+    for sample, mask in zip(out, few._masks(KEY, 3, model.mask_channels), strict=True):
+        np.testing.assert_allclose(
+            sample, model.apply(variables, features, mask, ROI, method="decode"), rtol=1e-4, atol=1e-6
+        )
+
+
+def test_an_image_has_one_count_whatever_stands_beside_it(model, variables):
+    """In evaluation all images see the same masks; in training each its own."""
+    way = mc_dropout.Uncertainty(members=3, rate=0.5)
+    alone = way.draw(model, variables, IMAGE[2:3], ROI[2:3], KEY, train=False)["density"]
+    np.testing.assert_allclose(
+        drawn(way, model, variables, train=False)["density"][:, 2], alone[:, 0], rtol=1e-4, atol=1e-6
+    )
+    same = jnp.broadcast_to(IMAGE[:1], IMAGE.shape)
+    trained = way.draw(model, variables, same, ROI, KEY, train=True)["density"]
+    assert trained.shape[0] == 1 and len({x.tobytes() for x in np.asarray(trained[0])}) == 5
+
+
+def test_an_ensemble_is_its_members(model):
+    way = deep_ensemble.Uncertainty(members=3)
+    stacked = way.each(lambda key: model.init(key, IMAGE[:1], ROI[:1]))(way.keys(KEY))
+    out = drawn(way, model, stacked, train=False)
+    assert out["density"].shape == (3, 5, 8, 9, 1) and out["upside_down"].shape == (3, 5, 2)
+    for i in range(3):
+        alone = model.apply(jax.tree.map(lambda x, i=i: x[i], stacked), IMAGE, ROI)
+        np.testing.assert_allclose(out["density"][i], alone["density"], rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(out["upside_down"][i], alone["upside_down"], rtol=1e-4, atol=1e-5)
+    assert float(jnp.abs(out["density"][0] - out["density"][1]).max()) > 1e-3
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: mc_dropout.Uncertainty(members=0, rate=0.1),
+        lambda: mc_dropout.Uncertainty(members=2, rate=1.0),
+        lambda: deep_ensemble.Uncertainty(members=0),
+    ],
+)
+def test_fields_that_make_no_sense(make):
+    with pytest.raises(ConfigError, match=r"config\.uncertainty"):
+        make()
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize("method", ["no_adapt", "ours"])
+def test_members_train_as_if_alone(optimizer, method):
+    """One step of an ensemble is one step of each network: losses, clipping and weight decay do not mix."""
+    config = demo.get_config("smoke")
+    config.method.name, config.optimizer.name, config.optimizer.clip = method, optimizer, 0.01
+    config.uncertainty.name = "deep_ensemble"
+    together = assemble.counting(config)
+    state = assemble.fresh_state(config, together, mesh.make_mesh())
+    config.uncertainty.name = "single"
+    apart = assemble.counting(config)
+    rng = np.random.default_rng(0)
+    crops = {
+        "image": jnp.asarray(rng.integers(0, 255, (2, 64, 64, 3)), jnp.uint8), "roi": jnp.ones((2, 64, 64, 1), jnp.uint8),
+        "density": jnp.asarray(rng.gamma(0.2, 1, (2, 8, 8, 1)), jnp.float32), "weight": jnp.ones((2, 8, 8, 1)),
+    }  # fmt: skip
+    batch, update = {"source": crops, "target": crops}, assemble.method(config).stages()[0].update
+    after, values = jax.jit(lambda s: update(s, batch, KEY, together.draw))(state)
+    total = 0.0
+    for i in range(2):
+        own = assemble.fresh_state(config, apart, mesh.make_mesh())
+        params = jax.tree.map(lambda x, i=i: x[i], state.params["counter"])
+        own = own.replace(
+            params={"counter": params}, ema=params, opt={"counter": own.txs["counter"].init(params)}
+        )
+        stepped, value = jax.jit(lambda s: update(s, batch, KEY, apart.draw))(own)
+        total += float(value["loss"])
+        jax.tree.map(
+            lambda a, b, i=i: np.testing.assert_allclose(a[i], b, rtol=2e-3, atol=2e-5),
+            after.params["counter"], stepped.params["counter"],
+        )  # fmt: skip
+    assert 0 < total < float(values["loss"])  # of three

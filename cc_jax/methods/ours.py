@@ -66,7 +66,7 @@ class Method(base.Method):
         def loss(params):
             variables = state.variables(params)
             density = self.density_loss(draw, variables, batch["source"], count_rng)
-            logits = draw(variables, image, roi, class_rng, train=True)["upside_down"][0]
+            logits = draw(variables, image, roi, class_rng, train=True)["upside_down"]
             upside_down, accuracy = losses.upside_down(logits, flipped)
             total = density + self.upside_down_weight * upside_down
             return total, {
@@ -124,8 +124,10 @@ def select(
         each over all images together. The spread grows with the density, so without strata sparse cells are kept and
         dense ones dropped, and counts fall from round to round. Ours, not the paper's.
       image: the whole images with the smallest relative spread of their count, `fraction` of them.
-      none: everything.
+      none: everything. So do all rules where there is one sample, which has no spread to choose by.
     """
+    if predictions and len(predictions[0][1]) == 1:
+        rule = "none"
     if rule == "image":
         spread = [_relative(s.sum((1, 2)).std(), s.sum((1, 2)).mean()) for _, s in predictions]
         keep = _smallest(np.asarray(spread), fraction)

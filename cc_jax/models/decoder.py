@@ -22,11 +22,18 @@ class BackEnd(nn.Module):
     dtype: str
 
     @nn.compact
-    def __call__(self, x: Array, roi: Array) -> Array:
+    def __call__(self, x: Array, roi: Array, channels_Nxm: Array | None = None) -> Array:
+        """[B,h,w,C] -> [B,h,w,D]; with `channels_Nxm` the first convolution is done N times, reading these channels alone:
+        [N*B,h,w,D], `roi` being that of the N*B."""
         for i, features in enumerate(self.channels):
-            x = layers.Conv(
+            conv = layers.Conv(
                 features, dilation=2, kernel_init=self.kernel_init, dtype=self.dtype, name=f"conv{i}"
-            )(x)
+            )
+            x = (
+                conv(x)
+                if i or channels_Nxm is None
+                else jnp.concatenate([conv(x, own) for own in channels_Nxm])
+            )
             x = layers.masked(jax.nn.relu(x), roi)
         return x
 
@@ -171,7 +178,17 @@ class CountingModel(nn.Module):
         """Density per cell, float32, non-negative, 0 outside the ROI; `mask` is None, [C] or [B,C]."""
         roi = layers.roi_pyramid(roi)[8]
         x = features if mask is None else features * _as_bhwc(mask).astype(features.dtype)
-        x = self.rest(x, roi)
+        return self._density(self.rest(x, roi), roi)
+
+    def decode_members(self, features: Array, channels_Nxm: Array, roi: Array) -> Float[Array, "n b h w 1"]:
+        """`decode` under N masks that each let m channels through unchanged, without computing with the others."""
+        number, batch = channels_Nxm.shape[0], features.shape[0]
+        roi = jnp.tile(layers.roi_pyramid(roi)[8], (number, 1, 1, 1))
+        density = self._density(self.rest(features, roi, channels_Nxm), roi)
+        return density.reshape(number, batch, *density.shape[1:])
+
+    def _density(self, x: Array, roi: Array) -> Array:
+        """What follows the back end."""
         if self.sweep:
             x = self.spatial(x, roi)
         return layers.masked(OUTPUTS[self.output](self.density(x).astype(jnp.float32)), roi)

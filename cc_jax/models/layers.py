@@ -163,11 +163,16 @@ class Conv(nn.Module):
     dtype: str = "float32"
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 d"]:
+    def __call__(
+        self, x: Float[Array, "b h w c"], channels: Array | None = None
+    ) -> Float[Array, "b h2 w2 d"]:
+        """`channels`: int [m], those of the input that are read; the others count as zeros and cost nothing."""
         kernel = self.param(
             "kernel", INITIALISERS[self.kernel_init], (*self.size, x.shape[-1], self.features)
         )
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        if channels is not None:
+            x, kernel = x[..., channels], kernel[:, :, channels]
         x = convolve(
             x.astype(self.dtype), kernel.astype(self.dtype), stride=self.stride, dilation=self.dilation
         )

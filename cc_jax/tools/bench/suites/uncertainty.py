@@ -1,0 +1,85 @@
+"""What three samples of an image cost, in passes of the plain network: SFCN, one image of 768x1024, each uncertainty.
+
+The reference is one pass without members, timed in the same run. Beside our ways of drawing stands that of the package
+masksembles (and of the paper's code): the image is repeated once for each member and all copies pass the whole network.
+Goals: for masksembles the issue's 1.45, for the others the number of passes that they would take one by one.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cc_jax.models import sfcn
+from cc_jax.tools.bench import Options, Row, alternate
+from cc_jax.uncertainty import deep_ensemble, masksembles, mc_dropout, single
+
+MEMBERS, GOAL = 3, 1.45
+_SIZE, _WIDTH, _ROUNDS = (768, 1024), 1.0, 3  # in a test: less
+
+
+def run(options: Options) -> list[Row]:
+    """A row for each way of drawing three samples."""
+    del options
+    model = sfcn.Model(width=_WIDTH, dtype="float32" if jax.default_backend() == "cpu" else "bfloat16")
+    image = np.random.default_rng(0).integers(0, 256, (1, *_SIZE, 3), np.uint8)
+    ways = {
+        "masksembles": masksembles.Uncertainty(members=MEMBERS, scale=2.0),
+        "mc_dropout": mc_dropout.Uncertainty(members=MEMBERS, rate=0.1),
+        "deep_ensemble": deep_ensemble.Uncertainty(members=MEMBERS),
+    }
+    runs = {name: _drawn(way.draw, model, _variables(way, model), image) for name, way in ways.items()}
+    masked = _variables(ways["masksembles"], model)
+    runs["tiled batch, as PyPI masksembles"] = _drawn(_tiled, model, masked, image)
+    runs["one pass"] = _drawn(
+        single.Uncertainty().draw, model, _variables(single.Uncertainty(), model), image
+    )
+    for start in runs.values():  # compiled outside the clock
+        start()
+    seconds = alternate(runs, _ROUNDS)
+    one = seconds.pop("one pass")
+    return [
+        Row(
+            suite="uncertainty",
+            case=f"{name}, {MEMBERS} samples, SFCN, {_SIZE[0]}x{_SIZE[1]}",
+            ours_s=each,
+            reference="one pass",
+            reference_s=one,
+            ratio=each / one,
+            goal=GOAL if name == "masksembles" else float(MEMBERS),
+        )
+        for name, each in seconds.items()
+    ]
+
+
+def _variables(way: Any, model: Any) -> dict[str, Any]:
+    """A network of that uncertainty, from noise."""
+    image, roi = jnp.zeros((1, 64, 64, 3), jnp.uint8), jnp.ones((1, 64, 64, 1), jnp.uint8)
+    key = jax.random.key(0)
+    variables = jax.jit(way.each(lambda own: model.init(own, image, roi)))(way.keys(key))
+    return {**variables, **way.collections(key, model)}
+
+
+def _drawn(draw: Callable, model: Any, variables: dict, image: np.ndarray) -> Callable[[], None]:
+    """A call that waits for the samples' mean and spread, which is what a user of them reads."""
+
+    @jax.jit
+    def samples(variables, image):
+        density = draw(
+            model, variables, image, jnp.ones((*image.shape[:3], 1)), jax.random.key(0), train=False
+        )
+        return density["density"].mean(0), density["density"].std(0)
+
+    image = jnp.asarray(image)
+    return lambda: jax.block_until_ready(samples(variables, image))
+
+
+def _tiled(model, variables, image, roi, rng, *, train):
+    """The image once for each mask, through the whole network."""
+    del rng, train
+    masks_NxC = variables["masks"]["masks"]
+    image, roi = (jnp.repeat(x, len(masks_NxC), 0) for x in (image, roi))
+    features = model.apply(variables, image, roi, method="encode")
+    return {"density": model.apply(variables, features, masks_NxC, roi, method="decode")[:, None]}

@@ -1,0 +1,45 @@
+"""What every uncertainty is: a way to draw S samples, and how many networks it takes."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from flax import linen as nn
+
+
+@dataclasses.dataclass(frozen=True)
+class Uncertainty:
+    """One network without variables of its own; each way of drawing is a file beside this one."""
+
+    def collections(self, key: jax.Array, model: nn.Module) -> dict[str, Any]:
+        """Variables beside the parameters, drawn once from `key` and kept in the checkpoint: {collection: tree}."""
+        del key, model
+        return {}
+
+    def keys(self, key: jax.Array) -> jax.Array:
+        """What `each` is given to make parameters from: one key a network."""
+        return key
+
+    def each(self, function: Callable) -> Callable:
+        """`function` of one network's parameters (and of what belongs to them) as one of all networks'."""
+        return function
+
+    def draw(self, model: nn.Module, variables: dict, image, roi, rng: jax.Array, *, train: bool) -> dict:
+        """Samples of what the network says of a batch.
+
+        Args:
+          image: [B, H, W, 3] RGB, 0-255.
+          roi: [B, H, W, 1], above 0 inside.
+          rng: a key; whether it is used is the uncertainty's matter. In evaluation all images are drawn with one key,
+            so that an image has one count.
+          train: one sample an image and network, each trained on; otherwise all.
+
+        Returns {"density": [S, B, h, w, 1], "upside_down": [S', B, 2]}, S' = 1 but where the networks are several.
+        """
+        raise TypeError(f"{type(self).__name__} defines no draw")
+
+
+def upside_down(model: nn.Module, variables: dict, features, roi) -> jax.Array:
+    """Logits [1, B, 2] of one network's features, which no mask has touched."""
+    return model.apply(variables, features, roi, method="classify")[None]
