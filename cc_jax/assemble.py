@@ -20,6 +20,9 @@ from cc_jax.errors import CheckpointError, ConfigError
 from cc_jax.models import pretrained
 from cc_jax.optimizers import Optimizer
 
+# For initialisation: LLVM takes 7 s for `tiny` and 16 s for `sfcn` to optimise what runs once, for milliseconds.
+QUICK = {"xla_backend_optimization_level": 0}
+
 
 @dataclasses.dataclass(frozen=True)
 class Counting:
@@ -72,13 +75,19 @@ def _section(section, name: str) -> dict:
 def fresh_state(config, parts: Counting, mesh) -> states.TrainState:
     """The state at step 0, replicated over the mesh; the encoder from `config.model.pretrained` if that is set."""
     root = rngs.root(config.seed)
-    params, collections = jax.jit(parts.init)(root)
+    params, collections = initial(parts, root)
     if config.model.pretrained:
         load = functools.partial(pretrained.load_encoder, config.model.pretrained)
         params, collections["norm"] = parts.uncertainty.each(load)(params, collections["norm"])
-    collections.update(parts.uncertainty.collections(rngs.stream(root, "members"), parts.model))
     make = functools.partial(_state, config, parts)
     return jax.jit(make, out_shardings=meshes.replicated(mesh))({"counter": params}, {"counter": collections})
+
+
+def initial(parts: Counting, root: jax.Array) -> tuple[Any, dict[str, Any]]:
+    """(parameters, collections) of the counter from the run's root key."""
+    params, collections = jax.jit(parts.init, compiler_options=QUICK)(root)
+    collections.update(parts.uncertainty.collections(rngs.stream(root, "members"), parts.model))
+    return params, collections
 
 
 def abstract_state(config, parts: Counting, mesh) -> states.TrainState:

@@ -12,9 +12,12 @@ import scipy.io
 from cc_jax import registry
 from cc_jax.data import frames, images, scenes
 from cc_jax.data.density import Density
+from cc_jax.models import sfcn
 from cc_jax.tools import bench
 from cc_jax.tools.bench.suites import density as suite
 from cc_jax.tools.bench.suites import pipeline as pipeline_suite
+from cc_jax.tools.bench.suites import uncertainty as uncertainty_suite
+from cc_jax.uncertainty import masksembles
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FIELDS = ["suite", "case", "ours_s", "reference", "reference_s", "ratio", "goal"]
@@ -130,3 +133,25 @@ def test_the_peers_crops_are_ours(tmp_path):
         inner = (slice(3, -3), slice(3, -3))
         mine, theirs = ours["density"][..., 0][inner].ravel(), target[inner].ravel()
         assert mine.sum() < 1 or np.corrcoef(mine, theirs)[0, 1] > 0.97
+
+
+def test_the_tiled_batch_gives_the_samples_of_our_members(monkeypatch):
+    """What the uncertainty suite compares must be the same samples, and its rows have what a table needs."""
+    monkeypatch.setattr(uncertainty_suite, "_SIZE", (40, 48))
+    monkeypatch.setattr(uncertainty_suite, "_WIDTH", 0.125)
+    monkeypatch.setattr(uncertainty_suite, "_ROUNDS", 1)
+    rows = uncertainty_suite.run(bench.Options())
+    assert [row.case.split(",")[0] for row in rows] == [
+        "masksembles", "mc_dropout", "deep_ensemble", "tiled batch",
+    ]  # fmt: skip
+    assert all(row.ratio == row.ours_s / row.reference_s and row.reference == "one pass" for row in rows)
+    model = sfcn.Model(width=0.125)
+    way = masksembles.Uncertainty(members=3, scale=2.0)
+    variables = uncertainty_suite._variables(way, model)
+    image = np.random.default_rng(0).integers(0, 256, (1, 40, 48, 3), np.uint8)
+    ours, tiled = (
+        uncertainty_suite._drawn(draw, model, variables, image)()
+        for draw in (way.draw, uncertainty_suite._tiled)
+    )
+    for a, b in zip(ours, tiled, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cc_jax import registry
+from cc_jax.assemble import QUICK
 from cc_jax.errors import ConfigError
 from cc_jax.models import decoder, layers
 
@@ -24,7 +25,7 @@ def built(name, **options):
     """A model and its variables, with biases far from zero: a bias is what carries padding into the image."""
     model = registry.load("models", name).Model(**{**MODELS[name], **options})
     image, roi = jnp.zeros((1, 32, 32, 3), jnp.uint8), jnp.ones((1, 32, 32, 1), jnp.uint8)
-    variables = jax.jit(model.init)(jax.random.key(0), image, roi)
+    variables = jax.jit(model.init, compiler_options=QUICK)(jax.random.key(0), image, roi)
     keys = iter(jax.random.split(jax.random.key(1), 200))
 
     def disturb(path, x):

@@ -7,6 +7,7 @@ import pytest
 import safetensors.numpy
 from flax import traverse_util
 
+from cc_jax.assemble import QUICK
 from cc_jax.errors import ConfigError
 from cc_jax.models import tiny
 from cc_jax.models.pretrained import Encoder, load_encoder, read_encoder, write_encoder
@@ -15,7 +16,8 @@ from cc_jax.models.pretrained import Encoder, load_encoder, read_encoder, write_
 @pytest.fixture(scope="module")
 def variables():
     model = tiny.Model(encoder_channels=((4,), (4,), (4,)), back_end=(8, 8))
-    return jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 16, 16, 3)), jnp.ones((1, 16, 16, 1)))
+    init = jax.jit(model.init, compiler_options=QUICK)
+    return init(jax.random.key(0), jnp.zeros((1, 16, 16, 3)), jnp.ones((1, 16, 16, 1)))
 
 
 @pytest.fixture

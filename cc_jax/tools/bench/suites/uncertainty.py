@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cc_jax import assemble, rngs
 from cc_jax.models import sfcn
 from cc_jax.tools.bench import Options, Row, alternate
 from cc_jax.uncertainty import deep_ensemble, masksembles, mc_dropout, single
@@ -56,13 +57,11 @@ def run(options: Options) -> list[Row]:
 
 def _variables(way: Any, model: Any) -> dict[str, Any]:
     """A network of that uncertainty, from noise."""
-    image, roi = jnp.zeros((1, 64, 64, 3), jnp.uint8), jnp.ones((1, 64, 64, 1), jnp.uint8)
-    key = jax.random.key(0)
-    variables = jax.jit(way.each(lambda own: model.init(own, image, roi)))(way.keys(key))
-    return {**variables, **way.collections(key, model)}
+    params, collections = assemble.initial(assemble.Counting(model, way, way.draw, 100.0), rngs.root(0))
+    return {"params": params, **collections}
 
 
-def _drawn(draw: Callable, model: Any, variables: dict, image: np.ndarray) -> Callable[[], None]:
+def _drawn(draw: Callable, model: Any, variables: dict, image: np.ndarray) -> Callable[[], tuple]:
     """A call that waits for the samples' mean and spread, which is what a user of them reads."""
 
     @jax.jit
