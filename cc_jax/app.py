@@ -100,6 +100,16 @@ def require(**values: object) -> None:
             raise ConfigError(f"--{name} is missing; --help shows the usage")
 
 
+def define_calibrate_on() -> flags.FlagHolder:
+    """The flag of the binaries that count: what to calibrate the intervals on."""
+    return flags.DEFINE_string(
+        "calibrate_on",
+        None,
+        "Counted images, kept aside for this, that the intervals are calibrated on: a CSV file with the columns image and "
+        "count, or DATASET:SPLIT of a prepared set. Ten at least, better thirty. Kept in the workdir.",
+    )
+
+
 def _program() -> str:
     """The binary's name as a person calls it: `cc_jax.train`."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)

@@ -1,8 +1,9 @@
 """Evaluates a workdir's newest checkpoint on a labelled set: prints, writes results.json and predictions.csv.
 
-usage: python -m cc_jax.evaluate --workdir=DIR [--dataset=NAME --split=SPLIT] [--output=DIR]
+usage: python -m cc_jax.evaluate --workdir=DIR [--dataset=NAME --split=SPLIT] [--calibrate_on=SET] [--output=DIR]
 """
 
+import functools
 import math
 import pathlib
 
@@ -14,6 +15,7 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "A workdir of cc_jax.train.")
 _DATASET = flags.DEFINE_string("dataset", None, "Dataset to evaluate on (default: the config's target).")
 _SPLIT = flags.DEFINE_string("split", None, "Its split (default: the config's test split, or 'test').")
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where prepared datasets lie (default: the config's).")
+_CALIBRATE_ON = app.define_calibrate_on()
 _OUTPUT = flags.DEFINE_string(
     "output",
     None,
@@ -40,14 +42,23 @@ def main(args: list[str]) -> None:
     split = _SPLIT.value or ("test" if _DATASET.value else config.target.test_split)
     # A run that has not finished has no results yet: its results.json would say that it has.
     earlier = evaluation.finished_rows(workdir)
-    own = earlier and (dataset, split) == (config.target.dataset, config.target.test_split)
+    own = (
+        earlier
+        and not _CALIBRATE_ON.value
+        and (dataset, split) == (config.target.dataset, config.target.test_split)
+    )
     records = sources.open_source(dataset, split, _DATA_DIR.value or config.data_dir)
-    rows, _ = evaluation.evaluate(
+    bar = functools.partial(progress_bar, what="evaluating", total=None)
+    calibrated = None
+    if _CALIBRATE_ON.value:
+        calibrated = counter.calibrate(_CALIBRATE_ON.value, _DATA_DIR.value or "", bar)
+        calibrated.save(workdir)
+    rows, found = evaluation.evaluate(
         counter.sampler, counter.variables, Examples(records, counter.frame),
-        evaluation.batching(config), counter.interval_level,
-        lambda batches: progress_bar(batches, "evaluating", None),
+        evaluation.batching(config), counter.interval_level, bar, calibrated,
     )  # fmt: skip
-    below = workdir / "evaluations" / f"{dataset}_{split}_{counter.step}".replace("/", "-")
+    suffix = "_calibrated" if calibrated else ""
+    below = workdir / "evaluations" / f"{dataset}_{split}_{counter.step}{suffix}".replace("/", "-")
     if records.submission and all(math.isnan(row["true"]) for row in rows):
         output = pathlib.Path(_OUTPUT.value) if _OUTPUT.value else below
         evaluation.write_predictions(output / "predictions.csv", rows)
@@ -55,14 +66,16 @@ def main(args: list[str]) -> None:
         print(f"{dataset} {split} has no labels: wrote {output / 'submission.txt'} for its authors' server")
         return
     params = counter.variables["params"]
-    found = evaluation.summaries(
+    summaries = evaluation.summaries(
         config, rows, params, stage=counter.stage, step=counter.step, records=records
     )
-    print("\n".join(map(evaluation.describe, found)))
+    print("\n".join(map(evaluation.describe, summaries)))
+    if calibrated:
+        print(f"{calibrated.describe(counter.interval_level)}; {calibrated.unlike_share(found)}")
     output = pathlib.Path(_OUTPUT.value) if _OUTPUT.value else workdir if own else below
     others = [row for row in earlier if row["stage"] != counter.stage] if output == workdir else []
     evaluation.write_predictions(output / "predictions.csv", rows)
-    evaluation.write_results(output, [*others, *found])
+    evaluation.write_results(output, [*others, *summaries])
     print(f"wrote {output / 'results.json'} and {output / 'predictions.csv'}")
 
 

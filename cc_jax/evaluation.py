@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from cc_jax import inference, mesh, metrics
+from cc_jax.calibration import Calibrated
 from cc_jax.data import images
 from cc_jax.data.density import Density
 from cc_jax.data.files import write_atomic
@@ -57,12 +58,15 @@ def evaluate(
     how: inference.Batching,
     level: float,
     progress: Callable = iter,
+    calibrated: Calibrated | None = None,
 ) -> tuple[list[dict], list[inference.Prediction]]:
-    """(rows of predictions.csv, predictions), both in the examples' order."""
+    """(rows of predictions.csv, predictions), both in the examples' order; intervals as calibrated, if they are."""
     found = sorted(inference.predict(sampler, variables, examples, how, progress), key=lambda p: p.index)
     rows = []
     for p in found:
         count, std, low, high = inference.interval(p.counts, level)
+        if calibrated is not None:
+            low, high = (float(end) for end in calibrated.errors.interval(count, std, level))
         rows.append(dict(zip(COLUMNS, (p.id, p.true, count, std, low, high), strict=True)))
     return rows, found
 

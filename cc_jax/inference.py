@@ -21,12 +21,14 @@ class Prediction:
       index: its position in the dataset.
       samples: people per cell, float32 [S, h, w].
       true: people counted by hand within the ROI; nan without labels.
+      embedding: what kind of image it is, float32 [C]; see `CountingModel.embed`.
     """
 
     id: str
     index: int
     samples: np.ndarray
     true: float
+    embedding: np.ndarray
 
     @property
     def counts(self) -> np.ndarray:
@@ -44,6 +46,11 @@ class Prediction:
         return self.samples.std(0)
 
 
+def summary(counts: np.ndarray) -> tuple[float, float]:
+    """(mean, standard deviation) of samples of a count, in people; one sample has no spread."""
+    return float(counts.mean()), float(counts.std(ddof=1)) if len(counts) > 1 else 0.0
+
+
 def interval(counts: np.ndarray, level: float) -> tuple[float, float, float, float]:
     """(count, std, low, high) of samples of a count, in people.
 
@@ -51,10 +58,10 @@ def interval(counts: np.ndarray, level: float) -> tuple[float, float, float, flo
     `t x std x sqrt(1 + 1/S)`, cut at 0. It knows the members' disagreement only: it is not calibrated.
     One sample has no spread: low = count = high.
     """
-    count, size = float(counts.mean()), len(counts)
+    size = len(counts)
+    count, std = summary(counts)
     if size == 1:
-        return count, 0.0, count, count
-    std = float(counts.std(ddof=1))
+        return count, std, count, count
     half = float(stats.t.ppf(0.5 + level / 2, size - 1)) * std * (1 + 1 / size) ** 0.5
     return count, std, max(0.0, count - half), count + half
 
@@ -69,13 +76,13 @@ class Batching:
 
 
 def make_sampler(draw: Callable, label_scale: float) -> Callable:
-    """`sample(variables, image [B,H,W,3], roi [B,H,W,1]) -> people per cell [S, B, h, w]`, jitted."""
+    """`sample(variables, image [B,H,W,3], roi [B,H,W,1]) -> (people per cell [S, B, h, w], embedding [B, C])`, jitted."""
 
     @jax.jit
     def sample(variables, image, roi):
         # Draws that need randomness (MC-Dropout) see the same key for every image: the same image, the same count.
-        output = draw(variables, image, roi, jax.random.key(0), train=False)["density"][..., 0]
-        return losses.people(output, label_scale)
+        drawn = draw(variables, image, roi, jax.random.key(0), train=False)
+        return losses.people(drawn["density"][..., 0], label_scale), drawn["embedding"].mean(0)
 
     return sample
 
@@ -99,15 +106,15 @@ def predict(
     )
     for batch in progress(batches):
         image, roi = mesh.put_batch(local, (batch["image"], batch["roi"]))
-        samples = np.asarray(sample(variables, image, roi))
-        yield from _unpack(batch, samples)
+        samples, embedding = map(np.asarray, sample(variables, image, roi))
+        yield from _unpack(batch, samples, embedding)
 
 
-def _unpack(batch: dict, samples_SxBxHxW: np.ndarray) -> Iterator[Prediction]:
+def _unpack(batch: dict, samples_SxBxHxW: np.ndarray, embedding_BxC: np.ndarray) -> Iterator[Prediction]:
     for b, index in enumerate(batch["index"]):
         if index < 0:  # fills up the last batch
             continue
         height, width = (-(-int(side) // losses.CELL) for side in batch["size"][b])
         true = float(len(batch["points"][b])) if batch["labelled"][b] else float("nan")
         samples = np.ascontiguousarray(samples_SxBxHxW[:, b, :height, :width])
-        yield Prediction(id=batch["id"][b], index=int(index), samples=samples, true=true)
+        yield Prediction(batch["id"][b], int(index), samples, true, embedding_BxC[b])

@@ -1,4 +1,4 @@
-"""usage: python -m cc_jax.predict --workdir=DIR --input=IMAGE|FOLDER|VIDEO --output=DIR
+"""usage: python -m cc_jax.predict --workdir=DIR --input=IMAGE|FOLDER|VIDEO --output=DIR [--calibrate_on=SET]
 
 Counts people: writes counts.csv and counts.json, and the density laid over each image under overlays/.
 Exit code 3: some inputs could not be read; they are named, the others are done.
@@ -17,6 +17,7 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "A workdir of cc_jax.train: whos
 _INPUT = flags.DEFINE_string("input", None, "An image, a video, or a folder of them (searched through).")
 _OUTPUT = flags.DEFINE_string("output", None, "The folder for the results.")
 _EVERY_S = flags.DEFINE_float("every_s", 1.0, "Of a video, a frame every so many seconds; 0: every frame.")
+_CALIBRATE_ON = app.define_calibrate_on()
 _OVERLAYS = flags.DEFINE_bool("overlays", True, "Whether to write the overlays.")
 
 
@@ -27,15 +28,19 @@ def main(args: list[str]) -> int:
     paths = prediction.find(source, output)
     # Here, so that --help and a wrong path need not wait for JAX.
     from cc_jax.counter import Counter
-    from cc_jax.evaluation import weights_sha256
 
     app.compile_cache()
     counter = Counter.load(_WORKDIR.value)
+    if _CALIBRATE_ON.value:
+        counter.calibrate(_CALIBRATE_ON.value).save(pathlib.Path(_WORKDIR.value))
     counter.plan(prediction.sizes(paths))
     about = {
         "command": shlex.join(["python", "-m", "cc_jax.predict", *sys.argv[1:]]),
-        "weights_sha256": weights_sha256(counter.variables["params"]),
+        "weights_sha256": counter.weights_sha256,
     }
+    if counter.calibration:
+        about["intervals"] = counter.calibration.describe(counter.interval_level)
+        print(about["intervals"], flush=True)
     items = prediction.read(paths, source if source.is_dir() else source.parent, _EVERY_S.value)
     unreadable = prediction.predict(
         counter, items, output, with_overlays=_OVERLAYS.value, about=about, progress=prediction.bar

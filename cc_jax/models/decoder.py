@@ -198,6 +198,12 @@ class CountingModel(nn.Module):
         roi = layers.roi_pyramid(roi)[8]
         return self.upside_down(features, roi).astype(jnp.float32)
 
+    def embed(self, features: Array, roi: Array) -> Float[Array, "b c"]:
+        """The features' mean over the ROI, float32: what kind of image it is, wherever things are in it."""
+        roi = layers.roi_pyramid(roi)[8]
+        total = layers.masked(features.astype(jnp.float32), roi).sum((1, 2))
+        return total / jnp.maximum(roi.sum((1, 2)), 1.0)
+
     def __call__(self, image: Array, roi: Array) -> dict[str, Any]:
         """One pass without a mask; touches every parameter, so `init` goes through here."""
         features = self.encode(image, roi)

@@ -35,11 +35,15 @@ class Uncertainty:
             so that an image has one count.
           train: one sample an image and network, each trained on; otherwise all.
 
-        Returns {"density": [S, B, h, w, 1], "upside_down": [S', B, 2]}, S' = 1 but where the networks are several.
+        Returns {"density": [S, B, h, w, 1], "upside_down": [S', B, 2], "embedding": [S', B, C]}, S' = 1 but where the
+        networks are several.
         """
         raise TypeError(f"{type(self).__name__} defines no draw")
 
 
-def upside_down(model: nn.Module, variables: dict, features, roi) -> jax.Array:
-    """Logits [1, B, 2] of one network's features, which no mask has touched."""
-    return model.apply(variables, features, roi, method="classify")[None]
+def unmasked(model: nn.Module, variables: dict, features, roi) -> dict[str, jax.Array]:
+    """What one network says beside the density, from features that no mask has touched; S' = 1."""
+    return {
+        "upside_down": model.apply(variables, features, roi, method="classify")[None],
+        "embedding": model.apply(variables, features, roi, method="embed")[None],
+    }

@@ -41,4 +41,4 @@ class Uncertainty(base.Uncertainty):
             ones = masks.active(model.mask_channels, self.members, self.scale)
             channels_Nxm = jax.lax.top_k(masks_NxC, ones)[1]  # of equal values the first come first
             density = model.apply(variables, features, channels_Nxm, roi, method="decode_members")
-        return {"density": density, "upside_down": base.upside_down(model, variables, features, roi)}
+        return {"density": density, **base.unmasked(model, variables, features, roi)}

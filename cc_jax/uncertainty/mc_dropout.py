@@ -38,7 +38,7 @@ class Uncertainty(base.Uncertainty):
             density = decode(self._masks(rng, image.shape[0], model.mask_channels))[None]
         else:
             density = jax.vmap(decode)(self._masks(rng, self.members, model.mask_channels))
-        return {"density": density, "upside_down": base.upside_down(model, variables, features, roi)}
+        return {"density": density, **base.unmasked(model, variables, features, roi)}
 
     def _masks(self, rng: jax.Array, number: int, channels: int) -> jax.Array:
         keep = 1 - self.rate

@@ -15,5 +15,5 @@ class Uncertainty(base.Uncertainty):
         features = model.apply(variables, image, roi, method="encode")
         return {
             "density": model.apply(variables, features, None, roi, method="decode")[None],
-            "upside_down": base.upside_down(model, variables, features, roi),
+            **base.unmasked(model, variables, features, roi),
         }

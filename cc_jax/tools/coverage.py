@@ -1,0 +1,69 @@
+"""How well intervals calibrated on a few counted images cover other images, over many choices of the few.
+
+usage: python -m cc_jax.tools.coverage --counted=predictions.csv --test=predictions.csv [--images=30] [--draws=20]
+
+Both files are those of `cc_jax.evaluate`: of a labelled split to draw the counted images from, and of the one to cover.
+"""
+
+import math
+import pathlib
+
+import numpy as np
+from absl import flags
+
+from cc_jax import app, conformal
+from cc_jax.errors import ConfigError, InputError
+from cc_jax.report import runs
+
+_COUNTED = flags.DEFINE_string("counted", None, "predictions.csv of the images to draw from.")
+_TEST = flags.DEFINE_string("test", None, "predictions.csv of the images to cover.")
+_IMAGES = flags.DEFINE_integer("images", 30, "Counted images of a draw.")
+_DRAWS = flags.DEFINE_integer("draws", 20, "Draws, with seeds 0, 1, ...", lower_bound=1)
+_LEVELS = flags.DEFINE_multi_float("level", [0.5, 0.8, 0.9, 0.95], "Levels; may be repeated.")
+
+
+def main(args: list[str]) -> None:
+    """Draws, calibrates, covers, prints a row a level."""
+    del args
+    app.require(counted=_COUNTED.value, test=_TEST.value)
+    counted, test = (_read(pathlib.Path(path)) for path in (_COUNTED.value, _TEST.value))
+    if not 0 < _IMAGES.value <= len(counted[0]):
+        raise ConfigError(f"--images={_IMAGES.value}: {_COUNTED.value} has {len(counted[0])} labelled images")
+    print(
+        f"{len(test[0])} images, {_DRAWS.value} draws of {_IMAGES.value} out of {len(counted[0])} counted ones"
+    )
+    print("level  coverage: mean  least  most  sd   mean width (people)  scales chosen")
+    for level in _LEVELS.value:
+        print(_row(level, counted, test))
+
+
+def _row(level: float, counted: np.ndarray, test: np.ndarray) -> str:
+    covered, widths, scales = [], [], []
+    for seed in range(_DRAWS.value):
+        drawn = np.random.default_rng(seed).choice(counted.shape[1], _IMAGES.value, replace=False)
+        calibration = conformal.calibrate(*counted[:, drawn], seed=seed)
+        low, high = calibration.interval(*test[1:], level)
+        covered.append(float(((low <= test[0]) & (test[0] <= high)).mean()))
+        widths.append(float((high - low).mean()))
+        scales.append(calibration.scale)
+    chosen = ", ".join(f"{name} {scales.count(name)}" for name in conformal.SCALES if name in scales)
+    width = f"{np.mean(widths):.0f}" if math.isfinite(np.mean(widths)) else "unbounded: too few images"
+    return (
+        f"{level:5.0%}  {np.mean(covered):14.1%}  {min(covered):5.0%}  {max(covered):4.0%}  {np.std(covered):3.0%}  "
+        f"{width:>19}  {chosen}"
+    )
+
+
+def _read(path: pathlib.Path) -> np.ndarray:
+    """(true, count, std) of the labelled images, [3, n]."""
+    try:
+        rows = [row for row in runs.read_predictions(path) if row.true is not None]
+    except (OSError, KeyError, ValueError) as error:
+        raise InputError(f"{path}: is no predictions.csv of cc_jax.evaluate ({error})") from error
+    if not rows:
+        raise InputError(f"{path}: has no labelled image")
+    return np.array([(row.true, row.count, row.std) for row in rows]).T
+
+
+if __name__ == "__main__":
+    app.run(main)

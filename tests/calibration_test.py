@@ -1,0 +1,153 @@
+"""Calibrating a counter on counted images: from a CSV or a set to intervals, warnings and the commands' files."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from counter_test import make_workdir
+from raw_trees import shanghaitech
+
+from cc_jax import Counter, calibration, conformal
+from cc_jax.data import images, preparation, scenes
+from cc_jax.errors import CheckpointError, ConfigError, InputError
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    return make_workdir(tmp_path_factory.mktemp("work"))
+
+
+@pytest.fixture(scope="module")
+def counted(tmp_path_factory):
+    """Twelve counted photographs of a kind, and their CSV."""
+    folder = tmp_path_factory.mktemp("counted")
+    lines = ["image,count"]
+    for i in range(12):
+        drawn = scenes.render("target", 5, i, height=96, width=128)
+        images.write_image(folder / f"{i}.png", drawn.image)
+        lines.append(f"{i}.png,{len(drawn.points)}")
+    (folder / "counts.csv").write_text("\n".join(lines) + "\n")
+    return folder / "counts.csv"
+
+
+def run(module, *flags):
+    return subprocess.run(
+        [sys.executable, "-m", f"cc_jax.{module}", *map(str, flags)], cwd=ROOT, capture_output=True, text=True
+    )
+
+
+def test_intervals_are_those_of_the_counted_images(workdir, counted):
+    counter = Counter.load(workdir)
+    found = [counter.count(path) for path, _ in calibration.read_counts(counted)]
+    true = np.array([count for _, count in calibration.read_counts(counted)])
+    counter.calibrate(str(counted))
+    errors = conformal.calibrate(true, np.array([f.count for f in found]), np.array([f.std for f in found]))
+    for image in ("0.png", "7.png"):
+        one = counter.count(counted.parent / image)
+        low, high = errors.interval(one.count, one.std, 0.9)
+        assert (one.low, one.high) == pytest.approx((float(low), float(high)), rel=1e-3)
+    again = [counter.count(path) for path, _ in calibration.read_counts(counted)]
+    assert sum(one.low <= t <= one.high for one, t in zip(again, true, strict=True)) >= 11
+
+
+def test_it_is_kept_and_belongs_to_its_weights(workdir, counted, tmp_path):
+    counter = Counter.load(workdir)
+    counter.calibrate(str(counted)).save(tmp_path)
+    loaded = calibration.load(tmp_path, counter.weights_sha256)
+    np.testing.assert_array_equal(loaded.errors.scores, counter.calibration.errors.scores)
+    np.testing.assert_array_equal(loaded.embeddings, counter.calibration.embeddings)
+    assert loaded.on == str(counted) and calibration.load(tmp_path / "none", "") is None
+    with pytest.raises(CheckpointError, match="other weights"):
+        calibration.load(tmp_path, "0" * 64)
+    (tmp_path / calibration.FILE).write_bytes(b"PK")
+    with pytest.raises(CheckpointError, match="damaged"):
+        calibration.load(tmp_path, counter.weights_sha256)
+
+
+def test_images_of_another_kind_are_told():
+    rng = np.random.default_rng(0)
+    known = rng.normal(size=(30, 64)).astype(np.float32)
+    one = calibration.Calibrated(conformal.Calibration("count", np.ones(30)), known, "these", "")
+    alike = np.mean([one.unlike(rng.normal(size=64)) for _ in range(2000)])
+    assert alike < 0.08  # one in 31 by exchangeability
+    assert np.mean([one.unlike(rng.normal(1.5, 1, 64)) for _ in range(200)]) > 0.95
+    assert not calibration.Calibrated(one.errors, known[:1], "one", "").unlike(np.full(64, 99.0))
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("picture,count\na.png,3\n", "columns image and count"),
+        ("image,count\n", "has no row"),
+        ("image,count\n0.png,3\nnone.png,4\n", "line 3: there is no image"),
+        ("image,count\n0.png,many\n", "line 2: 'many' is no number"),
+        ("image,count\n0.png,-3\n", "line 2: '-3' is no number"),
+        ("image,count\n0.png\n", "line 2: None is no number"),
+        ("image,count\n0.png,3\n", "1 counted images; intervals of 90% take 9"),
+    ],
+)
+def test_what_is_wrong_with_the_counts_is_said(workdir, counted, text, message):
+    path = counted.parent / "wrong.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        Counter.load(workdir).calibrate(str(path))
+
+
+def test_a_set_without_a_split_is_refused(workdir):
+    with pytest.raises(ConfigError, match="DATASET:SPLIT"):
+        Counter.load(workdir).calibrate("shanghaitech/part_a")
+
+
+def test_predict_uses_it_from_then_on(workdir, counted, tmp_path):
+    photo = counted.parent / "3.png"
+    plain = run("predict", f"--workdir={workdir}", f"--input={photo}", f"--output={tmp_path / 'plain'}")
+    first = run(
+        "predict",
+        f"--workdir={workdir}",
+        f"--input={photo}",
+        f"--output={tmp_path / 'a'}",
+        f"--calibrate_on={counted}",
+    )
+    again = run("predict", f"--workdir={workdir}", f"--input={photo}", f"--output={tmp_path / 'b'}")
+    (workdir / calibration.FILE).unlink()
+    assert plain.returncode == first.returncode == again.returncode == 0, first.stderr
+    assert "90% intervals are calibrated on 12 images" in first.stdout and "calibrated" not in plain.stdout
+    results = [json.loads((tmp_path / name / "counts.json").read_text()) for name in ("plain", "a", "b")]
+    assert results[1]["counts"] == results[2]["counts"] != results[0]["counts"]
+    assert results[1]["intervals"] == results[2]["intervals"] and "intervals" not in results[0]
+
+
+def test_evaluate_covers_as_promised_and_keeps_its_own_results(workdir, tmp_path):
+    rng = np.random.default_rng(0)
+    frames = {
+        split: {i: rng.uniform(5, 55, (rng.integers(2, 20), 2)).tolist() for i in range(30)}
+        for split in ("train", "test")
+    }
+    preparation.prepare("shanghaitech/part_a", shanghaitech(tmp_path / "raw", frames), tmp_path / "data")
+    flags = (
+        "--dataset=shanghaitech/part_a",
+        "--split=test",
+        f"--data_dir={tmp_path / 'data'}",
+        f"--workdir={workdir}",
+    )
+    done = run("evaluate", *flags, "--calibrate_on=shanghaitech/part_a:train")
+    (workdir / calibration.FILE).unlink()
+    assert done.returncode == 0, done.stderr
+    assert "90% intervals are calibrated on 30 images of shanghaitech/part_a:train" in done.stdout
+    assert "of 30 images are unlike them" in done.stdout
+    (folder,) = (workdir / "evaluations").glob("*_calibrated")
+    row = json.loads((folder / "results.json").read_text())[-1]
+    assert row["interval_coverage"] >= 0.7 and not (workdir / "results.json").exists()
+    for images_, code in ((20, 0), (31, 2)):
+        path = folder / "predictions.csv"
+        shown = run(
+            "tools.coverage", f"--counted={path}", f"--test={path}", f"--images={images_}", "--draws=5"
+        )
+        assert shown.returncode == code, shown.stderr
+    assert "31: " in shown.stderr and "30 labelled images" in shown.stderr
+    with open(folder / "predictions.csv") as file:
+        assert list(csv.DictReader(file).fieldnames) == ["id", "true", "count", "std", "low", "high"]
