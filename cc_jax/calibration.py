@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import functools
 import io
 import json
 import math
@@ -38,6 +39,12 @@ class Calibrated:
     embeddings: np.ndarray
     on: str
     weights_sha256: str
+
+    def bounds(self, predictions: list[inference.Prediction]) -> Callable:
+        """level -> (low, high) of the labelled images among `predictions`."""
+        known = [p for p in predictions if not math.isnan(p.true)]
+        count, std = np.array([inference.summary(p.counts) for p in known]).T
+        return functools.partial(self.errors.interval, count, std)
 
     def unlike(self, embedding: Float32[np.ndarray, " C"]) -> bool:
         """Whether an image is farther from the nearest counted one than any of these from the others.

@@ -27,7 +27,7 @@ def main(args: list[str]) -> None:
     """Restores, evaluates, writes."""
     del args
     app.require(workdir=_WORKDIR.value)
-    from cc_jax import evaluation
+    from cc_jax import evaluation, reliability
     from cc_jax.counter import Counter
     from cc_jax.data import sources
     from cc_jax.data.examples import Examples
@@ -69,12 +69,14 @@ def main(args: list[str]) -> None:
     summaries = evaluation.summaries(
         config, rows, params, stage=counter.stage, step=counter.step, records=records
     )
-    print("\n".join(map(evaluation.describe, summaries)))
+    measured = reliability.of_predictions(found, calibrated and calibrated.bounds(found))
+    print("\n".join([*map(evaluation.describe, summaries), reliability.describe(measured)]))
     if calibrated:
         print(f"{calibrated.describe(counter.interval_level)}; {calibrated.unlike_share(found)}")
     output = pathlib.Path(_OUTPUT.value) if _OUTPUT.value else workdir if own else below
     others = [row for row in earlier if row["stage"] != counter.stage] if output == workdir else []
     evaluation.write_predictions(output / "predictions.csv", rows)
+    evaluation.write_reliability(output, measured)
     evaluation.write_results(output, [*others, *summaries])
     print(f"wrote {output / 'results.json'} and {output / 'predictions.csv'}")
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 import jax
 import numpy as np
 
-from cc_jax import inference, mesh, metrics
+from cc_jax import inference, mesh, metrics, reliability
 from cc_jax.calibration import Calibrated
 from cc_jax.data import images
 from cc_jax.data.density import Density
@@ -150,9 +150,11 @@ def stage_rows(
         if jax.process_index() == 0:
             suffix = "" if test is tests[0] else f"_{images.safe_name(test.name)}"
             write_predictions(workdir / f"predictions{suffix}.csv", rows)
-    print("\n".join(map(describe, found)), flush=True)
+    measured = reliability.of_predictions(predictions)
+    print("\n".join([*map(describe, found), reliability.describe(measured)]), flush=True)
     if jax.process_index() == 0:
         write_panels(workdir / "panels", tests[0], predictions, Density(**config.density))
+        write_reliability(workdir, measured)
         write_atomic(path, json.dumps(found))
     return found
 
@@ -175,6 +177,11 @@ def write_predictions(path: pathlib.Path, rows: Iterable[dict]) -> None:
     for row in rows:
         writer.writerow({**row, "true": "" if np.isnan(row["true"]) else row["true"]})
     write_atomic(path, text.getvalue())
+
+
+def write_reliability(workdir: pathlib.Path, measured: dict) -> None:
+    """uncertainty.json: what `reliability.of_predictions` says."""
+    write_atomic(workdir / "uncertainty.json", json.dumps(measured, indent=1))
 
 
 def write_results(workdir: pathlib.Path, rows: list[dict]) -> None:

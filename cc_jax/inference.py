@@ -22,6 +22,7 @@ class Prediction:
       samples: people per cell, float32 [S, h, w].
       true: people counted by hand within the ROI; nan without labels.
       embedding: what kind of image it is, float32 [C]; see `CountingModel.embed`.
+      points: the heads that count, (x, y) in pixels of the frame, float32 [N, 2]; none without labels.
     """
 
     id: str
@@ -29,6 +30,7 @@ class Prediction:
     samples: np.ndarray
     true: float
     embedding: np.ndarray
+    points: np.ndarray
 
     @property
     def counts(self) -> np.ndarray:
@@ -117,4 +119,4 @@ def _unpack(batch: dict, samples_SxBxHxW: np.ndarray, embedding_BxC: np.ndarray)
         height, width = (-(-int(side) // losses.CELL) for side in batch["size"][b])
         true = float(len(batch["points"][b])) if batch["labelled"][b] else float("nan")
         samples = np.ascontiguousarray(samples_SxBxHxW[:, b, :height, :width])
-        yield Prediction(batch["id"][b], int(index), samples, true, embedding_BxC[b])
+        yield Prediction(batch["id"][b], int(index), samples, true, embedding_BxC[b], batch["points"][b])

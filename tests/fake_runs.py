@@ -45,11 +45,22 @@ def workdir(
     (folder / "log.jsonl").write_text("".join(json.dumps(r) + "\n" for r in _log(rng, method)))
     if labelled:
         (folder / "results.json").write_text(json.dumps(rows if method == "ours" else [last]))
+        (folder / "uncertainty.json").write_text(json.dumps(_reliability()))
     with open(folder / "predictions.csv", "w", newline="") as file:
         writer = csv.DictWriter(file, ("id", "true", "count", "std", "low", "high"))
         writer.writeheader()
         writer.writerows(predictions)
     return folder
+
+
+def _reliability() -> dict:
+    curve = np.linspace(1, 0.6, 20)
+    one = {
+        "n": 24, "spearman": 0.4, "sparsification": curve.tolist(), "oracle": (curve**3).tolist(), "ause": 0.2,
+        "nll": 5.0, "levels": [0.5, 0.8, 0.9, 0.95], "coverage": [0.3, 0.5, 0.6, 0.7], "width": [9.0, 20.0, 30.0, 40.0],
+        "calibration_error": 0.26,
+    }  # fmt: skip
+    return {"images": one, "blocks": one}
 
 
 def crowd(rng: np.random.Generator, height: int = 160, width: int = 216, people: int = 60):

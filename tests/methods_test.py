@@ -9,7 +9,7 @@ from cc_jax.inference import Prediction
 from cc_jax.methods import no_adapt, ours, supervised
 from cc_jax.methods.base import TrainSet
 
-NO_EMBEDDING = np.zeros(0)
+NEITHER = np.zeros(0), np.zeros((0, 2))  # embedding, heads
 FIELDS = {
     "rounds": 2,
     "round_share": 0.5,
@@ -135,9 +135,9 @@ def test_wrong_fields_are_refused(wrong):
 def test_convergence_ends_the_rounds():
     method = ours.Method(steps=8, label_scale=100.0, **{**FIELDS, "tolerance": 0.01})
     sets = {"target": TrainSet([{}], 1)}
-    guesses = [Prediction("a", 0, samples_of(MEAN, SPREAD), float("nan"), NO_EMBEDDING)]
+    guesses = [Prediction("a", 0, samples_of(MEAN, SPREAD), float("nan"), *NEITHER)]
     first = method.relabel(None, sets, lambda state, records: guesses)
     assert first["target"].pseudo["a"][1].sum() == 4
     assert method.relabel(None, first, lambda state, records: guesses) is None
-    other = [Prediction("a", 0, samples_of(MEAN, SPREAD) * 1.1, float("nan"), NO_EMBEDDING)]
+    other = [Prediction("a", 0, samples_of(MEAN, SPREAD) * 1.1, float("nan"), *NEITHER)]
     assert method.relabel(None, first, lambda state, records: other) is not None

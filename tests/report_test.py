@@ -1,6 +1,7 @@
 """The report: one page that loads nothing, holds what the workdirs hold, and survives what they lack."""
 
 import base64
+import dataclasses
 import html.parser
 import re
 import shutil
@@ -87,7 +88,8 @@ def test_pictures_can_be_decoded(demo_page):
     assert all(
         cv2.imdecode(np.frombuffer(j, np.uint8), cv2.IMREAD_COLOR).shape == (160, 216, 3) for j in jpegs
     )
-    assert len(svgs) == 1 + 3 + 3 and all(b"<svg" in s for s in svgs)  # bars, a scatter and curves a method
+    # Bars, a scatter and curves a method, the uncertainty of one.
+    assert len(svgs) == 1 + 3 + 1 + 3 and all(b"<svg" in s for s in svgs)
 
 
 def test_page_says_the_results(demo_page, demo):
@@ -289,3 +291,15 @@ def test_overlay_of_real_images(real_data):
     for path in images.list_images(folder)[:2]:
         image = images.read_image(path)
         assert overlays.overlay(image, np.ones((30, 40), np.float32), "1200 (1000-1400)").shape == image.shape
+
+
+def test_an_uncertainty_is_shown_for_what_it_is_worth(demo, demo_page, tmp_path):
+    assert "Does it know where it is wrong?" in demo_page
+    assert "Rank correlation of spread and error: images 0.40, blocks 0.40" in demo_page
+    without = dataclasses.replace(demo[1], reliability={})
+    none = dict.fromkeys(("spearman", "ause", "nll", "sparsification"))
+    flat = {name: {**one, **none} for name, one in demo[1].reliability.items()}
+    for run in (without, dataclasses.replace(demo[1], reliability=flat)):
+        assert "Does it know" not in page.render_page([run], "title")
+    mixed = plots.reliability({"images": flat["images"], "blocks": demo[1].reliability["blocks"]})
+    assert b"<svg" in mixed

@@ -69,6 +69,7 @@ def render_page(runs: Sequence[Run], title: str) -> str:
         _results(rows, main),
         _explanation(rows),
         _scatter(shown),
+        _reliability(main),
         _pictures(shown, main),
         _training(shown, main),
         _files(runs),
@@ -290,6 +291,27 @@ def _sorted_one(run: Run) -> str:
     return markup.figure(
         markup.svg(plots.sorted_counts(*columns), alt), f"{run.name}: estimated counts", "wide"
     )
+
+
+def _reliability(main: Run | None) -> str:
+    """What the main run's uncertainty is worth; nothing without labels or without members."""
+    found = main.reliability if main else {}
+    if not found or all(one["spearman"] is None for one in found.values()):
+        return ""
+    told = (
+        f"<p>Of {markup.text(main.name)}. Left: take away the images (or blocks of 64 pixels) that the network is least "
+        "sure of. If it knows where it is wrong, the error of the rest falls below the dashed line at 1, at best along "
+        "the dotted curve. Right: of intervals that promise 90 %, 90 % should hold the true count; below the dashed line "
+        "they promise too much.</p>"
+    )
+    held = ", ".join(
+        f"{name} {one['spearman']:.2f}" for name, one in found.items() if one["spearman"] is not None
+    )
+    picture = markup.svg(
+        plots.reliability(found), f"{main.name}: sparsification and coverage of its uncertainty."
+    )
+    caption = f"Rank correlation of spread and error: {held}"
+    return markup.section("Does it know where it is wrong?", told + markup.figure(picture, caption, "wide"))
 
 
 def _pictures(shown: Sequence[Run], main: Run | None) -> str:

@@ -144,6 +144,51 @@ def histogram(counts: dict[str, Sequence[float]]) -> bytes:
         return _svg(figure)
 
 
+def reliability(found: dict[str, dict]) -> bytes:
+    """What an uncertainty is worth (cc_jax/reliability.py): sparsification curves, and what intervals hold.
+
+    Args:
+      found: name -> figures of `reliability.measure`; those without a spread are left out on the left.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(9.4, 3.3), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        for (name, one), colour in zip(found.items(), (ACCENT, OTHER), strict=False):
+            if one["sparsification"]:
+                away = np.linspace(0, 95, len(one["sparsification"]))
+                left.plot(
+                    away, one["sparsification"], color=colour, lw=1.8, label=f"{name}, AUSE {one['ause']:.2f}"
+                )
+                left.plot(away, one["oracle"], color=colour, lw=1.1, ls=(0, (2, 2)))
+            right.plot(
+                [100 * x for x in one["levels"]],
+                [100 * x for x in one["coverage"]],
+                "o-",
+                color=colour,
+                label=name,
+            )
+        left.axhline(1, color=QUIET, lw=1, ls=(0, (4, 3)))
+        left.set(
+            xlabel="most uncertain taken away, %",
+            ylabel="error of the rest / of all",
+            xlim=(0, 95),
+            ylim=(0, None),
+        )
+        right.plot([0, 100], [0, 100], color=QUIET, lw=1, ls=(0, (4, 3)))
+        right.set(
+            xlabel="level of the interval, %",
+            ylabel="intervals that hold the truth, %",
+            xlim=(40, 100),
+            ylim=(0, 100),
+        )
+        left.set_title("Does it rank the errors?")
+        right.set_title("Do intervals hold?")
+        for axes in (left, right):
+            if axes.get_legend_handles_labels()[0]:
+                axes.legend(fontsize=8.5)
+        return _svg(figure)
+
+
 def counts_limit(true: Sequence[float], high: Sequence[float]) -> float:
     """An axis end (people) that shows every true count and nearly every interval: one huge interval is cut."""
     return 1.06 * max(1.0, float(np.max(true)), min(float(np.max(high)), 2.0 * float(np.max(true))))

@@ -41,13 +41,17 @@ class Panel:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A workdir as the report needs it; `missing` says, a sentence each, what could not be read."""
+    """A workdir as the report needs it; `missing` says, a sentence each, what could not be read.
+
+    `reliability` is that of cc_jax/reliability.py; empty without labels.
+    """
 
     workdir: pathlib.Path
     rows: list[tables.Row]
     log: list[dict]
     predictions: list[Prediction]
     panels: list[Panel]
+    reliability: dict
     config: dict
     missing: list[str]
 
@@ -88,6 +92,7 @@ def read_run(workdir: str | pathlib.Path) -> Run:
         log=piece(read_log, "log.jsonl") or [],
         predictions=piece(read_predictions, "predictions.csv") or [],
         panels=piece(read_panels, "panels") or [],
+        reliability=piece(lambda path: json.loads(path.read_text()), "uncertainty.json") or {},
         config=piece(lambda path: json.loads(path.read_text()), "config.json") or {},
         missing=missing,
     )
