@@ -101,43 +101,44 @@ class Density:
         if len(points_Nx2) == 0:
             return np.zeros(shape, np.float32)
         sigmas = self.sigmas(points_Nx2) if sigmas is None else np.asarray(sigmas, np.float64)
-        x, y = pixels(points_Nx2, height, width).T
-        matrix = _dense if len(points_Nx2) * shape[0] * shape[1] < _DENSE else _sparse
-        rows_Nxh, columns_Nxw = (
-            matrix(*self._profiles(at, sigmas, length), stride, -(-length // stride))
-            for at, length in ((y, height), (x, width))
-        )
-        people_hxw = rows_Nxh.T @ columns_Nxw
+        number = len(points_Nx2)
+        at = pixels(points_Nx2, height, width).T.ravel()  # all x, then all y
+        length = np.repeat((width, height), number)
+        matrix = _dense if number * shape[0] * shape[1] < _DENSE else _sparse
+        profiles_2NxC = matrix(*self._profiles(at, np.tile(sigmas, 2), length), stride, max(shape))
+        people_hxw = profiles_2NxC[number:, : shape[0]].T @ profiles_2NxC[:number, : shape[1]]
         return (people_hxw.toarray() if matrix is _sparse else people_hxw).astype(np.float32)
 
     def _profiles(
-        self, at_N: Int[np.ndarray, " N"], sigmas_N: np.ndarray, length: int
+        self, at_M: Int[np.ndarray, " M"], sigmas_M: np.ndarray, length_M: Int[np.ndarray, " M"]
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Each head's 1D kernel, cut to [0, length), of sum one: its (values, pixels, which of these are inside)."""
+        """Each head's kernel along an axis, cut to [0, length), of sum one: (values, pixels, which of these are inside)."""
         if self.kernel == "fixed":
-            radius_N = np.full(len(at_N), self.size // 2)
+            radius_M = np.full(len(at_M), self.size // 2)
         else:
-            radius_N = (self.truncate * sigmas_N + 0.5).astype(np.int64)  # scipy.ndimage's rounding
-        offset_D = np.arange(-radius_N.max(), radius_N.max() + 1)
-        pixel_NxD = at_N[:, None] + offset_D
-        inside_NxD = (np.abs(offset_D) <= radius_N[:, None]) & (pixel_NxD >= 0) & (pixel_NxD < length)
-        values_NxD = np.exp(-0.5 * (offset_D / sigmas_N[:, None]) ** 2) * inside_NxD
-        values_NxD /= values_NxD.sum(1, keepdims=True)
-        return values_NxD, pixel_NxD, inside_NxD
+            radius_M = (self.truncate * sigmas_M + 0.5).astype(np.int64)  # scipy.ndimage's rounding
+        offset_D = np.arange(-radius_M.max(), radius_M.max() + 1)
+        pixel_MxD = at_M[:, None] + offset_D
+        inside_MxD = (
+            (np.abs(offset_D) <= radius_M[:, None]) & (pixel_MxD >= 0) & (pixel_MxD < length_M[:, None])
+        )
+        values_MxD = np.exp(-0.5 * (offset_D / sigmas_M[:, None]) ** 2) * inside_MxD
+        values_MxD /= values_MxD.sum(1, keepdims=True)
+        return values_MxD, pixel_MxD, inside_MxD
 
 
-def _dense(values_NxD: np.ndarray, pixel_NxD: np.ndarray, inside_NxD: np.ndarray, stride: int, cells: int):
-    """The profiles summed by cell, [N, cells]."""
-    number = len(values_NxD)
-    at = (np.arange(number)[:, None] * cells + pixel_NxD // stride)[inside_NxD]
-    return np.bincount(at, values_NxD[inside_NxD], number * cells).reshape(number, cells)
+def _dense(values_MxD: np.ndarray, pixel_MxD: np.ndarray, inside_MxD: np.ndarray, stride: int, cells: int):
+    """The kernels summed by cell, [M, cells]."""
+    number = len(values_MxD)
+    at = (np.arange(number)[:, None] * cells + pixel_MxD // stride)[inside_MxD]
+    return np.bincount(at, values_MxD[inside_MxD], number * cells).reshape(number, cells)
 
 
-def _sparse(values_NxD: np.ndarray, pixel_NxD: np.ndarray, inside_NxD: np.ndarray, stride: int, cells: int):
+def _sparse(values_MxD: np.ndarray, pixel_MxD: np.ndarray, inside_MxD: np.ndarray, stride: int, cells: int):
     """The same as a sparse matrix; entries of one cell are added where it is used."""
-    starts = np.concatenate([[0], np.cumsum(inside_NxD.sum(1))])
+    starts = np.concatenate([[0], np.cumsum(inside_MxD.sum(1))])
     return sparse.csr_array(
-        (values_NxD[inside_NxD], pixel_NxD[inside_NxD] // stride, starts), shape=(len(values_NxD), cells)
+        (values_MxD[inside_MxD], pixel_MxD[inside_MxD] // stride, starts), shape=(len(values_MxD), cells)
     )
 
 

@@ -125,7 +125,8 @@ class Augment:
             return resize_density(example["density"][cut].astype(np.float32), cells, cells), weight
         scale = self.crop / side
         heads_Nx2 = example["points"]
-        inside = ((heads_Nx2 >= (left, top)) & (heads_Nx2 < (left + side, top + side))).all(1)
+        x, y = heads_Nx2.T
+        inside = (x >= left) & (x < left + side) & (y >= top) & (y < top + side)
         target = density.map(
             (heads_Nx2[inside] - np.float32([left, top])) * scale,
             self.crop,

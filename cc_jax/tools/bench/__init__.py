@@ -28,11 +28,17 @@ class Row:
     goal: float
 
 
-def alternate(runs: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median seconds of each function, called in turn so that a busy moment of the machine hits all of them."""
+def alternate(
+    runs: dict[str, Callable[[], object]], rounds: int, before: dict[str, Callable[[], object]] | None = None
+) -> dict[str, float]:
+    """Median seconds of each function, called in turn so that a busy moment of the machine hits all of them.
+
+    `before`: called before each call of the function of that name, untimed.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds):
         for name, run in runs.items():
+            (before or {}).get(name, lambda: None)()
             begin = time.perf_counter()
             run()
             seconds[name].append(time.perf_counter() - begin)
