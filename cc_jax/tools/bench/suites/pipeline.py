@@ -3,8 +3,8 @@
 Both sides read the same JPEG files, cut windows by the same rule, flip and change them by the same functions, and give
 batches of 8 crops with densities at 1/8, on as many workers: ours on threads and in processes, torch's in processes;
 processes stay alive from round to round. The reference decodes each image whole with PIL each time and reads its full-size
-density, precomputed, from a .npy file. Data: ShanghaiTech A's training images where they are given (--data_dir), else renders
-of 1024x704.
+density, precomputed, from a .npy file. Data: ShanghaiTech A's training images where they are given (--data_dir), else
+renders of 1024x704.
 Needs torch: tests/requirements-extra.txt.
 """
 
