@@ -9,11 +9,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from cc_jax import assemble, calibration, evaluation, inference, mesh
+from cc_jax import assemble, calibration, evaluation, inference, mesh, reliability
 from cc_jax.checkpoints import Checkpoints
 from cc_jax.data import buckets, images
 from cc_jax.data.frames import Frame
 from cc_jax.errors import CheckpointError
+
+_UNTRUSTED_SHARE = 0.1  # of the count; less is not worth a warning
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +29,9 @@ class Count:
       std: standard deviation of the members' counts.
       density: people per 8x8 cell of the image as the network saw it, float32 [h, w].
       uncertainty: standard deviation over the members, same units and shape.
+      untrusted: where the members disagree too much for the density to be relied on, bool of the same shape; see
+        `reliability.untrusted`.
+      untrusted_share: share of the count that lies there.
       warnings: what a person should know before trusting the count.
     """
 
@@ -36,6 +41,8 @@ class Count:
     std: float
     density: np.ndarray
     uncertainty: np.ndarray
+    untrusted: np.ndarray
+    untrusted_share: float
     warnings: list[str]
 
 
@@ -121,7 +128,12 @@ class Counter:
                 warnings.append(
                     "the image is unlike those that the intervals were calibrated on: its own may not hold"
                 )
-        return Count(count, low, high, std, samples.mean(0), samples.std(0), warnings)
+        untrusted, share = reliability.untrusted(samples)
+        if share > _UNTRUSTED_SHARE:
+            warnings.append(
+                f"{share:.0%} of the count lies where the members disagree (hatched in the overlay)"
+            )
+        return Count(count, low, high, std, samples.mean(0), samples.std(0), untrusted, share, warnings)
 
     def _shape(self, size: tuple[int, int]) -> tuple[int, int]:
         """The planned shape that fits, or one of a coarse grid of shapes."""

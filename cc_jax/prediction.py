@@ -159,8 +159,15 @@ def _count(counter, item: Item, with_overlay: bool) -> tuple[dict, np.ndarray | 
         raise item.image
     found = counter.count(item.image)
     numbers = {name: float(getattr(found, name)) for name in ("count", "low", "high", "std")}
-    row = {"id": item.id, **numbers, "warnings": list(found.warnings)}
-    return row, overlays.overlay(item.image, found.density, interval_text(row)) if with_overlay else None
+    row = {
+        "id": item.id,
+        **numbers,
+        "untrusted_share": found.untrusted_share,
+        "warnings": list(found.warnings),
+    }
+    if not with_overlay:
+        return row, None
+    return row, overlays.overlay(item.image, found.density, interval_text(row), found.untrusted)
 
 
 def _write_overlay(path: pathlib.Path, picture: np.ndarray) -> None:

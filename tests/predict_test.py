@@ -23,6 +23,8 @@ class FakeCount:
     high: float
     std: float
     density: np.ndarray
+    untrusted: np.ndarray
+    untrusted_share: float
     warnings: list
 
 
@@ -37,7 +39,8 @@ class FakeCounter:
         rows, columns = (-(-side // 8) for side in image.shape[:2])
         density = np.full((rows, columns), value / (rows * columns), np.float32)
         grey = ["the image is grey"] if np.ptp(image, axis=2).max() == 0 else []
-        return FakeCount(value, 0.9 * value, 1.1 * value, value / 20, density, grey)
+        untrusted = np.arange(columns) < np.zeros((rows, 1)) + 2
+        return FakeCount(value, 0.9 * value, 1.1 * value, value / 20, density, untrusted, 0.25, grey)
 
 
 @pytest.fixture
@@ -73,6 +76,7 @@ def test_folder(photos, tmp_path, capsys):
     ) == pytest.approx(81)
     assert rows["grey.png"]["warnings"] == "the image is grey" and rows["a.png"]["warnings"] == ""
     told = json.loads((output / "counts.json").read_text())
+    assert all(row["untrusted_share"] == 0.25 for row in told["counts"])
     assert told["command"] == "x" and told["interval_level"] == 0.9 and told["unreadable"] == unreadable
     assert {row["id"]: row["count"] for row in told["counts"]} == {
         k: float(v["count"]) for k, v in rows.items()

@@ -101,3 +101,21 @@ def test_calibrated_bounds_take_the_place_of_the_members():
     some = predictions(rng, [(10, 12)] * 9)
     found = reliability.of_predictions(some, lambda level: (np.zeros(9), np.full(9, 1000.0)))
     assert found["images"]["coverage"] == [1, 1, 1, 1] and found["blocks"]["coverage"] != [1, 1, 1, 1]
+
+
+def test_where_members_disagree_is_not_trusted():
+    """A block of 10 people that one member sees twice; a steady one; noise on empty ground; a cut block at the border."""
+    samples = np.zeros((3, 20, 18), np.float32)
+    samples[:, :8, :8] = 10 / 64
+    samples[2, :8, :8] *= 2
+    samples[:, :8, 8:16] = 5 / 64
+    samples[0, 8:16, :8] = 0.2 / 64
+    samples[:, 16:, 16:] = np.float32([0, 4, 8])[:, None, None] / 8
+    cells, share = reliability.untrusted(samples)
+    expected = np.zeros((20, 18), bool)
+    expected[:8, :8] = expected[16:, 16:] = True
+    np.testing.assert_array_equal(cells, expected)
+    counts = samples.mean(0)
+    assert share == pytest.approx(counts[expected].sum() / counts.sum())
+    assert not reliability.untrusted(samples, limit=5.0)[0].any()
+    assert not reliability.untrusted(samples[:1])[0].any() and reliability.untrusted(0 * samples)[1] == 0

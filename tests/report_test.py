@@ -303,3 +303,14 @@ def test_an_uncertainty_is_shown_for_what_it_is_worth(demo, demo_page, tmp_path)
         assert "Does it know" not in page.render_page([run], "title")
     mixed = plots.reliability({"images": flat["images"], "blocks": demo[1].reliability["blocks"]})
     assert b"<svg" in mixed
+
+
+def test_what_is_not_trusted_is_hatched_and_nothing_else_is():
+    image = np.full((120, 160, 3), 90, np.uint8)
+    where = np.zeros((15, 20), bool)
+    where[:8, :8] = True
+    density = np.full((15, 20), 0.1, np.float32)
+    plain, marked = (overlays.overlay(image, density, "9", w).astype(int) for w in (None, where))
+    changed = (plain != marked).any(2)
+    assert 0.08 < changed[20:60, 30:60].mean() < 0.5 and not changed[:, 68:].any() and not changed[68:].any()
+    np.testing.assert_array_equal(plain, overlays.overlay(image, density, "9", np.zeros_like(where)))

@@ -7,11 +7,12 @@ so that they read in print and for the colour-blind.
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 # Anchors (R, G, B) of the colour maps, evenly spaced from the smallest value to the largest.
 DENSITY = ((8, 6, 20), (74, 16, 84), (150, 38, 88), (221, 81, 58), (250, 155, 30), (250, 240, 140))
 UNCERTAINTY = ((6, 16, 40), (14, 54, 88), (14, 104, 118), (42, 157, 135), (126, 206, 150), (228, 246, 206))
+_HATCH = (205, 226, 255)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
@@ -41,9 +42,15 @@ def heat(
 
 
 def overlay(
-    image_HxWx3: UInt8[np.ndarray, "H W 3"], density_hxw: Float[np.ndarray, "h w"], text: str
+    image_HxWx3: UInt8[np.ndarray, "H W 3"],
+    density_hxw: Float[np.ndarray, "h w"],
+    text: str,
+    untrusted_hxw: Bool[np.ndarray, "h w"] | None = None,
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """The photograph, dimmed, with the density glowing through and `text` in the upper left corner."""
+    """The photograph, dimmed, with the density glowing through and `text` in the upper left corner.
+
+    Where `untrusted_hxw` is True it is hatched.
+    """
     size = image_HxWx3.shape[:2]
     top = brightest(density_hxw)
     share = _share(density_hxw, size, top)[..., None]
@@ -51,7 +58,22 @@ def overlay(
     grey = cv2.cvtColor(image_HxWx3, cv2.COLOR_RGB2GRAY)[..., None]
     quiet = 0.7 * (0.6 * image_HxWx3.astype(np.float32) + 0.4 * grey)
     mixed = (1 - opacity) * quiet + opacity * heat(density_hxw, size, top)
-    return label(mixed.round().astype(np.uint8), text)
+    picture = mixed.round().astype(np.uint8)
+    return label(picture if untrusted_hxw is None else hatched(picture, untrusted_hxw), text)
+
+
+def hatched(
+    image_HxWx3: UInt8[np.ndarray, "H W 3"], where_hxw: Bool[np.ndarray, "h w"]
+) -> UInt8[np.ndarray, "H W 3"]:
+    """A copy with pale diagonal lines over the cells of `where_hxw`, as wide apart as a fortieth of the shorter side."""
+    height, width = image_HxWx3.shape[:2]
+    inside = _share(where_hxw, (height, width), 1.0) > 0.5
+    step = max(8, min(height, width) // 40)
+    y, x = np.ogrid[:height, :width]
+    lines = inside & ((x + y) % step < max(1, step // 6))
+    marked = image_HxWx3.copy()
+    marked[lines] = 0.25 * marked[lines] + 0.75 * np.float32(_HATCH)
+    return marked
 
 
 def label(image_HxWx3: UInt8[np.ndarray, "H W 3"], text: str) -> UInt8[np.ndarray, "H W 3"]:
