@@ -80,7 +80,8 @@ def fresh_state(config, parts: Counting, mesh) -> states.TrainState:
         load = functools.partial(pretrained.load_encoder, config.model.pretrained)
         params, collections["norm"] = parts.uncertainty.each(load)(params, collections["norm"])
     make = functools.partial(_state, config, parts)
-    return jax.jit(make, out_shardings=meshes.replicated(mesh))({"counter": params}, {"counter": collections})
+    networks = {"counter": params}, {"counter": collections}
+    return jax.jit(make, out_shardings=_shardings(parts, mesh, jax.eval_shape(make, *networks)))(*networks)
 
 
 def initial(parts: Counting, root: jax.Array) -> tuple[Any, dict[str, Any]]:
@@ -104,8 +105,28 @@ def abstract_state(config, parts: Counting, mesh) -> states.TrainState:
     shaped = jax.eval_shape(
         functools.partial(_state, config, parts), {"counter": params}, {"counter": collections}
     )
-    sharding = meshes.replicated(mesh)
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), shaped)
+    return jax.tree.map(
+        lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+        shaped, _shardings(parts, mesh, shaped),
+    )  # fmt: skip
+
+
+def _shardings(parts: Counting, mesh, state: states.TrainState) -> states.TrainState:
+    """Where each array of the state lies: replicated, or the counter's networks shared out over the devices."""
+    everywhere, own = meshes.replicated(mesh), meshes.split(mesh)
+    if not parts.uncertainty.shard:
+        return jax.tree.map(lambda x: everywhere, state)
+    if parts.uncertainty.members % mesh.size:
+        raise ConfigError(
+            f"config.uncertainty.{parts.uncertainty.__module__.rsplit('.', 1)[1]}.members={parts.uncertainty.members} "
+            f"cannot be shared out over {mesh.size} devices: make it a multiple of {mesh.size}, or set shard=False"
+        )
+
+    def place(path, x):
+        names = {getattr(key, "key", getattr(key, "name", None)) for key in path}
+        return own if names & {"counter", "ema"} else everywhere
+
+    return jax.tree_util.tree_map_with_path(place, state)
 
 
 def _state(config, parts: Counting, params, collections) -> states.TrainState:

@@ -32,11 +32,7 @@ def batching(config) -> inference.Batching:
 
 def counter_variables(state) -> dict:
     """The variables that count: the moving average of the parameters, on this process's devices."""
-    local = mesh.make_mesh(jax.local_devices())
-    variables = state.variables(state.ema)
-    if jax.process_count() == 1:
-        return variables
-    return jax.device_put(jax.tree.map(lambda x: x.addressable_data(0), variables), mesh.replicated(local))
+    return mesh.whole(mesh.make_mesh(jax.local_devices()), state.variables(state.ema))
 
 
 def weights_sha256(params) -> str:

@@ -96,7 +96,9 @@ def train_and_adapt(config, workdir: str | pathlib.Path) -> list[dict]:
         if done < end:
             first = max(begin, done)
             print(f"{method_name(config)}: {stage.name}, steps {first} to {end}", flush=True)
-            with contextlib.closing(_batches(config, sets, first, end, device_mesh)) as batches:
+            with contextlib.closing(
+                _batches(config, sets, first, end, device_mesh, parts.uncertainty.shard)
+            ) as batches:
                 state = _run_stage(
                     config, stage, state, batches, (first, end), step_of, checkpoints, log, stop
                 )
@@ -240,11 +242,17 @@ def _jitted(update: Callable, draw: Callable, seed: int) -> Callable:
     return jax.jit(train_step, donate_argnums=0)
 
 
-def _batches(config, sets: base.Sets, first: int, end: int, device_mesh) -> Generator[base.Batch, None, None]:
-    """The global batches first..end, each a function of (seed, i), prepared ahead on threads."""
+def _batches(
+    config, sets: base.Sets, first: int, end: int, device_mesh, whole: bool = False
+) -> Generator[base.Batch, None, None]:
+    """The global batches first..end, each a function of (seed, i), prepared ahead on threads.
+
+    Split over the devices, or `whole` on each of them.
+    """
     spec, datasets = density.Density(**config.density), {}
     for name, train_set in sets.items():
-        mesh.check_batch_size(f"config.{name}.batch_size", train_set.batch_size, device_mesh)
+        if not whole:
+            mesh.check_batch_size(f"config.{name}.batch_size", train_set.batch_size, device_mesh)
         own = {
             field: config[name][field]
             for field in ("scale_min", "scale_max", "native", "photometric", "grey")
@@ -260,10 +268,9 @@ def _batches(config, sets: base.Sets, first: int, end: int, device_mesh) -> Gene
         datasets[name] = make_dataset(augment=augment), make_dataset(augment=augment.plain())
     plain_from = {name: config.steps * (1 - config[name].plain_share) for name in sets}
     sizes = {name: train_set.batch_size for name, train_set in sets.items()}
-    share = {
-        "process_index": jax.process_index(),
-        "process_count": jax.process_count(),
-    }  # workers do not know
+    # Asked here: worker processes would not know.
+    share = {} if whole else {"process_index": jax.process_index(), "process_count": jax.process_count()}
+    put = mesh.put_whole if whole else mesh.put_batch
 
     def make(i: int) -> dict:
         return {
@@ -272,7 +279,7 @@ def _batches(config, sets: base.Sets, first: int, end: int, device_mesh) -> Gene
         }
 
     host = pipeline.batches(make, first, end, threads=config.threads, workers=config.workers)
-    return pipeline.ahead((mesh.put_batch(device_mesh, batch) for batch in host), 1)
+    return pipeline.ahead((put(device_mesh, batch) for batch in host), 1)
 
 
 def _run_stage(config, stage, state, batches, span, step_of, checkpoints, log, stop):

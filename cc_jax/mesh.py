@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from cc_jax.errors import ConfigError
@@ -26,6 +27,26 @@ def split(mesh: Mesh) -> NamedSharding:
 def put_batch(mesh: Mesh, batch):
     """This host's share of a batch (a tree of arrays with a leading batch axis) as global, split arrays."""
     return jax.tree.map(lambda x: jax.make_array_from_process_local_data(split(mesh), np.asarray(x)), batch)
+
+
+def put_whole(mesh: Mesh, batch):
+    """A batch that every host has whole, on every device."""
+    return jax.tree.map(
+        lambda x: jax.make_array_from_process_local_data(replicated(mesh), np.asarray(x)), batch
+    )
+
+
+def whole(mesh: Mesh, tree):
+    """A tree of arrays, however they are split, whole on each device of `mesh`: this host's own."""
+    if jax.process_count() > 1:
+        tree = jax.tree.map(_gathered, tree)
+    return jax.device_put(tree, replicated(mesh))
+
+
+def _gathered(x: jax.Array):
+    if x.is_fully_replicated:
+        return x.addressable_data(0)
+    return multihost_utils.process_allgather(x, tiled=True)
 
 
 def check_batch_size(name: str, size: int, mesh: Mesh) -> None:

@@ -97,7 +97,8 @@ def get_config() -> ConfigDict:
     config.uncertainty.masksembles = ConfigDict({"members": 3, "scale": 2.0})  # the paper's code
     # What Masksembles tends to with many members is a rate of 1 - 1/scale; a tenth of the channels costs less accuracy.
     config.uncertainty.mc_dropout = ConfigDict({"members": 8, "rate": 0.1})
-    config.uncertainty.deep_ensemble = ConfigDict({"members": 3})  # networks, each at the full cost
+    # Networks, each at the full cost; with "shard" the devices share them out instead of the batch.
+    config.uncertainty.deep_ensemble = ConfigDict({"members": 3, "shard": False})
 
     config.method = ConfigDict()
     config.method.name = "ours"  # a file of cc_jax/methods

@@ -214,3 +214,24 @@ class Moved:
     def __getitem__(self, i):
         record = self.records[i]
         return {**record, "points": record["points"] * 0 + 17}
+
+
+def test_an_ensemble_on_two_devices_ends_where_it_does_on_one(tmp_path, environment):
+    """Split over the batch or over the members: the same weights but for the order of sums."""
+    flags = [
+        "--config=configs/demo.py:smoke", "--config.uncertainty.name=deep_ensemble", "--config.steps=4",
+        "--config.uncertainty.deep_ensemble.members=2", "--config.method.name=no_adapt", "--config.model.tiny.sweep=0",
+    ]  # fmt: skip
+    ended = []
+    for devices, shard in ((1, False), (2, False), (2, True)):
+        workdir = tmp_path / f"{devices}-{shard}"
+        own = [f"--config.uncertainty.deep_ensemble.shard={shard}", f"--workdir={workdir}"]
+        done = subprocess.run(
+            [sys.executable, "-m", "cc_jax.train", *flags, *own],
+            cwd=ROOT, capture_output=True, text=True, env={**environment, "JAX_NUM_CPU_DEVICES": str(devices)},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        ended.append(json.loads((workdir / "results.json").read_text())[-1])
+    for row in ended[1:]:
+        assert row["mae"] == pytest.approx(ended[0]["mae"], rel=1e-3)
+        assert row["interval_width"] == pytest.approx(ended[0]["interval_width"], rel=1e-2)

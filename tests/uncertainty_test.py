@@ -1,5 +1,7 @@
 """Samples axis S: its length, who sees which mask, and that one full mask is the plain network."""
 
+import types
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -191,3 +193,14 @@ def test_members_train_as_if_alone(method, optimizer):
             after.params["counter"], stepped.params["counter"],
         )  # fmt: skip
     assert float(values["loss"]) == pytest.approx(sum(losses), rel=1e-4) and len(set(losses)) == 3
+
+
+def test_members_that_the_devices_cannot_share_out(monkeypatch):
+    config = demo.get_config("smoke")
+    config.uncertainty.name, config.uncertainty.deep_ensemble.shard = "deep_ensemble", True
+    parts = assemble.counting(config)
+    two = types.SimpleNamespace(size=2)
+    monkeypatch.setattr(assemble.meshes, "replicated", lambda mesh: None)
+    monkeypatch.setattr(assemble.meshes, "split", lambda mesh: None)
+    with pytest.raises(ConfigError, match=r"deep_ensemble\.members=3 cannot be shared out over 2 devices"):
+        assemble._shardings(parts, two, None)

@@ -10,7 +10,13 @@ from flax import linen as nn
 
 @dataclasses.dataclass(frozen=True)
 class Uncertainty:
-    """One network without variables of its own; each way of drawing is a file beside this one."""
+    """One network without variables of its own; each way of drawing is a file beside this one.
+
+    Attributes:
+      shard: whether the devices share out the networks, each seeing the whole batch, and not the batch.
+    """
+
+    shard = False  # not annotated: a field here would come before those of the files beside this one
 
     def collections(self, key: jax.Array, model: nn.Module) -> dict[str, Any]:
         """Variables beside the parameters, drawn once from `key` and kept in the checkpoint: {collection: tree}."""

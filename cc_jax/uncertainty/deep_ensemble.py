@@ -15,9 +15,13 @@ from cc_jax.uncertainty import base
 
 @dataclasses.dataclass(frozen=True)
 class Uncertainty(base.Uncertainty):
-    """`members` networks. Pretrained encoders start alike, what follows them does not."""
+    """`members` networks. Pretrained encoders start alike, what follows them does not.
+
+    With `shard` the devices share out the members, a multiple of their number; each sees the whole batch.
+    """
 
     members: int
+    shard: bool = False
 
     def __post_init__(self):
         if self.members < 1:
@@ -45,6 +49,6 @@ class Uncertainty(base.Uncertainty):
 
         # Side by side a convolution with kernels of its own for each member is one with groups, which XLA computes ten
         # times slower on CPUs than one member after the other.
-        if jax.default_backend() == "cpu":
+        if jax.default_backend() == "cpu" and not self.shard:
             return jax.lax.map(member, variables)
         return jax.vmap(member)(variables)
