@@ -27,6 +27,12 @@ METRICS = (
     "interval_coverage",
     "interval_width",
 )
+# From uncertainty.json (cc_jax/reliability.py): what the members' disagreement is worth, over images and over blocks.
+UNCERTAINTY = tuple(
+    f"{of}_{name}"
+    for of in ("images", "blocks")
+    for name in ("spearman", "ause", "nll", "coverage_90", "width_90", "calibration_error")
+)
 _FIELDS = (*GROUP, *METRICS, "seed", "images", "interval_level", "stage", "step", "weights_sha256")
 FORMATS = ("text", "markdown", "csv")
 
@@ -109,6 +115,27 @@ def read_results(workdir: str | pathlib.Path) -> list[Row]:
     return rows
 
 
+def read_uncertainty(workdir: str | pathlib.Path) -> Row:
+    """The values of `UNCERTAINTY` of a workdir. Raises InputError without a whole uncertainty.json."""
+    path = pathlib.Path(workdir, "uncertainty.json")
+    try:
+        found = json.loads(path.read_text())
+        return {name: _of_uncertainty(found, name) for name in UNCERTAINTY}
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run evaluate on {path.parent} again") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path}: cannot be read ({error!r}); run evaluate on {path.parent} again"
+        ) from error
+
+
+def _of_uncertainty(found: dict, name: str) -> float | None:
+    of, _, figure = name.partition("_")
+    if not figure.endswith("_90"):
+        return found[of][figure]
+    return found[of][figure.removesuffix("_90")][found[of]["levels"].index(0.9)]
+
+
 def _check(rows: object, path: pathlib.Path) -> None:
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         raise InputError(f"{path}: holds no list of rows; run evaluate on {path.parent} again")
@@ -122,19 +149,23 @@ def final_rows(rows: Sequence[Row]) -> list[Row]:
     return list({group_of(row): row for row in rows}.values())
 
 
-def collect(workdirs: Sequence[str | pathlib.Path]) -> tuple[list[Row], list[str]]:
-    """The final rows of the workdirs, and a line for each one that has none to give."""
+def collect(workdirs: Sequence[str | pathlib.Path], uncertainty: bool = False) -> tuple[list[Row], list[str]]:
+    """The final rows of the workdirs, and a line for each one that has none to give.
+
+    With `uncertainty` the last row of each, with the values of `UNCERTAINTY`.
+    """
     rows: list[Row] = []
     failed: list[str] = []
     for workdir in dict.fromkeys(pathlib.Path(w).resolve() for w in workdirs):
         try:
-            rows += final_rows(read_results(workdir))
+            found = final_rows(read_results(workdir))
+            rows += [{**found[-1], **read_uncertainty(workdir)}] if uncertainty else found
         except InputError as error:
             failed.append(str(error))
     return rows, failed
 
 
-def table(rows: Iterable[Row]) -> list[Row]:
+def table(rows: Iterable[Row], metrics: Sequence[str] = METRICS) -> list[Row]:
     """One row a group (method, uncertainty, model, source, target, split), unrounded.
 
     A metric `m` has its mean over the rows (seeds, and the folds of a cross-validation) under `m` and its standard
@@ -144,7 +175,7 @@ def table(rows: Iterable[Row]) -> list[Row]:
     groups: dict[tuple, list[Row]] = {}
     for row in _distinct(rows):
         groups.setdefault(group_of(row), []).append(row)
-    return [_summary(group, groups[group]) for group in sorted(groups, key=_order)]
+    return [_summary(group, groups[group], metrics) for group in sorted(groups, key=_order)]
 
 
 def notes(rows: Sequence[Row]) -> list[str]:
@@ -236,13 +267,13 @@ def _distinct(rows: Iterable[Row]) -> list[Row]:
     return list(keyed.values())
 
 
-def _summary(group: tuple, rows: list[Row]) -> Row:
+def _summary(group: tuple, rows: list[Row], metrics: Sequence[str]) -> Row:
     summary: Row = dict(zip(GROUP, group, strict=True))
     for name in ("images", "step", "interval_level"):
         values = {row[name] for row in rows}
         summary[name] = values.pop() if len(values) == 1 else None
     summary["n"] = len(rows)
-    for name in METRICS:
+    for name in metrics:
         summary[name], summary[f"{name}_std"] = _mean_and_spread([row[name] for row in rows])
     return summary
 
@@ -320,7 +351,14 @@ def _group_column(name: str) -> Column:
 
 def _metric_columns(summaries: Sequence[Row]) -> list[Column]:
     """Heading and text of each metric; the seeds have a column where there is more than one."""
-    columns: list[Column] = [
+    columns: list[Column] = _uncertainty_columns() if UNCERTAINTY[0] in summaries[0] else _error_columns()
+    if any((row["n"] or 0) > 1 for row in summaries):
+        columns.append(("seeds", lambda row: str(row["n"] or "-")))
+    return columns
+
+
+def _error_columns() -> list[Column]:
+    return [
         ("MAE", lambda row: _spread(row, "mae", number)),
         ("RMSE", lambda row: _spread(row, "rmse", number)),
         ("bias", lambda row: _spread(row, "bias", lambda value: number(value, signed=True))),
@@ -329,8 +367,23 @@ def _metric_columns(summaries: Sequence[Row]) -> list[Column]:
         ("constant MAE", lambda row: number(row["mae_constant"])),
         ("in interval", lambda row: _spread(row, "interval_coverage", _percent).replace(" % ±", " ±")),
     ]
-    if any((row["n"] or 0) > 1 for row in summaries):
-        columns.append(("seeds", lambda row: str(row["n"] or "-")))
+
+
+def _uncertainty_columns() -> list[Column]:
+    """Images first, then blocks: rank correlation, AUSE, likelihood, coverage of 90 % intervals."""
+    shown = (("Spearman", "spearman", _two), ("AUSE", "ause", _two), ("NLL", "nll", number))
+    columns: list[Column] = []
+    for of, word in (("images", "image"), ("blocks", "block")):
+        columns += [
+            (f"{word} {heading}", lambda row, key=f"{of}_{name}", show=show: _spread(row, key, show))
+            for heading, name, show in shown
+        ]
+        columns.append(
+            (
+                f"{word}s in 90 %",
+                lambda row, key=f"{of}_coverage_90": _spread(row, key, _percent).replace(" % ±", " ±"),
+            )
+        )
     return columns
 
 
@@ -356,6 +409,10 @@ def _caption(shared: Row, summaries: Sequence[Row]) -> str:
     images, steps, level = (_one(summaries, name) for name in ("images", "step", "interval_level"))
     parts += [f"{images} images"] if images else []
     parts += [f"{steps} steps"] if steps else []
+    if UNCERTAINTY[0] in summaries[0]:
+        return ", ".join(
+            [*parts, "what the members' disagreement is worth over images and over blocks of 64 pixels"]
+        )
     parts += [f"intervals meant to hold {_percent(level)}"] if level else []
     return ", ".join([*parts, "errors in people"])
 
@@ -379,7 +436,8 @@ def _markdown(headings: list[str], body: list[list[str]]) -> list[str]:
 
 
 def _csv(summaries: Sequence[Row]) -> str:
-    metrics = (key for name in METRICS for key in (name, f"{name}_std"))
+    names = UNCERTAINTY if UNCERTAINTY[0] in summaries[0] else METRICS
+    metrics = (key for name in names for key in (name, f"{name}_std"))
     columns = [*GROUP, "n", "images", "step", "interval_level", *metrics]
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")

@@ -1,6 +1,7 @@
-"""usage: python -m cc_jax.tabulate WORKDIR... [--format=text|markdown|csv] [--output=FILE] [--published]
+"""usage: python -m cc_jax.tabulate WORKDIR... [--format=text|markdown|csv] [--output=FILE] [--published] [--uncertainty]
 
-One table of the results of several runs: a row for each method, the mean and the spread over seeds.
+One table of the results of several runs: a row for each method, the mean and the spread over seeds. With --uncertainty
+that of what the members' disagreement is worth.
 """
 
 import sys
@@ -14,17 +15,21 @@ from cc_jax.errors import ConfigError, InputError
 _FORMAT = flags.DEFINE_enum("format", "text", tables.FORMATS, "How the table is written; csv is unrounded.")
 _OUTPUT = flags.DEFINE_string("output", None, "A file for the table; without it, it is printed.")
 _PUBLISHED = flags.DEFINE_bool("published", False, "Add the paper's own figures for the same target.")
+_UNCERTAINTY = flags.DEFINE_bool("uncertainty", False, "Tabulate uncertainty.json in place of the errors.")
 
 
 def main(workdirs: list[str]) -> int:
     if not workdirs:
         raise ConfigError("no WORKDIR given; usage: python -m cc_jax.tabulate WORKDIR...")
-    rows, failed = tables.collect(workdirs)
+    if _PUBLISHED.value and _UNCERTAINTY.value:
+        raise ConfigError("--published: the paper has no figures for --uncertainty; give one of the two")
+    rows, failed = tables.collect(workdirs, _UNCERTAINTY.value)
     if not rows:
         raise ConfigError(f"nothing to tabulate: {'; '.join(failed)}")
     for failure in failed:
         print(f"cc_jax.tabulate: {failure}", file=sys.stderr)
-    summaries, remarks = tables.table(rows), tables.notes(rows)
+    metrics = tables.UNCERTAINTY if _UNCERTAINTY.value else tables.METRICS
+    summaries, remarks = tables.table(rows, metrics), tables.notes(rows)
     if _PUBLISHED.value:
         summaries, remarks = tables.with_published(summaries, remarks)
     text = tables.render(summaries, _FORMAT.value, remarks)

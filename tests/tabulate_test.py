@@ -7,6 +7,7 @@ import statistics
 import subprocess
 import sys
 
+import fake_runs
 import pytest
 from conftest import ROOT
 from fake_runs import row
@@ -197,3 +198,27 @@ def test_command_with_nothing_to_tabulate(tmp_path):
     for args in ((), (tmp_path,)):
         found = call(*args)
         assert found.returncode == 2 and found.stdout == "" and len(found.stderr.splitlines()) == 1
+
+
+def test_what_the_uncertainty_is_worth(tmp_path):
+    """The figures of uncertainty.json, mean and spread over seeds, in place of the errors."""
+    workdirs = [
+        fake_runs.workdir(tmp_path / f"{m}{s}", m, s) for m, s in (("ours", 0), ("ours", 1), ("no_adapt", 0))
+    ]
+    path = workdirs[1] / "uncertainty.json"
+    found = json.loads(path.read_text())
+    found["images"]["spearman"], found["blocks"]["ause"] = 0.6, None
+    path.write_text(json.dumps(found))
+    done = call(*workdirs, "--uncertainty", "--format=csv")
+    assert done.returncode == 0, done.stderr
+    no_adapt, ours = csv.DictReader(io.StringIO(done.stdout))
+    assert float(ours["images_spearman"]) == pytest.approx(0.5) and ours["n"] == "2"
+    assert float(ours["images_spearman_std"]) == pytest.approx(0.02**0.5)
+    assert float(ours["images_coverage_90"]) == 0.6 and float(ours["blocks_width_90"]) == 30
+    assert float(ours["blocks_ause"]) == 0.2 and ours["blocks_ause_std"] == "" and "mae" not in ours
+    text = call(*workdirs, "--uncertainty").stdout
+    assert "image Spearman" in text and "0.50 ± 0.14" in text and "60 ± 0 %" in text and "MAE" not in text
+    path.unlink()
+    missing = call(*workdirs, "--uncertainty")
+    assert missing.returncode == 3 and "uncertainty.json: no such file" in missing.stderr
+    assert call(*workdirs, "--uncertainty", "--published").returncode == 2
