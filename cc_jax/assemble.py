@@ -172,6 +172,9 @@ def check_fields(config) -> None:
     for name, value in whole.items():
         if value < 1:
             raise ConfigError(f"config.{name}={value}: it is at least 1")
+    for name in ("threads", "workers", "cache_gib"):
+        if config[name] < 0:
+            raise ConfigError(f"config.{name}={config[name]}: it is not negative")
     if config.augment.crop % 8 or config.augment.crop < 64:
         raise ConfigError(f"config.augment.crop={config.augment.crop}: a multiple of 8, at least 64")
     for name in ("source", "target"):

@@ -149,8 +149,10 @@ def read_counts(path: pathlib.Path) -> list[tuple[pathlib.Path, float]]:
             if not {"image", "count"} <= set(reader.fieldnames or ()):
                 raise InputError(f"{path}: its first line must name the columns image and count")
             rows = [_row(path, reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: cannot be read ({error})") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: is no CSV file ({error})") from error
     if not rows:
         raise InputError(f"{path}: has no row; write one for each counted image")
     return rows

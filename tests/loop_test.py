@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from frames_of import record_of
 
-from cc_jax import loop, mesh
+from cc_jax import assemble, loop, mesh
 from cc_jax.data.examples import Examples
 from cc_jax.errors import ConfigError
 from cc_jax.methods.base import TrainSet
@@ -235,3 +235,21 @@ def test_an_ensemble_on_two_devices_ends_where_it_does_on_one(tmp_path, environm
     for row in ended[1:]:
         assert row["mae"] == pytest.approx(ended[0]["mae"], rel=1e-3)
         assert row["interval_width"] == pytest.approx(ended[0]["interval_width"], rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("steps", 0),
+        ("workers", -1),
+        ("cache_gib", -0.5),
+        ("label_scale", 0.0),
+        ("augment.crop", 100),
+        ("source.batch_size", 0),
+    ],
+)
+def test_values_that_would_fail_hours_later(name, value):
+    config = demo.get_config("smoke")
+    config.update_from_flattened_dict({name: value})
+    with pytest.raises(ConfigError, match=rf"config\.{name}={value}"):
+        assemble.check_fields(config)

@@ -23,7 +23,8 @@ class Uncertainty(base.Uncertainty):
     def __post_init__(self):
         if self.members < 1 or not 0 <= self.rate < 1:
             raise ConfigError(
-                f"config.uncertainty.mc_dropout: members={self.members} is at least 1, rate={self.rate} lies in [0, 1)"
+                f"config.uncertainty.mc_dropout: members={self.members} and rate={self.rate}: members is at least 1, and "
+                "rate lies in [0, 1)"
             )
 
     def draw(self, model, variables, image, roi, rng, *, train):
