@@ -103,6 +103,31 @@ def test_moved():
     assert ours.moved(ones, {**ones, "b": ones["a"]}) == pytest.approx(1.0)
 
 
+def test_soft_weights_fall_with_the_variance_among_cells_of_like_density():
+    mean = np.array([[1.0, 1.0, 1.0, 0.001, 0.001, 0.001]])
+    spread = np.array([[0.1, 0.2, 0.6, 0.001, 0.0001, 0.003]])
+    (weight,) = (
+        w
+        for _, w in ours.select(
+            [("a", samples_of(mean, spread))], rule="soft", fraction=0.5, foreground=0.01
+        ).values()
+    )
+    np.testing.assert_allclose(weight, [[0.8, 0.5, 0.1, 0.5, 1 / 1.01, 0.1]], rtol=1e-3)
+    (same,) = (
+        w
+        for _, w in ours.select(
+            [("a", samples_of(mean, 0 * spread))], rule="soft", fraction=0.5, foreground=0.01
+        ).values()
+    )
+    assert (same == 1).all()
+
+
+def test_one_sample_has_no_spread_and_all_of_it_is_kept():
+    for rule in ours.RULES:
+        labels = ours.select([("a", samples_of(MEAN, SPREAD)[:1])], rule=rule, fraction=0.5, foreground=0.1)
+        assert (labels["a"][1] == 1).all()
+
+
 def test_flip_rows_turns_the_flagged_images_upside_down():
     image = np.arange(2 * 3 * 2 * 1).reshape(2, 3, 2, 1)
     flipped = np.asarray(ours.flip_rows(jnp.asarray(image), jnp.array([False, True])))

@@ -7,6 +7,8 @@ configs/default.py.
 """
 
 import dataclasses
+import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +18,7 @@ from cc_jax import losses
 from cc_jax.errors import ConfigError
 from cc_jax.methods import base
 
-RULES = ("absolute", "relative", "balanced", "stratified", "image", "none")
+RULES = ("absolute", "relative", "balanced", "stratified", "soft", "image", "none")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +116,7 @@ def flip_rows(image_BxHxWxC: jax.Array, flipped_B: jax.Array) -> jax.Array:
 def select(
     predictions: list[tuple[str, np.ndarray]], *, rule: str, fraction: float, foreground: float
 ) -> base.PseudoLabels:
-    """Pseudo labels from samples [S, h, w] of people per cell: the mean over S, and a 0/1 weight for each cell.
+    """Pseudo labels from samples [S, h, w] of people per cell: the mean over S, and a weight from 0 to 1 for each cell.
 
     The rules, by the spread (standard deviation over S):
       absolute: in each image the `fraction` of the cells with the smallest spread. Nearly all empty background.
@@ -123,6 +125,7 @@ def select(
       stratified: the same by spread, among cells of like density: the background, then half octaves above `foreground`,
         each over all images together. The spread grows with the density, so without strata sparse cells are kept and
         dense ones dropped, and counts fall from round to round. Ours, not the paper's.
+      soft: all cells, weighted by an inverse variance within those strata: 1 / (1 + (spread / its median there)^2).
       image: the whole images with the smallest relative spread of their count, `fraction` of them.
       none: everything. So do all rules where there is one sample, which has no spread to choose by.
     """
@@ -136,9 +139,10 @@ def select(
             for (i, s), k in zip(predictions, keep, strict=True)
             if k
         }
-    if rule == "stratified":
-        keep = _keep_by_stratum([s for _, s in predictions], fraction, foreground)
-        return {i: (s.mean(0), k) for (i, s), k in zip(predictions, keep, strict=True)}
+    if rule in ("stratified", "soft"):
+        weigh = _inverse_variance if rule == "soft" else functools.partial(_smallest, fraction=fraction)
+        weights = _by_stratum([s for _, s in predictions], weigh, foreground)
+        return {i: (s.mean(0), w) for (i, s), w in zip(predictions, weights, strict=True)}
     return {i: (s.mean(0), _weight(s, rule, fraction, foreground)) for i, s in predictions}
 
 
@@ -157,16 +161,21 @@ def _weight(samples_SxHxW: np.ndarray, rule: str, fraction: float, foreground: f
     return keep.astype(np.float32)
 
 
-def _keep_by_stratum(samples: list[np.ndarray], fraction: float, foreground: float) -> list[np.ndarray]:
-    """A 0/1 weight for each cell of each image: the `fraction` with the smallest spread of every stratum of density."""
+def _by_stratum(samples: list[np.ndarray], weigh: Callable, foreground: float) -> list[np.ndarray]:
+    """A weight for each cell of each image: `weigh(spreads)` of every stratum of density, over all images together."""
     mean, spread = (np.concatenate([of(s, axis=0).ravel() for s in samples]) for of in (np.mean, np.std))
     half_octaves = np.ceil(2 * np.log2(np.maximum(mean / foreground, 1)))  # 0: background
-    keep = np.zeros(mean.shape, np.float32)
+    weight = np.zeros(mean.shape, np.float32)
     for stratum in np.unique(half_octaves):
         members = np.flatnonzero(half_octaves == stratum)
-        keep[members] = _smallest(spread[members], fraction)
+        weight[members] = weigh(spread[members])
     ends = np.cumsum([s[0].size for s in samples])[:-1]
-    return [part.reshape(s.shape[1:]) for part, s in zip(np.split(keep, ends), samples, strict=True)]
+    return [part.reshape(s.shape[1:]) for part, s in zip(np.split(weight, ends), samples, strict=True)]
+
+
+def _inverse_variance(spread: np.ndarray) -> np.ndarray:
+    """1 / (1 + (spread / median)^2): half at the median, never more than 1."""
+    return 1 / (1 + (spread / max(float(np.median(spread)), 1e-9)) ** 2)
 
 
 def _relative(spread, mean):
