@@ -30,7 +30,7 @@ def get_config(arg: str | None = None):
     config.evaluation.every_stage = arg != "table"  # which has ten minutes
     if arg == "smoke":
         config.steps = 8
-        config.method.ours.rounds = 2
+        config.method.ours.rounds, config.method.ours.round_share = 2, 0.5
         config.source.split, config.target.split, config.target.test_split = (
             "train[:16]",
             "train[:16]",
