@@ -16,8 +16,7 @@ def get_config(arg: str | None = None):
     """`arg`: "table" (three methods), "3seeds" (three methods, three seeds), "smoke", or nothing."""
     arg = default.parse_arg(arg, ("table", "3seeds", "smoke"))
     config = default.get_config()
-    # 800 is what ten minutes on 2 cores allow. synthetic/validation, seed 0, MAE of No Adapt and OURS: 33.1 and 27.3; with
-    # 600 steps 30.6 and 29.0.
+    # 800 is what ten minutes on 2 cores allow. synthetic/validation, seed 0, MAE of No Adapt and OURS: 31.9 and 27.0.
     config.steps = 1500 if arg == "3seeds" else 800
     # The labels get better with each round, and here they cost seconds. synthetic/validation, seed 0, 1500 steps: MAE 29.8
     # with four rounds in half of the steps, 36.9 with two in a quarter, 25.9 with six in three quarters; No Adapt 28.8.
