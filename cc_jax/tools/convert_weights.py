@@ -79,7 +79,7 @@ def convert(source: str | pathlib.Path) -> Encoder:
         struct.error,
     ) as error:
         raise InputError(f"{source} cannot be read ({' '.join(str(error).split())}); {ACCEPTED}") from error
-    except (zipfile.BadZipFile, zlib.error, safetensors.SafetensorError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, safetensors.SafetensorError) as error:
         raise InputError(f"{source} is damaged ({error}); {ACCEPTED}") from error
     try:
         return _to_encoder(kind, arrays)
