@@ -257,7 +257,7 @@ def _batches(
             field: config[name][field]
             for field in ("scale_min", "scale_max", "native", "photometric", "grey")
         }
-        augment = transforms.Augment(**config.augment, **own)
+        augment = transforms.Augment(**config.augment, **own, clean=train_set.clean)
         make_dataset = functools.partial(
             pipeline.train_dataset,
             train_set.examples,

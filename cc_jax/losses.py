@@ -43,11 +43,13 @@ def density_mse(
     return jnp.sum(weight * error**2) / jnp.maximum(jnp.sum(weight), 1.0)
 
 
-def upside_down(logits: Float[Array, "s b 2"], is_flipped: Array) -> tuple[jax.Array, jax.Array]:
+def upside_down(logits: Float[Array, "s b k"], dealt: Array) -> tuple[jax.Array, jax.Array]:
     """Cross entropy and accuracy of telling upside-down images from upright ones (paper, section 3.2).
+
+    `dealt` [b]: which of the k orientations an image is in; for two, whether it is upside down.
 
     As in `density_mse`, the losses of several networks are added up: each has the gradient that it would have alone.
     """
-    labels = jnp.broadcast_to(is_flipped.astype(jnp.int32), logits.shape[:2])
+    labels = jnp.broadcast_to(dealt.astype(jnp.int32), logits.shape[:2])
     loss = optax.softmax_cross_entropy_with_integer_labels(logits.astype(jnp.float32), labels)
     return loss.mean(1).sum(), jnp.mean(jnp.argmax(logits, -1) == labels)

@@ -87,7 +87,8 @@ def get_config() -> ConfigDict:
     config.model = ConfigDict()
     config.model.name = "tiny"  # a file of cc_jax/models
     config.model.dtype = "float32"  # "bfloat16" computes in it on accelerators; parameters stay float32
-    config.model.head = "figure"  # upside-down head of the paper's "figure" or of its "code"
+    # Upside-down head of the paper's "figure" or of its "code"; "quarters" tells quarter turns instead (ours, to compare).
+    config.model.head = "figure"
     config.model.pretrained = ""  # encoder weights of tools/convert_weights; "" starts from noise
     config.model.sfcn = ConfigDict({"width": 1.0})  # factor on all channels
     config.model.tiny = ConfigDict({"sweep": 9})  # kernel length of the spatial encoder; 0 leaves it out
@@ -105,6 +106,8 @@ def get_config() -> ConfigDict:
     config.method.ours = ConfigDict()
     config.method.ours.rounds = 2  # not stated in the paper; a first measurement used two
     config.method.ours.round_share = 0.5  # share of all steps spent in rounds; ours
+    # "rounds" label whole images, "ema" labels crops at every step with the moving average of `optimizer.ema`.
+    config.method.ours.teacher = "rounds"
     config.method.ours.upside_down_weight = (
         0.1  # not stated; brings both losses to one size at label_scale 100
     )

@@ -31,6 +31,7 @@ class Augment:
       flip: mirror left-right half of the crops; never top-bottom, which is the upside-down task's label.
       photometric: strength of the changes of photometric.py, from 0 (none) to 1 (strong).
       grey: share of the crops that turn grey.
+      clean: whether a crop also has "clean", its image before the photometric changes and the turning grey.
     """
 
     crop: int = 256
@@ -40,6 +41,7 @@ class Augment:
     flip: bool = True
     photometric: float = 0.0
     grey: float = 0.0
+    clean: bool = False
 
     def __post_init__(self):
         if self.crop < CELL or self.crop % CELL:
@@ -74,10 +76,11 @@ class Augment:
         if self.flip and rng.random() < 0.5:
             image = cv2.flip(image, 1)
             roi, target, weight = (array[:, ::-1] for array in (roi, target, weight))
-        image = photometric(image, rng, self.photometric, self.grey)
+        changed = photometric(image, rng, self.photometric, self.grey)
         maps = (np.ascontiguousarray(array)[..., None] for array in (roi, target, weight))
-        crop = (np.ascontiguousarray(image), *maps)
-        return dict(zip(("image", "roi", "density", "weight"), crop, strict=True))
+        crop = (np.ascontiguousarray(changed), *maps)
+        clean = {"clean": np.ascontiguousarray(image)} if self.clean else {}
+        return {**dict(zip(("image", "roi", "density", "weight"), crop, strict=True)), **clean}
 
     def _resampled(self, image: UInt8[np.ndarray, "s s 3"], rng: np.random.Generator) -> np.ndarray:
         """The window at the crop's size, resampled upright or upside down, as it comes.

@@ -26,11 +26,13 @@ class TrainSet:
       examples: the images (data/examples.py), with their head points where the method may see them.
       batch_size: crops of a global batch.
       pseudo: labels that stand in for the head points; only images that have one are drawn.
+      clean: whether each crop also comes as it is before photometric changes, as "clean" beside its "image".
     """
 
     examples: Sequence[dict[str, Any]]
     batch_size: int
     pseudo: PseudoLabels | None = None
+    clean: bool = False
 
 
 Sets = dict[str, TrainSet]

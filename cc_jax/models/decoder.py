@@ -69,13 +69,14 @@ class FigureHead(nn.Module):
 
     hidden: int
     dtype: str
+    classes: int = 2
     grid: int = 4
 
     @nn.compact
     def __call__(self, features: Array, roi: Array) -> Array:
         x = layers.adaptive_mean(features, roi, self.grid, self.grid).reshape(features.shape[0], -1)
         x = jax.nn.relu(nn.Dense(self.hidden, name="hidden")(x))
-        return nn.Dense(2, name="logits")(x)
+        return nn.Dense(self.classes, name="logits")(x)
 
 
 class CodeHead(nn.Module):
@@ -104,7 +105,8 @@ class CountingModel(nn.Module):
 
     Fields:
       dtype: what activations are computed in, "float32" or "bfloat16"; parameters are float32.
-      head: upside-down classifier, "figure" (pooling and MLP) or "code" (second back end, one linear layer).
+      head: upside-down classifier, "figure" (pooling and MLP) or "code" (second back end, one linear layer); or
+        "quarters", the figure's with a class for each quarter turn.
       back_end: channels of the dilated 3x3 convolutions; the mask comes right after the first.
       sweep: kernel length of convDU and convLR; 0 leaves them out.
       output: "relu" or "softplus", what keeps the density non-negative (see `reviving_relu`).
@@ -157,11 +159,11 @@ class CountingModel(nn.Module):
         self.upside_down = self._make_head(tuple(rest))
 
     def _make_head(self, rest: tuple[int, ...]) -> nn.Module:
-        if self.head == "figure":
-            return FigureHead(self.hidden, self.dtype)
+        if self.head in ("figure", "quarters"):
+            return FigureHead(self.hidden, self.dtype, classes=4 if self.head == "quarters" else 2)
         if self.head == "code":
             return CodeHead(rest, self.kernel_init, self.dtype)
-        raise ConfigError(f"model.head is {self.head!r}; it may be 'figure' or 'code'")
+        raise ConfigError(f"model.head is {self.head!r}; it may be 'figure', 'quarters' or 'code'")
 
     def encode(self, image: Array, roi: Array) -> Float[Array, "b h w c"]:
         """Features right before the mask: encoder, first back-end convolution, ReLU."""
@@ -193,8 +195,8 @@ class CountingModel(nn.Module):
             x = self.spatial(x, roi)
         return layers.masked(OUTPUTS[self.output](self.density(x).astype(jnp.float32)), roi)
 
-    def classify(self, features: Array, roi: Array) -> Float[Array, "b 2"]:
-        """Logits of (upright, upside down), float32."""
+    def classify(self, features: Array, roi: Array) -> Float[Array, "b k"]:
+        """Logits of (upright, upside down), or of the quarter turns, float32."""
         roi = layers.roi_pyramid(roi)[8]
         return self.upside_down(features, roi).astype(jnp.float32)
 

@@ -41,7 +41,7 @@ class Uncertainty:
             so that an image has one count.
           train: one sample an image and network, each trained on; otherwise all.
 
-        Returns {"density": [S, B, h, w, 1], "upside_down": [S', B, 2], "embedding": [S', B, C]}, S' = 1 but where the
+        Returns {"density": [S, B, h, w, 1], "upside_down": [S', B, K], "embedding": [S', B, C]}, S' = 1 but where the
         networks are several.
         """
         raise TypeError(f"{type(self).__name__} defines no draw")

@@ -1,0 +1,103 @@
+"""How much each cell of a pseudo label counts: rules that choose by the spread of its samples.
+
+The same arithmetic for labels made on the host, over all images of a round (NumPy), and for labels made on the device,
+over the crops of a batch (jax.numpy).
+"""
+
+from types import ModuleType
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+RULES = ("absolute", "relative", "balanced", "stratified", "soft", "image", "none")
+
+
+def of_images(
+    samples: list[np.ndarray], *, rule: str, fraction: float, foreground: float
+) -> list[Float[np.ndarray, "h w"]]:
+    """Weights from 0 to 1 of the cells of each image, from its samples [S, h, w] of people per cell.
+
+    The rules, by the spread (standard deviation over S):
+      absolute: in each image the `fraction` of the cells with the smallest spread. Nearly all empty background.
+      relative: the same by spread / mean.
+      balanced: the same by spread, among the cells above `foreground` and among the others apart.
+      stratified: the same by spread, among cells of like density: the background, then half octaves above `foreground`,
+        each over all images together. The spread grows with the density, so without strata sparse cells are kept and
+        dense ones dropped, and counts fall from round to round. Ours, not the paper's.
+      soft: all cells, weighted by an inverse variance within those strata: 1 / (1 + (spread / its median there)^2).
+      image: the whole images with the smallest relative spread of their count, `fraction` of them.
+      none: everything. So do all rules where there is one sample, which has no spread to choose by.
+    """
+    if not samples:
+        return []
+    counts_SxI = np.stack([s.sum((1, 2)) for s in samples], axis=1)
+    cells_SxN = np.concatenate([s.reshape(len(s), -1) for s in samples], axis=1)
+    image_N = np.repeat(np.arange(len(samples)), [s[0].size for s in samples])
+    weight_N = _weights(cells_SxN, image_N, counts_SxI, rule, fraction, foreground, np)
+    ends = np.cumsum([s[0].size for s in samples])[:-1]
+    return [part.reshape(s.shape[1:]) for part, s in zip(np.split(weight_N, ends), samples, strict=True)]
+
+
+def of_batch(
+    samples: Float[Array, "s b h w"], *, rule: str, fraction: float, foreground: float
+) -> Float[Array, "b h w"]:
+    """`of_images` for the crops of a batch, traceable."""
+    number, batch, height, width = samples.shape
+    image_N = jnp.repeat(jnp.arange(batch), height * width)
+    counts_SxB = samples.sum((2, 3))
+    weight_N = _weights(
+        samples.reshape(number, -1), image_N, counts_SxB, rule, fraction, foreground, jnp
+    )
+    return weight_N.reshape(batch, height, width)
+
+
+def _weights(
+    samples_SxN: Any, image_N: Any, counts_SxI: Any, rule: str, fraction: float, foreground: float, xp: ModuleType
+) -> Any:
+    mean, spread = samples_SxN.mean(0), samples_SxN.std(0)
+    if rule == "none" or len(samples_SxN) == 1:
+        return xp.ones(mean.shape, np.float32)
+    if rule == "image":
+        relative = _relative(counts_SxI.std(0), counts_SxI.mean(0), xp)
+        kept = _smallest(relative, xp.zeros(relative.shape, np.int32), fraction, xp)
+        return kept[image_N].astype(np.float32)
+    half_octaves = xp.ceil(2 * xp.log2(xp.maximum(mean / foreground, 1))).astype(np.int32)  # 0: background
+    if rule == "soft":
+        return _inverse_variance(spread, half_octaves, xp)
+    key, group = {
+        "absolute": (spread, image_N),
+        "relative": (_relative(spread, mean, xp), image_N),
+        "balanced": (spread, 2 * image_N + (mean > foreground)),
+        "stratified": (spread, half_octaves),
+    }[rule]
+    return _smallest(key, group, fraction, xp).astype(np.float32)
+
+
+def _relative(spread, mean, xp: ModuleType):
+    """Spread over mean; the floor, far below a person's share of a cell, keeps empty cells finite."""
+    return spread / xp.maximum(mean, 1e-4)
+
+
+def _smallest(key_N, group_N, fraction: float, xp: ModuleType):
+    """True for the round(fraction x n) smallest keys of each group of n; ties by position, so that the share is exact."""
+    order, start, end = _sorted(key_N, group_N, xp)
+    kept = xp.arange(len(key_N)) - start < xp.round(fraction * (end - start))
+    return kept[xp.argsort(order)]
+
+
+def _inverse_variance(spread_N, group_N, xp: ModuleType):
+    """1 / (1 + (spread / its group's median)^2): half at the median, never more than 1."""
+    order, start, end = _sorted(spread_N, group_N, xp)
+    ordered = spread_N[order]
+    median = (ordered[(start + end - 1) // 2] + ordered[(start + end) // 2]) / 2
+    weight = 1 / (1 + (ordered / xp.maximum(median, 1e-9)) ** 2)
+    return weight[xp.argsort(order)].astype(np.float32)
+
+
+def _sorted(key_N, group_N, xp: ModuleType):
+    """(order by group and then key, first and one past the last place of the group in that order, for each place)."""
+    order = xp.lexsort((key_N, group_N))
+    groups = group_N[order]
+    return order, *(xp.searchsorted(groups, groups, side=side) for side in ("left", "right"))
