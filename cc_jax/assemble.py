@@ -21,6 +21,7 @@ from cc_jax.models import pretrained
 from cc_jax.optimizers import Optimizer
 
 # For initialisation: LLVM takes 7 s for `tiny` and 16 s for `sfcn` to optimise what runs once, for milliseconds.
+_NEWEST = "variant"  # the field of a config that was added last: a workdir without it cannot be read
 QUICK = {"xla_backend_optimization_level": 0}
 
 
@@ -197,6 +198,12 @@ def read_config(workdir: pathlib.Path) -> ml_collections.ConfigDict:
     if not path.is_file():
         raise CheckpointError(f"{workdir} is no workdir of cc_jax.train: it has no config.json")
     try:
-        return ml_collections.ConfigDict(json.loads(path.read_text()))
+        config = ml_collections.ConfigDict(json.loads(path.read_text()))
     except ValueError as error:
         raise CheckpointError(f"{path} is damaged ({error}): restore it from a copy") from error
+    if _NEWEST not in config:
+        raise CheckpointError(
+            f"{workdir} was trained by an older cc_jax (its config.json has no field {_NEWEST!r}): use that version, or "
+            "train again"
+        )
+    return config

@@ -13,6 +13,10 @@ class ConfigError(UserError):
     exit_code = 2
 
 
+class Busy(ConfigError):
+    """Another process is at work in the folder."""
+
+
 class InputError(UserError):
     """Some inputs cannot be read; what could be done with the others was done."""
 

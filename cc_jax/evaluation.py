@@ -89,6 +89,7 @@ def summaries(config, rows: list[dict], params, *, stage: str, step: int, record
         "target": records.name,
         "split": records.split,
         "seed": config.seed,
+        "variant": config.variant,
     }
     trained = {"stage": stage, "step": step, "weights_sha256": weights_sha256(params)}
     level = config.evaluation.interval_level
@@ -129,8 +130,8 @@ def stage_rows(
 ) -> list[dict]:
     """The rows of one finished stage, kept in `workdir/stages/<stage>.json` so that a resume does not lose them.
 
-    Writes predictions.csv and the panels of the first of `tests`, whose row is the last one, and predictions_<dataset>.csv
-    of each of the others; the last stage's stay.
+    Writes predictions.csv and the panels of the first of `tests`, whose row is the last one, and
+    predictions_<dataset>_<split>.csv of each of the others; the last stage's stay.
     """
     path = workdir / "stages" / f"{stage}.json"
     if path.exists():
@@ -144,7 +145,7 @@ def stage_rows(
         rows, predictions = evaluate(sampler, counter_variables(state), test, how, level, progress)
         found += summaries(config, rows, state.ema, stage=stage, step=step, records=test)
         if jax.process_index() == 0:
-            suffix = "" if test is tests[0] else f"_{images.safe_name(test.name)}"
+            suffix = "" if test is tests[0] else f"_{images.safe_name(f'{test.name}_{test.split}')}"
             write_predictions(workdir / f"predictions{suffix}.csv", rows)
     measured = reliability.of_predictions(predictions)
     print("\n".join([*map(describe, found), reliability.describe(measured)]), flush=True)

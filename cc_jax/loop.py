@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Iterator
 import jax
 import tqdm
 
-from cc_jax import assemble, evaluation, inference, mesh, metrics, pseudo, rngs
+from cc_jax import assemble, evaluation, inference, locks, mesh, metrics, pseudo, rngs
 from cc_jax.checkpoints import Checkpoints
 from cc_jax.data import density, examples, mixture, pipeline, sources, transforms
 from cc_jax.data.files import write_atomic
@@ -41,10 +41,17 @@ def train_and_adapt(config, workdir: str | pathlib.Path) -> list[dict]:
     """Trains by all stages of the config's method, evaluates, and returns the rows of results.json.
 
     Resumes from the newest whole checkpoint of `workdir`: the end is bit-identical to an uninterrupted run.
-    A finished run is not touched. Raises Preempted after a SIGTERM, the state being saved.
+    A finished run is not touched. Raises Preempted after a SIGTERM, the state being saved, and Busy where another
+    process is training in `workdir`.
     """
     workdir = pathlib.Path(workdir).absolute()
     assemble.check_fields(config)
+    assemble.counting(config), assemble.method(config)  # a wrong field is said before a folder is made
+    with locks.hold(workdir):
+        return _train(config, workdir)
+
+
+def _train(config, workdir: pathlib.Path) -> list[dict]:
     parts, method = assemble.counting(config), assemble.method(config)
     _claim(workdir, config)
     finished = evaluation.finished_rows(workdir)
@@ -114,13 +121,13 @@ def train_and_adapt(config, workdir: str | pathlib.Path) -> list[dict]:
 
 
 def method_name(config) -> str:
-    """The method and its seed, for a person."""
-    return f"{config.method.name} seed {config.seed}"
+    """The method, its variant and its seed, for a person."""
+    return " ".join(filter(None, (config.method.name, config.variant, f"seed {config.seed}")))
 
 
 @dataclasses.dataclass(frozen=True)
 class Opened:
-    """The sets that a config names: records to train on with their weights, and to test on, the config's target first."""
+    """The sets that a config names: records to train on with their weights, and to evaluate on, the target's first."""
 
     source: list[tuple[sources.Source, float]]
     target: list[tuple[sources.Source, float]]
@@ -136,7 +143,13 @@ class Opened:
         return cls(
             source=[(first, 1.0), *more],
             target=[(sources.open_source(name, split, config.data_dir), w) for name, split, _, w in targets],
-            test=[sources.open_source(name, split, config.data_dir) for name, _, split, _ in targets],
+            test=[
+                sources.open_source(name, split, config.data_dir)
+                for name, split in [
+                    *((name, split) for name, _, split, _ in targets),
+                    *config.evaluation.also,
+                ]
+            ],
         )
 
     def mixed(self, which: str, wrap: Callable):

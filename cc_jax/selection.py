@@ -47,14 +47,18 @@ def of_batch(
     number, batch, height, width = samples.shape
     image_N = jnp.repeat(jnp.arange(batch), height * width)
     counts_SxB = samples.sum((2, 3))
-    weight_N = _weights(
-        samples.reshape(number, -1), image_N, counts_SxB, rule, fraction, foreground, jnp
-    )
+    weight_N = _weights(samples.reshape(number, -1), image_N, counts_SxB, rule, fraction, foreground, jnp)
     return weight_N.reshape(batch, height, width)
 
 
 def _weights(
-    samples_SxN: Any, image_N: Any, counts_SxI: Any, rule: str, fraction: float, foreground: float, xp: ModuleType
+    samples_SxN: Any,
+    image_N: Any,
+    counts_SxI: Any,
+    rule: str,
+    fraction: float,
+    foreground: float,
+    xp: ModuleType,
 ) -> Any:
     mean, spread = samples_SxN.mean(0), samples_SxN.std(0)
     if rule == "none" or len(samples_SxN) == 1:

@@ -1,46 +1,85 @@
-"""Runs of one config: itself, or each of its sweep's methods, seeds and folds in a workdir of its own."""
+"""Runs of one config: itself, or each of its sweep's variants, methods, seeds and folds in a workdir of its own."""
 
 import itertools
 import pathlib
 
 import ml_collections
 
-from cc_jax import loop, tables
+from cc_jax import evaluation, loop, tables
+from cc_jax.data.images import safe_name
+from cc_jax.errors import Busy, ConfigError
 from cc_jax.report import page
 from cc_jax.report import runs as report_runs
 
 
 def runs(config) -> dict[str, ml_collections.ConfigDict]:
-    """{folder below the workdir: config}; one run in the workdir itself when nothing is swept."""
-    methods, seeds, folds = (tuple(config.sweep[name]) for name in ("methods", "seeds", "folds"))
-    if not methods and not seeds and not folds:
+    """{folder below the workdir: config}; one run in the workdir itself when nothing is swept.
+
+    Raises ConfigError where a variant names a field that the config does not have, or two have one name.
+    """
+    variants, methods, seeds, folds = (
+        tuple(config.sweep[name]) for name in ("variants", "methods", "seeds", "folds")
+    )
+    if not (variants or methods or seeds or folds):
         return {".": config}
+    if len({name for name, _ in variants}) < len(variants):
+        raise ConfigError("config.sweep.variants: two have the same name")
     found = {}
-    every = itertools.product(methods or (config.method.name,), seeds or (config.seed,), folds or ("",))
-    for method, seed, fold in every:
+    every = itertools.product(
+        variants or (None,), methods or (None,), seeds or (config.seed,), folds or ("",)
+    )
+    for variant, method, seed, fold in every:
         one = ml_collections.ConfigDict(config.to_dict())
-        one.method.name, one.seed = method, seed
-        one.sweep.methods, one.sweep.seeds, one.sweep.folds = (), (), ()
+        for name in one.sweep:
+            one.sweep[name] = ()
+        one.seed = seed
+        if variant:
+            _vary(one, *variant)
+        if method:
+            one.method.name = method
         if fold:
             one.target.test_split = fold
             one.target.split = "+".join(other for other in folds if other != fold)
+        named = [safe_name(one.variant)] if variant else []
+        named += [one.method.name] if method or not variant else []
         seeded = [f"seed{seed}"] if len(seeds) > 1 else []
-        found["-".join([method, *seeded, *([fold] if fold else [])])] = one
+        found["-".join([*named, *seeded, *([fold] if fold else [])])] = one
     return found
 
 
+def _vary(config, name: str, fields: dict) -> None:
+    """Makes `config` the variant `name`."""
+    config.variant = name
+    try:
+        config.update_from_flattened_dict(dict(fields))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"config.sweep.variants: {name!r}: {' '.join(str(error).split())}") from error
+
+
 def run(config, workdir: pathlib.Path) -> None:
-    """Trains every run that is not finished, prints their table, writes their common report."""
+    """Trains every run that is neither finished nor in another process's hands, prints the table, writes the report."""
     todo = runs(config)
-    rows = []
+    busy = []
     for folder, one in todo.items():
-        rows += tables.final_rows(loop.train_and_adapt(one, workdir / folder))
+        try:
+            loop.train_and_adapt(one, workdir / folder)
+        except Busy:
+            if len(todo) == 1:
+                raise
+            busy.append(folder)
+            continue
         page.write_report(
-            workdir / folder / "report.html", [report_runs.read_run(workdir / folder)], f"{one.method.name}"
+            workdir / folder / "report.html", [report_runs.read_run(workdir / folder)], loop.method_name(one)
         )
+    done = [folder for folder in todo if evaluation.finished_rows(workdir / folder)]
     if len(todo) > 1:
         page.write_report(
-            workdir / "report.html", [report_runs.read_run(workdir / folder) for folder in todo], workdir.name
+            workdir / "report.html", [report_runs.read_run(workdir / folder) for folder in done], workdir.name
         )
-    print(tables.render(tables.table(rows), "text", tables.notes(rows)))
-    print(f"report: {workdir / 'report.html'}")
+    rows = [row for folder in done for row in tables.final_rows(tables.read_results(workdir / folder))]
+    if rows:
+        print(tables.render(tables.table(rows), "text", tables.notes(rows)))
+        print(f"report: {workdir / 'report.html'}")
+    unfinished = [folder for folder in busy if folder not in done]
+    if unfinished:
+        print(f"other processes are training {', '.join(unfinished)}: their results are not in the table yet")

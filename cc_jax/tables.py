@@ -16,7 +16,7 @@ from cc_jax.errors import ConfigError, InputError
 
 Row = dict[str, object]
 
-GROUP = ("method", "uncertainty", "model", "source", "target", "split")
+GROUP = ("method", "variant", "uncertainty", "model", "source", "target", "split")
 METRICS = (
     "mae",
     "rmse",
@@ -111,6 +111,8 @@ def read_results(workdir: str | pathlib.Path) -> list[Row]:
         raise InputError(f"{path}: no such file; train or evaluate writes it when it is done") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read ({error}); run evaluate on {path.parent} again") from error
+    if isinstance(rows, list):  # rows written before there were variants are of none
+        rows = [{"variant": "", **row} if isinstance(row, dict) else row for row in rows]
     _check(rows, path)
     return rows
 
@@ -166,7 +168,7 @@ def collect(workdirs: Sequence[str | pathlib.Path], uncertainty: bool = False) -
 
 
 def table(rows: Iterable[Row], metrics: Sequence[str] = METRICS) -> list[Row]:
-    """One row a group (method, uncertainty, model, source, target, split), unrounded.
+    """One row a group (method, variant, uncertainty, model, source, target, split), unrounded.
 
     A metric `m` has its mean over the rows (seeds, and the folds of a cross-validation) under `m` and its standard
     deviation (n - 1; None for one row) under `m_std`; both are None where no row has a number. `n`: rows in the group;
@@ -233,8 +235,7 @@ def test_of(row: Row) -> tuple[str, str]:
 
 def group_of(row: Row) -> tuple:
     """The values of `GROUP` by which rows are averaged: see `test_of`."""
-    method, uncertainty, model, source, *_ = (row[name] for name in GROUP)
-    return (method, uncertainty, model, source, *test_of(row))
+    return (*(row[name] for name in GROUP[:-2]), *test_of(row))
 
 
 def method_name(method: object) -> str:
@@ -251,11 +252,11 @@ def number(value: object, *, signed: bool = False) -> str:
 
 def _order(group: tuple) -> tuple:
     """By test set, then source (the target's own labels last), then the methods as the paper orders them."""
-    method, uncertainty, model, source, target, split = map(str, group)
+    method, variant, uncertainty, model, source, target, split = map(str, group)
     known = list(METHOD_NAMES)
     rank = known.index(method) if method in known else len(known)
     own = source.split()[0:1] == [target]  # a source is "dataset split"
-    return target, split, own, source, rank, method, model, uncertainty
+    return target, split, own, source, rank, method, model, uncertainty, variant
 
 
 def _distinct(rows: Iterable[Row]) -> list[Row]:
@@ -288,7 +289,14 @@ def _mean_and_spread(values: list) -> tuple[float | None, float | None]:
 def _published_row(target: str, method: str) -> Row:
     empty = {key: None for name in METRICS for key in (name, f"{name}_std")}
     mae, rmse = PUBLISHED[target][method]
-    group = {"uncertainty": "published", "model": "sfcn", "source": "gcc", "target": target, "split": "test"}
+    group = {
+        "variant": "",
+        "uncertainty": "published",
+        "model": "sfcn",
+        "source": "gcc",
+        "target": target,
+        "split": "test",
+    }
     unknown = dict.fromkeys(("images", "step", "interval_level", "n"))
     return {"method": method, **group, **unknown, **empty, "mae": mae, "rmse": rmse}
 
@@ -346,7 +354,7 @@ Column = tuple[str, Callable[[Row], str]]
 
 
 def _group_column(name: str) -> Column:
-    return name, lambda row: method_name(row[name]) if name == "method" else str(row[name])
+    return name, lambda row: method_name(row[name]) if name == "method" else str(row[name] or "-")
 
 
 def _metric_columns(summaries: Sequence[Row]) -> list[Column]:
@@ -405,7 +413,7 @@ def _caption(shared: Row, summaries: Sequence[Row]) -> str:
     parts = []
     if "source" in shared and "target" in shared:
         parts.append(f"{shared.pop('source')} to {shared.pop('target')}")
-    parts += [f"{name} {value}" for name, value in shared.items()]
+    parts += [f"{name} {value}" for name, value in shared.items() if value]
     images, steps, level = (_one(summaries, name) for name in ("images", "step", "interval_level"))
     parts += [f"{images} images"] if images else []
     parts += [f"{steps} steps"] if steps else []

@@ -10,6 +10,7 @@ def get_config() -> ConfigDict:
     """The fields shared by all experiments, for the embedded synthetic pair."""
     config = ConfigDict()
     config.seed = 0
+    config.variant = ""  # what a table calls this run beside its method
     # Counter steps, over all stages: the same for every method, or their table compares nothing (methods.md).
     config.steps = 400
     config.label_scale = 100.0  # density x100, as GCC-SFCN and NLT; a loss weight has a meaning only with it
@@ -24,9 +25,11 @@ def get_config() -> ConfigDict:
     )
     config.log_every = 20  # steps a row of log.jsonl
 
-    # Run several: every method with every seed and fold, one workdir each below --workdir. () runs the config itself.
+    # Run several: every variant of the config with every method, seed and fold, one workdir each below --workdir. () runs
+    # the config itself. Several processes given the same command share the runs out.
     config.sweep = ConfigDict()
     config.sweep.methods = ()
+    config.sweep.variants = ()  # (name, {"field.below.config": value, ...}) each
     config.sweep.seeds = ()
     # Splits that take turns: each is tested on once, by a run whose target is the others. Tables give their mean.
     config.sweep.folds = ()
@@ -137,6 +140,8 @@ def get_config() -> ConfigDict:
     config.evaluation.batch_size = 1
     config.evaluation.max_buckets = 6  # padded image shapes, each compiled once
     config.evaluation.interval_level = 0.9
+    # Further labelled sets that are counted too, (dataset, split) each: to choose by, which no test split is for.
+    config.evaluation.also = ()
     config.evaluation.every_stage = False  # a row of results.json after each stage, not only after the last
 
     config.checkpoint = ConfigDict()

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 GROUP = {
+    "variant": "",
     "uncertainty": "masksembles",
     "model": "tiny",
     "source": "synthetic/source train",

@@ -62,12 +62,11 @@ class Run:
 
     @property
     def name(self) -> str:
-        """Method and seed, or the folder's name where nothing was evaluated."""
-        return (
-            f"{tables.method_name(self.row['method'])}, seed {self.row['seed']}"
-            if self.row
-            else self.workdir.name
-        )
+        """Method, variant and seed, or the folder's name where nothing was evaluated."""
+        if not self.row:
+            return self.workdir.name
+        named = tables.method_name(self.row["method"]), self.row["variant"], f"seed {self.row['seed']}"
+        return ", ".join(filter(None, named))
 
 
 def read_run(workdir: str | pathlib.Path) -> Run:

@@ -1,0 +1,53 @@
+"""What each choice of OURS is worth: one thing changed at a time, every run with the same number of counter steps.
+
+python -m cc_jax.train --config=configs/ablation.py:synthetic --workdir=runs/ablation   # on the embedded pair, three seeds
+python -m cc_jax.train --config=configs/ablation.py:b_to_a --workdir=runs/ablation_b    # ShanghaiTech B to A, `lite`
+python -m cc_jax.train --config=configs/ablation.py:smoke --workdir=runs/smoke
+python -m cc_jax.tabulate runs/ablation/*/
+
+The same command in a second process (on another core, device or host) shares the runs out. Two sets are counted:
+one to choose by, labelled but neither trained nor tested on, and the test split, to report. The first is
+`synthetic/validation`, or the last 60 images of A's training split, which the method then does not see.
+"""
+
+from configs import default, demo, shb_to_sha
+
+OURS = "method.ours."
+VARIANTS = (
+    ("default", {}),
+    ("no adaptation", {"method.name": "no_adapt"}),
+    *(
+        (f"rule {rule}", {OURS + "rule": rule})
+        for rule in ("absolute", "relative", "balanced", "image", "soft", "none")
+    ),
+    *((f"fraction {share}", {OURS + "fraction": share}) for share in (0.25, 0.75)),
+    *((f"rounds {number}", {OURS + "rounds": number}) for number in (1, 2, 4)),
+    *((f"rounds in {share} of the steps", {OURS + "round_share": share}) for share in (0.25, 0.5)),
+    ("teacher ema", {OURS + "teacher": "ema"}),
+    ("teacher ema, soft", {OURS + "teacher": "ema", OURS + "rule": "soft"}),
+    *((f"upside-down {weight:g}", {OURS + "upside_down_weight": weight}) for weight in (0.0, 0.01, 1.0)),
+    ("quarter turns", {"model.head": "quarters"}),
+)
+# Labelling all images takes as long as a hundred steps there: what is most in question, and one seed.
+OF_B_TO_A = (
+    "default", "no adaptation", "rule absolute", "rule soft", "rule none", "teacher ema", "upside-down 0",
+    "quarter turns",
+)  # fmt: skip
+
+
+def get_config(arg: str | None = None):
+    """`arg`: "synthetic" (the default), "b_to_a" or "smoke"."""
+    arg = default.parse_arg(arg, ("synthetic", "b_to_a", "smoke")) or "synthetic"
+    if arg == "b_to_a":
+        config = shb_to_sha.get_config("cpu")
+        config.target.split = "train[:240]"
+        config.evaluation.also = (("shanghaitech/part_a", "train[240:]"),)
+        config.sweep.methods = ()
+        config.sweep.variants = tuple(one for one in VARIANTS if one[0] in OF_B_TO_A)
+        return config
+    config = demo.get_config("smoke" if arg == "smoke" else None)
+    config.evaluation.every_stage = False
+    config.evaluation.also = (("synthetic/validation", "test[:8]" if arg == "smoke" else "test"),)
+    config.sweep.variants = VARIANTS[:3] if arg == "smoke" else VARIANTS
+    config.sweep.seeds = (0,) if arg == "smoke" else (0, 1, 2)
+    return config
