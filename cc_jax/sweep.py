@@ -25,11 +25,12 @@ def runs(config) -> dict[str, ml_collections.ConfigDict]:
     if len({name for name, _ in variants}) < len(variants):
         raise ConfigError("config.sweep.variants: two have the same name")
     found = {}
+    # Seeds come last in turn: a sweep that is cut short has whole tables of fewer seeds.
     every = itertools.product(
-        variants or (None,), methods or (None,), seeds or (config.seed,), folds or ("",)
+        seeds or (config.seed,), variants or (None,), methods or (None,), folds or ("",)
     )
-    for variant, method, seed, fold in every:
-        one = ml_collections.ConfigDict(config.to_dict())
+    for seed, variant, method, fold in every:
+        one = ml_collections.ConfigDict(config.to_dict()).lock()
         for name in one.sweep:
             one.sweep[name] = ()
         one.seed = seed

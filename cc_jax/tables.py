@@ -27,6 +27,7 @@ METRICS = (
     "interval_coverage",
     "interval_width",
 )
+DIFFERENCE = "mae_difference"  # see `against`
 # From uncertainty.json (cc_jax/reliability.py): what the members' disagreement is worth, over images and over blocks.
 UNCERTAINTY = tuple(
     f"{of}_{name}"
@@ -180,6 +181,34 @@ def table(rows: Iterable[Row], metrics: Sequence[str] = METRICS) -> list[Row]:
     return [_summary(group, groups[group], metrics) for group in sorted(groups, key=_order)]
 
 
+def against(rows: Sequence[Row], name: str) -> list[Row]:
+    """The rows with their `DIFFERENCE`: MAE minus that of the variant or method `name` on the same test and seed.
+
+    Pairs take what a seed does to all of them out of the spread. None where there is no such row.
+    Raises ConfigError where no row is called `name`, or several of one seed and test are.
+    """
+    base: dict[tuple, Row] = {}
+    for row in _distinct(row for row in rows if name in (row["variant"], row["method"])):
+        if base.setdefault(_pair(row), row) is not row:
+            raise ConfigError(
+                f"--against={name}: with seed {row['seed']} on {row['target']} {row['split']} several rows are called that"
+            )
+    if not base:
+        known = ", ".join(
+            sorted({str(row[key]) for row in rows for key in ("variant", "method") if row[key]})
+        )
+        raise ConfigError(f"--against={name}: there are {known}")
+    return [{**row, DIFFERENCE: _difference(row["mae"], base.get(_pair(row), {}).get("mae"))} for row in rows]
+
+
+def _pair(row: Row) -> tuple:
+    return tuple(row[name] for name in ("source", "target", "split", "seed"))
+
+
+def _difference(mae: object, base: object) -> float | None:
+    return None if mae is None or base is None else float(mae) - float(base)
+
+
 def notes(rows: Sequence[Row]) -> list[str]:
     """What a reader must know before comparing the rows, a sentence each; none for a fair comparison."""
     unequal = [*_unequal(rows, "step", "steps"), *_unequal(rows, "images", "test images")]
@@ -287,7 +316,7 @@ def _mean_and_spread(values: list) -> tuple[float | None, float | None]:
 
 
 def _published_row(target: str, method: str) -> Row:
-    empty = {key: None for name in METRICS for key in (name, f"{name}_std")}
+    empty = {key: None for name in (*METRICS, DIFFERENCE) for key in (name, f"{name}_std")}
     mae, rmse = PUBLISHED[target][method]
     group = {
         "variant": "",
@@ -360,6 +389,8 @@ def _group_column(name: str) -> Column:
 def _metric_columns(summaries: Sequence[Row]) -> list[Column]:
     """Heading and text of each metric; the seeds have a column where there is more than one."""
     columns: list[Column] = _uncertainty_columns() if UNCERTAINTY[0] in summaries[0] else _error_columns()
+    if DIFFERENCE in summaries[0]:
+        columns.insert(1, ("difference", lambda row: _spread(row, DIFFERENCE, _signed)))
     if any((row["n"] or 0) > 1 for row in summaries):
         columns.append(("seeds", lambda row: str(row["n"] or "-")))
     return columns
@@ -369,7 +400,7 @@ def _error_columns() -> list[Column]:
     return [
         ("MAE", lambda row: _spread(row, "mae", number)),
         ("RMSE", lambda row: _spread(row, "rmse", number)),
-        ("bias", lambda row: _spread(row, "bias", lambda value: number(value, signed=True))),
+        ("bias", lambda row: _spread(row, "bias", _signed)),
         ("Pearson", lambda row: _spread(row, "pearson", _two)),
         ("scaled MAE", lambda row: _spread(row, "mae_scaled", number)),
         ("constant MAE", lambda row: number(row["mae_constant"])),
@@ -398,6 +429,10 @@ def _uncertainty_columns() -> list[Column]:
 def _spread(row: Row, name: str, show: Callable[[object], str]) -> str:
     spread = row[f"{name}_std"]
     return show(row[name]) + (f" ± {show(spread).lstrip('+')}" if spread is not None else "")
+
+
+def _signed(value: object) -> str:
+    return number(value, signed=True)
 
 
 def _two(value: object) -> str:
@@ -445,6 +480,7 @@ def _markdown(headings: list[str], body: list[list[str]]) -> list[str]:
 
 def _csv(summaries: Sequence[Row]) -> str:
     names = UNCERTAINTY if UNCERTAINTY[0] in summaries[0] else METRICS
+    names += (DIFFERENCE,) * (DIFFERENCE in summaries[0])
     metrics = (key for name in names for key in (name, f"{name}_std"))
     columns = [*GROUP, "n", "images", "step", "interval_level", *metrics]
     text = io.StringIO()

@@ -1,7 +1,8 @@
 """usage: python -m cc_jax.tabulate WORKDIR... [--format=text|markdown|csv] [--output=FILE] [--published] [--uncertainty]
+       [--against=VARIANT|METHOD]
 
 One table of the results of several runs: a row for each method, the mean and the spread over seeds. With --uncertainty
-that of what the members' disagreement is worth.
+that of what the members' disagreement is worth; with --against the difference of each MAE to another row's, seed by seed.
 """
 
 import sys
@@ -16,6 +17,9 @@ _FORMAT = flags.DEFINE_enum("format", "text", tables.FORMATS, "How the table is 
 _OUTPUT = flags.DEFINE_string("output", None, "A file for the table; without it, it is printed.")
 _PUBLISHED = flags.DEFINE_bool("published", False, "Add the paper's own figures for the same target.")
 _UNCERTAINTY = flags.DEFINE_bool("uncertainty", False, "Tabulate uncertainty.json in place of the errors.")
+_AGAINST = flags.DEFINE_string(
+    "against", None, "Add the difference of the MAE to this variant's or method's."
+)
 
 
 def main(workdirs: list[str]) -> int:
@@ -29,6 +33,8 @@ def main(workdirs: list[str]) -> int:
     for failure in failed:
         print(f"cc_jax.tabulate: {failure}", file=sys.stderr)
     metrics = tables.UNCERTAINTY if _UNCERTAINTY.value else tables.METRICS
+    if _AGAINST.value:
+        rows, metrics = tables.against(rows, _AGAINST.value), (*metrics, tables.DIFFERENCE)
     summaries, remarks = tables.table(rows, metrics), tables.notes(rows)
     if _PUBLISHED.value:
         summaries, remarks = tables.with_published(summaries, remarks)

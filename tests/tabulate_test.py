@@ -49,6 +49,34 @@ def test_the_folds_of_a_cross_validation_are_one_row():
     assert tables.notes(rows) == []
 
 
+def test_the_difference_is_taken_seed_by_seed():
+    """Seed 1 is 50 worse for both: the spread of the MAEs is wide, that of the differences is not."""
+    rows = [row(seed=s, variant="default", mae=30.0 + 50 * s) for s in (0, 1)]
+    rows += [row(seed=s, variant="soft", mae=28.0 + 52 * s) for s in (0, 1)]
+    rows += [row(seed=0, variant="elsewhere", target="shanghaitech/part_a")]
+    found = {
+        r["variant"]: r
+        for r in tables.table(tables.against(rows, "default"), (*tables.METRICS, tables.DIFFERENCE))
+    }
+    assert (found["default"]["mae_difference"], found["elsewhere"]["mae_difference"]) == (0, None)
+    assert found["soft"]["mae_difference"] == -1.0
+    assert found["soft"]["mae_difference_std"] == pytest.approx(2**0.5) and found["soft"]["mae_std"] > 30
+    text = tables.render(list(found.values()))
+    assert "difference" in text and "-1.0 ± 1.4" in text
+    assert "mae_difference" in tables.render(list(found.values()), "csv").splitlines()[0]
+    with pytest.raises(ConfigError, match="there are default, elsewhere, ours, soft"):
+        tables.against(rows, "hard")
+    with pytest.raises(ConfigError, match="several"):
+        tables.against(rows, "ours")
+
+
+def test_rows_from_before_there_were_variants_are_read(tmp_path):
+    old = row()
+    del old["variant"]
+    write(tmp_path / "old", old)
+    assert tables.read_results(tmp_path / "old")[0]["variant"] == ""
+
+
 @given(st.lists(st.floats(0, 1e4), min_size=1, max_size=6))
 def test_table_agrees_with_statistics(values):
     (summary,) = tables.table([row(seed=s, mae=m, weights_sha256=str(s)) for s, m in enumerate(values)])
