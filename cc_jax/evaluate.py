@@ -1,4 +1,4 @@
-"""Evaluates a workdir's newest checkpoint on a labelled set: prints, writes results.json and predictions.csv.
+"""Evaluates a workdir's newest checkpoint on a labelled set: prints, writes results.json, predictions.csv, a report.
 
 usage: python -m cc_jax.evaluate --workdir=DIR [--dataset=NAME --split=SPLIT] [--calibrate_on=SET] [--output=DIR]
 """
@@ -30,9 +30,11 @@ def main(args: list[str]) -> None:
     from cc_jax import evaluation, reliability
     from cc_jax.counter import Counter
     from cc_jax.data import sources
+    from cc_jax.data.density import Density
     from cc_jax.data.examples import Examples
     from cc_jax.data.files import write_atomic
     from cc_jax.loop import progress_bar
+    from cc_jax.report import page
 
     app.compile_cache()
     workdir = pathlib.Path(_WORKDIR.value)
@@ -53,8 +55,9 @@ def main(args: list[str]) -> None:
     if _CALIBRATE_ON.value:
         calibrated = counter.calibrate(_CALIBRATE_ON.value, _DATA_DIR.value or "", bar)
         calibrated.save(workdir)
+    examples = Examples(records, counter.frame)
     rows, found = evaluation.evaluate(
-        counter.sampler, counter.variables, Examples(records, counter.frame),
+        counter.sampler, counter.variables, examples,
         evaluation.batching(config), counter.interval_level, bar, calibrated,
     )  # fmt: skip
     suffix = "_calibrated" if calibrated else ""
@@ -72,13 +75,21 @@ def main(args: list[str]) -> None:
     measured = reliability.of_predictions(found, calibrated and calibrated.bounds(found))
     print("\n".join([*map(evaluation.describe, summaries), reliability.describe(measured)]))
     if calibrated:
-        print(f"{calibrated.describe(counter.interval_level)}; {calibrated.unlike_share(found)}")
+        stands_on = f"{calibrated.describe(counter.interval_level)}; {calibrated.unlike_share(found)}"
+        measured["images"]["calibration"] = stands_on
+        print(stands_on)
     output = pathlib.Path(_OUTPUT.value) if _OUTPUT.value else workdir if own else below
     others = [row for row in earlier if row["stage"] != counter.stage] if output == workdir else []
     evaluation.write_predictions(output / "predictions.csv", rows)
     evaluation.write_reliability(output, measured)
+    evaluation.write_panels(output / "panels", examples, found, Density(**config.density))
     evaluation.write_results(output, [*others, *summaries])
-    print(f"wrote {output / 'results.json'} and {output / 'predictions.csv'}")
+    page.write_report(
+        output / "report.html", [page.read_run(output, trained_in=workdir)], f"{dataset} {split}"
+    )
+    print(
+        f"wrote {', '.join(str(output / name) for name in ('results.json', 'predictions.csv', 'report.html'))}"
+    )
 
 
 if __name__ == "__main__":

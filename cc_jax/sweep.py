@@ -60,18 +60,14 @@ def _vary(config, name: str, fields: dict) -> None:
 def run(config, workdir: pathlib.Path) -> None:
     """Trains every run that is neither finished nor in another process's hands, prints the table, writes the report."""
     todo = runs(config)
-    busy = []
-    for folder, one in todo.items():
-        try:
-            loop.train_and_adapt(one, workdir / folder)
-        except Busy:
-            if len(todo) == 1:
-                raise
-            busy.append(folder)
-            continue
-        page.write_report(
-            workdir / folder / "report.html", [report_runs.read_run(workdir / folder)], loop.method_name(one)
-        )
+    waiting = list(todo)
+    while waiting:  # again for those that another process held, which may have been stopped since
+        busy = [
+            folder for folder in waiting if not _train(todo[folder], workdir / folder, alone=len(todo) == 1)
+        ]
+        if len(busy) == len(waiting):
+            break
+        waiting = busy
     done = [folder for folder in todo if evaluation.finished_rows(workdir / folder)]
     if len(todo) > 1:
         page.write_report(
@@ -81,6 +77,18 @@ def run(config, workdir: pathlib.Path) -> None:
     if rows:
         print(tables.render(tables.table(rows), "text", tables.notes(rows)))
         print(f"report: {workdir / 'report.html'}")
-    unfinished = [folder for folder in busy if folder not in done]
+    unfinished = [folder for folder in todo if folder not in done]
     if unfinished:
         print(f"other processes are training {', '.join(unfinished)}: their results are not in the table yet")
+
+
+def _train(config, workdir: pathlib.Path, *, alone: bool) -> bool:
+    """Trains one run and writes its report; False where another process is at it, which is an error if it is `alone`."""
+    try:
+        loop.train_and_adapt(config, workdir)
+    except Busy:
+        if alone:
+            raise
+        return False
+    page.write_report(workdir / "report.html", [report_runs.read_run(workdir)], loop.method_name(config))
+    return True

@@ -142,6 +142,9 @@ def test_evaluate_covers_as_promised_and_keeps_its_own_results(workdir, tmp_path
     (folder,) = (workdir / "evaluations").glob("*_calibrated")
     row = json.loads((folder / "results.json").read_text())[-1]
     assert row["interval_coverage"] >= 0.7 and not (workdir / "results.json").exists()
+    page = (folder / "report.html").read_text()
+    assert "90% intervals are calibrated on 30 images of shanghaitech/part_a:train" in page
+    assert "What the network sees" in page and page.count("does not exist") == 1  # the fixture's log
     for images_, code in ((20, 0), (31, 2)):
         path = folder / "predictions.csv"
         shown = run(

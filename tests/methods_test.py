@@ -1,10 +1,13 @@
 """Which pseudo labels are kept, the upside-down flip, and stages that add up."""
 
 import cv2
+import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
+from cc_jax import state as states
 from cc_jax.errors import ConfigError
 from cc_jax.inference import Prediction
 from cc_jax.methods import no_adapt, ours, supervised
@@ -85,3 +88,39 @@ def test_convergence_ends_the_rounds():
     assert method.relabel(None, first, lambda state, records: guesses) is None
     other = [Prediction("a", 0, samples_of(MEAN, SPREAD) * 1.1, float("nan"), *NEITHER)]
     assert method.relabel(None, first, lambda state, records: other) is not None
+
+
+def test_the_moving_average_labels_clean_crops_and_the_network_learns_on_changed_ones():
+    """A network that multiplies grey by its one parameter: 2 for the student, 3 for its moving average."""
+    scale = 100.0
+    method = ours.Method(steps=8, label_scale=scale, **{**FIELDS, "teacher": "ema", "rule": "none"})
+    stage = method.stages()[-1]
+    assert (stage.name, stage.steps) == ("teacher", 4)
+    assert stage.data(None, {"target": TrainSet([{}], 1)}, None)["target"].clean
+
+    def draw(variables, image, roi, rng, train):
+        cells = image[:, ::8, ::8, :1].astype(jnp.float32)
+        samples = 1 if train else 3
+        return {"density": variables["params"]["a"] * jnp.stack([cells] * samples)}
+
+    state = states.create(
+        {"counter": {"a": jnp.float32(2)}}, {"counter": {}}, {"counter": optax.sgd(0.0)}, 0.5
+    )
+    state = state.replace(ema={"a": jnp.float32(3)})
+    rng = np.random.default_rng(0)
+    crop = {name: rng.integers(0, 255, (2, 16, 16, 3)).astype(np.uint8) for name in ("image", "clean")} | {
+        "roi": np.ones((2, 16, 16, 1)),
+        "density": np.zeros((2, 2, 2, 1)),
+        "weight": np.zeros((2, 2, 2, 1)),
+    }
+    _, metrics = stage.update(state, {"source": crop, "target": crop}, jax.random.key(0), draw)
+    student, teacher = (
+        factor * crop[name][:, ::8, ::8, :1].astype(float) for factor, name in ((2, "image"), (3, "clean"))
+    )
+    assert float(metrics["pseudo_loss"]) == pytest.approx(np.mean((student - teacher) ** 2), rel=1e-5)
+    assert float(metrics["density_loss"]) == 0  # the source's weight is 0
+
+
+def test_without_its_weight_stage_1_sees_no_target():
+    method = ours.Method(steps=8, label_scale=100.0, **{**FIELDS, "upside_down_weight": 0.0})
+    assert method.stages()[0].update.func == method.count_update

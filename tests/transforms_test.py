@@ -136,6 +136,24 @@ def test_plain_crops_are_windows_of_the_image_and_nothing_else():
             assert (windows == crop).all(axis=(2, 3, 4)).any() == is_window
 
 
+def test_clean_is_the_crop_before_its_photometric_changes():
+    """The same window, scale and mirroring; the crop that is trained on does not change for it."""
+    example = example_of([(100, 60), (40, 90)])
+    strong = Augment(crop=96, scale_min=0.7, scale_max=1.4, photometric=1.0, grey=0.5)
+    changed = 0
+    for seed in range(8):
+        both = dataclasses.replace(strong, clean=True)(example, np.random.default_rng(seed), FIXED)
+        alone = strong(example, np.random.default_rng(seed), FIXED)
+        never = dataclasses.replace(strong, photometric=0.0, grey=0.0)(
+            example, np.random.default_rng(seed), FIXED
+        )
+        np.testing.assert_array_equal(both["clean"], never["image"])
+        np.testing.assert_array_equal(both["image"], alone["image"])
+        assert "clean" not in alone
+        changed += not np.array_equal(both["image"], both["clean"])
+    assert changed >= 4  # the others show nothing but black
+
+
 def test_adaptive_sigma_is_that_of_the_whole_image():
     """A head whose neighbours are cut off is drawn as it is in the whole frame, not as a lone head."""
     density, augment = Density(kernel="adaptive"), Augment(crop=64, flip=False)

@@ -304,6 +304,8 @@ def _reliability(main: Run | None) -> str:
         "the dotted curve. Right: of intervals that promise 90 %, 90 % should hold the true count; below the dashed line "
         "they promise too much.</p>"
     )
+    stands_on = found["images"].get("calibration")  # where evaluate was told what to calibrate on
+    told += f"<p>{markup.text(stands_on[0].upper() + stands_on[1:])}.</p>" if stands_on else ""
     held = ", ".join(
         f"{name} {one['spearman']:.2f}" for name, one in found.items() if one["spearman"] is not None
     )

@@ -69,12 +69,16 @@ class Run:
         return ", ".join(filter(None, named))
 
 
-def read_run(workdir: str | pathlib.Path) -> Run:
-    """Reads a workdir; whatever is missing or damaged is left out and said in `missing`."""
+def read_run(workdir: str | pathlib.Path, trained_in: str | pathlib.Path | None = None) -> Run:
+    """Reads a workdir; whatever is missing or damaged is left out and said in `missing`.
+
+    Of an evaluation that was written elsewhere, `trained_in` is the workdir that has the log and the config.
+    """
     workdir = pathlib.Path(workdir)
+    trained = pathlib.Path(trained_in or workdir)
     missing: list[str] = []
 
-    def piece(read, name: str):
+    def piece(read, name: str, workdir: pathlib.Path = workdir):
         try:
             return read(workdir / name)
         except InputError as error:
@@ -88,11 +92,11 @@ def read_run(workdir: str | pathlib.Path) -> Run:
     return Run(
         workdir=workdir,
         rows=piece(lambda path: tables.read_results(path.parent), "results.json") or [],
-        log=piece(read_log, "log.jsonl") or [],
+        log=piece(read_log, "log.jsonl", trained) or [],
         predictions=piece(read_predictions, "predictions.csv") or [],
         panels=piece(read_panels, "panels") or [],
         reliability=piece(lambda path: json.loads(path.read_text()), "uncertainty.json") or {},
-        config=piece(lambda path: json.loads(path.read_text()), "config.json") or {},
+        config=piece(lambda path: json.loads(path.read_text()), "config.json", trained) or {},
         missing=missing,
     )
 
