@@ -1,5 +1,6 @@
 """Which runs a sweep stands for, and that folds take turns."""
 
+import fake_runs
 import pytest
 
 from cc_jax import assemble, sweep
@@ -80,6 +81,7 @@ def test_a_run_in_other_hands_is_passed_over(tmp_path, monkeypatch, capsys):
         if config.seed == 1:
             raise Busy("another process")
         trained.append(config.seed)
+        fake_runs.workdir(workdir, seed=config.seed)
 
     config = demo.get_config()
     config.sweep.seeds = (0, 1, 2)
