@@ -2,8 +2,10 @@
 
 python -m cc_jax.train --config=configs/ablation.py:synthetic --workdir=runs/ablation   # on the embedded pair, three seeds
 python -m cc_jax.train --config=configs/ablation.py:b_to_a --workdir=runs/ablation_b    # ShanghaiTech B to A, `lite`
+python -m cc_jax.train --config=configs/ablation.py:uncertainty --workdir=runs/spectrum # from one network to three
 python -m cc_jax.train --config=configs/ablation.py:smoke --workdir=runs/smoke
-python -m cc_jax.tabulate runs/ablation/*/
+python -m cc_jax.tabulate runs/ablation/*/ --against=default
+python -m cc_jax.tabulate runs/spectrum/*/ --uncertainty
 
 The same command in a second process (on another core, device or host) shares the runs out. Two sets are counted:
 one to choose by, labelled but neither trained nor tested on, and the test split, to report. The first is
@@ -28,6 +30,13 @@ VARIANTS = (
     *((f"upside-down {weight:g}", {OURS + "upside_down_weight": weight}) for weight in (0.0, 1.0)),
     ("quarter turns", {"model.head": "quarters"}),
 )
+_MASKS = "uncertainty.masksembles."
+SPECTRUM = (
+    ("single", {"uncertainty.name": "single"}),
+    *((f"masksembles, scale {scale:g}", {_MASKS + "scale": scale}) for scale in (1.2, 2.0, 4.0)),
+    ("mc dropout", {"uncertainty.name": "mc_dropout"}),
+    ("deep ensemble", {"uncertainty.name": "deep_ensemble"}),
+)
 # Labelling all images takes as long as a hundred steps there: what is most in question, and one seed.
 OF_B_TO_A = (
     "default", "no adaptation", "rule absolute", "rule none", "teacher ema", "upside-down 0",
@@ -35,8 +44,8 @@ OF_B_TO_A = (
 
 
 def get_config(arg: str | None = None):
-    """`arg`: "synthetic" (the default), "b_to_a" or "smoke"."""
-    arg = default.parse_arg(arg, ("synthetic", "b_to_a", "smoke")) or "synthetic"
+    """`arg`: "synthetic" (the default), "uncertainty", "b_to_a" or "smoke"."""
+    arg = default.parse_arg(arg, ("synthetic", "uncertainty", "b_to_a", "smoke")) or "synthetic"
     if arg == "b_to_a":
         config = shb_to_sha.get_config("cpu")
         config.target.split = "train[:240]"
@@ -47,6 +56,6 @@ def get_config(arg: str | None = None):
     config = demo.get_config("smoke" if arg == "smoke" else None)
     config.evaluation.every_stage = False
     config.evaluation.also = (("synthetic/validation", "test[:8]" if arg == "smoke" else "test"),)
-    config.sweep.variants = VARIANTS[:3] if arg == "smoke" else VARIANTS
+    config.sweep.variants = {"smoke": VARIANTS[:3], "uncertainty": SPECTRUM}.get(arg, VARIANTS)
     config.sweep.seeds = (0,) if arg == "smoke" else (0, 1, 2)
     return config

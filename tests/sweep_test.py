@@ -63,7 +63,7 @@ def test_wrong_variants_are_refused():
         sweep.runs(config)
 
 
-@pytest.mark.parametrize("arg", ["synthetic", "b_to_a", "smoke"])
+@pytest.mark.parametrize("arg", ["synthetic", "uncertainty", "b_to_a", "smoke"])
 def test_the_ablation_names_fields_and_values_that_there_are(arg):
     config = ablation.get_config(arg)
     found = sweep.runs(config)
