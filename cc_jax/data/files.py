@@ -7,7 +7,7 @@ import pathlib
 import tempfile
 from collections.abc import Iterator
 
-from cc_jax.errors import ConfigError
+from cc_jax.errors import Busy, ConfigError
 
 
 def write_atomic(path: str | os.PathLike, content: str | bytes) -> None:
@@ -29,16 +29,20 @@ def write_atomic(path: str | os.PathLike, content: str | bytes) -> None:
 
 
 @contextlib.contextmanager
-def lock(folder: pathlib.Path, name: str) -> Iterator[None]:
+def lock(folder: pathlib.Path, name: str, *, flag: str = "--data_dir", wait: bool = True) -> Iterator[None]:
     """Held by one process at a time; the kernel lets go of it when that process dies, however it dies.
 
-    Makes the folder. Raises ConfigError where it cannot be written.
+    Makes the folder. Raises ConfigError, naming `flag`, where it cannot be written, and Busy where another process holds
+    it and we are not to `wait`.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = open(folder / f".{name}.lock", "a")  # noqa: SIM115
     except OSError as error:
-        raise ConfigError(f"--data_dir={folder}: cannot be written: {error.strerror}") from error
+        raise ConfigError(f"{flag}={folder}: cannot be written: {error.strerror}") from error
     with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Busy(f"{flag}={folder}: another process is at work there") from None
         yield
