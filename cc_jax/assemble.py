@@ -73,15 +73,19 @@ def _section(section, name: str) -> dict:
     return dict(section[name]) if name in section else {}
 
 
-def fresh_state(config, parts: Counting, mesh) -> states.TrainState:
-    """The state at step 0, replicated over the mesh; the encoder from `config.model.pretrained` if that is set."""
+def fresh_state(config, parts: Counting, mesh, method=None) -> states.TrainState:
+    """The state at step 0, replicated over the mesh; the encoder from `config.model.pretrained` if that is set.
+
+    With the networks that `method`, if given, has beside the counter.
+    """
     root = rngs.root(config.seed)
     params, collections = initial(parts, root)
     if config.model.pretrained:
         load = functools.partial(pretrained.load_encoder, config.model.pretrained)
         params, collections["norm"] = parts.uncertainty.each(load)(params, collections["norm"])
-    make = functools.partial(_state, config, parts)
-    networks = {"counter": params}, {"counter": collections}
+    make = functools.partial(_state, config, parts, method)
+    beside = jax.jit(functools.partial(_beside, config, method, parts.model), compiler_options=QUICK)(root)
+    networks = _by_kind({"counter": (params, collections), **beside})
     return jax.jit(make, out_shardings=_shardings(parts, mesh, jax.eval_shape(make, *networks)))(*networks)
 
 
@@ -92,7 +96,17 @@ def initial(parts: Counting, root: jax.Array) -> tuple[Any, dict[str, Any]]:
     return params, collections
 
 
-def abstract_state(config, parts: Counting, mesh) -> states.TrainState:
+def _beside(config, method, model, root: jax.Array) -> dict[str, tuple[Any, dict[str, Any]]]:
+    """The networks that the method has beside the counter."""
+    return method.networks(model, config.augment.crop, rngs.stream(root, "networks")) if method else {}
+
+
+def _by_kind(networks: dict[str, tuple[Any, dict[str, Any]]]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """({network: parameters}, {network: collections})."""
+    return {name: p for name, (p, _) in networks.items()}, {name: c for name, (_, c) in networks.items()}
+
+
+def abstract_state(config, parts: Counting, mesh, method=None) -> states.TrainState:
     """The shapes and shardings of `fresh_state`, without computing it or reading a file."""
     root = rngs.root(config.seed)
 
@@ -103,8 +117,10 @@ def abstract_state(config, parts: Counting, mesh) -> states.TrainState:
     params, collections = jax.eval_shape(shapes)
     # Members are drawn with NumPy, which cannot be traced; it is quick.
     collections.update(parts.uncertainty.collections(rngs.stream(root, "members"), parts.model))
+    beside = jax.eval_shape(functools.partial(_beside, config, method, parts.model), root)
     shaped = jax.eval_shape(
-        functools.partial(_state, config, parts), {"counter": params}, {"counter": collections}
+        functools.partial(_state, config, parts, method),
+        *_by_kind({"counter": (params, collections), **beside}),
     )
     return jax.tree.map(
         lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
@@ -130,11 +146,11 @@ def _shardings(parts: Counting, mesh, state: states.TrainState) -> states.TrainS
     return jax.tree_util.tree_map_with_path(place, state)
 
 
-def _state(config, parts: Counting, params, collections) -> states.TrainState:
+def _state(config, parts: Counting, method, params, collections) -> states.TrainState:
     optimizer = Optimizer(**config.optimizer)
-    txs = {name: optimizer.transformation(config.steps) for name in params}
-    each, counter = parts.uncertainty.each, txs["counter"]
-    txs["counter"] = optax.GradientTransformation(each(counter.init), each(counter.update))
+    each, counter = parts.uncertainty.each, optimizer.transformation(config.steps)
+    txs = {"counter": optax.GradientTransformation(each(counter.init), each(counter.update))}
+    txs |= method.optimizers() if method else {}
     return states.create(params, collections, txs, optimizer.ema)
 
 

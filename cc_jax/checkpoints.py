@@ -90,7 +90,11 @@ class Checkpoints:
                 "a new workdir, or go on with this one by --config.checkpoint.any_data=True"
             )
 
-    def save(self, step: int, items: Items, *, stage: str) -> None:
+    def counted(self, step: int) -> int:
+        """How many of the steps up to `step` trained the counter."""
+        return json.loads((self.manifests / f"{step}.json").read_text())["counted"]
+
+    def save(self, step: int, items: Items, *, stage: str, counted: int) -> None:
         """Saves and waits: when this returns, the step is on the disk with its manifest."""
         self._set_aside(step)
         flat = {item: _flatten(tree) for item, tree in items.items()}
@@ -105,6 +109,7 @@ class Checkpoints:
         if jax.process_index() == 0:
             manifest = {
                 "stage": stage,
+                "counted": counted,
                 "datasets": self.datasets,
                 "arrays": {item: _shapes(leaves) for item, leaves in flat.items()},
                 "files": _digests(self.folder / str(step)),

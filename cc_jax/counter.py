@@ -78,7 +78,7 @@ class Counter:
         saved = checkpoints.restore(step, wanted)["counter"]
         checkpoints.close()
         variables = {"params": saved["params"], **saved["collections"]}
-        counter = cls(config, parts, variables, step, checkpoints.stage(step))
+        counter = cls(config, parts, variables, checkpoints.counted(step), checkpoints.stage(step))
         counter.calibration = calibration.load(workdir, counter.weights_sha256)
         return counter
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Iterator
 import jax
 import tqdm
 
-from cc_jax import assemble, evaluation, inference, locks, mesh, metrics, pseudo, rngs
+from cc_jax import assemble, evaluation, inference, locks, mesh, metrics, pseudo, rewriting, rngs
 from cc_jax.checkpoints import Checkpoints
 from cc_jax.data import density, examples, mixture, pipeline, sources, transforms
 from cc_jax.data.files import write_atomic
@@ -83,38 +83,46 @@ def _train(config, workdir: pathlib.Path) -> list[dict]:
         bar = functools.partial(progress_bar, what="labelling", total=None)
         return inference.predict(sampler, evaluation.counter_variables(state), images, batching, bar)
 
-    def results_of(stage, state, step: int) -> list[dict]:
+    def rewrite(name: str, function, params, images):
+        bar = functools.partial(progress_bar, what="translating", total=None)
+        return rewriting.rewrite(function, params, images, workdir / "stages" / name, batching, keep, bar)
+
+    def results_of(stage, state, step: int, counted: int) -> list[dict]:
         return evaluation.stage_rows(
-            config, workdir, stage.name, step, state, sampler, tests, batching, progress_bar
+            config, workdir, stage.name, step, counted, state, sampler, tests, batching, progress_bar
         )
 
     checkpoints = Checkpoints(workdir, keep=config.checkpoint.keep, datasets=opened.fingerprints())
-    state, done = _start(config, parts, device_mesh, checkpoints)
+    state, done = _start(config, parts, method, device_mesh, checkpoints)
     log = Log(workdir / "log.jsonl", done)
     rows: list[dict] = []
     step_of = functools.cache(lambda update: _jitted(update, parts.draw, config.seed))
     stop = _until_sigterm()
-    end = 0
+    end = counted = 0
     for stage in method.stages():
         begin, end = end, end + stage.steps
-        sets = pseudo.enter(stage, state, sets, predict, workdir / "stages", resumed=done > begin)
+        sets = pseudo.enter(
+            stage, state, sets, base.Work(predict, rewrite), workdir / "stages", resumed=done > begin
+        )
         if sets is None:
             break
         if done < end:
             first = max(begin, done)
             print(f"{method_name(config)}: {stage.name}, steps {first} to {end}", flush=True)
             with contextlib.closing(
-                _batches(config, sets, first, end, device_mesh, parts.uncertainty.shard)
-            ) as batches:
-                state = _run_stage(
-                    config, stage, state, batches, (first, end), step_of, checkpoints, log, stop
+                _batches(
+                    config, stage, sets, (first, end), begin - counted, device_mesh, parts.uncertainty.shard
                 )
+            ) as batches:
+                save = functools.partial(_save, checkpoints, stage, begin, counted)
+                state = _run_stage(config, stage, state, batches, (first, end), step_of, save, log, stop)
             done = end
+        counted += stage.steps * stage.counter
         last = stage
-        if config.evaluation.every_stage:
-            rows += results_of(stage, state, end)
+        if config.evaluation.every_stage and stage.counter:
+            rows += results_of(stage, state, end, counted)
     if not config.evaluation.every_stage:
-        rows = results_of(last, state, done)
+        rows = results_of(last, state, done, counted)
     evaluation.write_results(workdir, rows)
     checkpoints.close()
     return rows
@@ -229,13 +237,13 @@ def _claim(workdir: pathlib.Path, config) -> None:
         write_atomic(path, json.dumps(config.to_dict(), indent=2))
 
 
-def _start(config, parts, device_mesh, checkpoints: Checkpoints):
+def _start(config, parts, method, device_mesh, checkpoints: Checkpoints):
     """(state, steps done): restored where there is a checkpoint, fresh otherwise."""
     step = checkpoints.latest()
     if step is None:
-        state = assemble.fresh_state(config, parts, device_mesh)
+        state = assemble.fresh_state(config, parts, device_mesh, method)
         return state, 0
-    abstract = assemble.abstract_state(config, parts, device_mesh)
+    abstract = assemble.abstract_state(config, parts, device_mesh, method)
     items = checkpoints.restore(step, assemble.checkpoint_items(abstract))
     if not config.checkpoint.any_data:
         checkpoints.check_datasets(step)
@@ -256,16 +264,23 @@ def _jitted(update: Callable, draw: Callable, seed: int) -> Callable:
 
 
 def _batches(
-    config, sets: base.Sets, first: int, end: int, device_mesh, whole: bool = False
+    config,
+    stage: base.Stage,
+    sets: base.Sets,
+    span: tuple[int, int],
+    before: int,
+    device_mesh,
+    whole: bool = False,
 ) -> Generator[base.Batch, None, None]:
-    """The global batches first..end, each a function of (seed, i), prepared ahead on threads.
+    """The global batches of a span of the stage, each a function of (seed, i), prepared ahead on threads.
 
-    Split over the devices, or `whole` on each of them.
+    Split over the devices, or `whole` on each of them. `before`: steps of earlier stages that did not train the counter.
     """
     spec, datasets = density.Density(**config.density), {}
+    sizes = {name: stage.batch_size or train_set.batch_size for name, train_set in sets.items()}
     for name, train_set in sets.items():
         if not whole:
-            mesh.check_batch_size(f"config.{name}.batch_size", train_set.batch_size, device_mesh)
+            mesh.check_batch_size(f"the batch of {name} crops in {stage.name}", sizes[name], device_mesh)
         own = {
             field: config[name][field]
             for field in ("scale_min", "scale_max", "native", "photometric", "grey")
@@ -279,8 +294,9 @@ def _batches(
             pseudo=train_set.pseudo,
         )
         datasets[name] = make_dataset(augment=augment), make_dataset(augment=augment.plain())
-    plain_from = {name: config.steps * (1 - config[name].plain_share) for name in sets}
-    sizes = {name: train_set.batch_size for name, train_set in sets.items()}
+    plain_from = {
+        name: 0 if stage.plain else before + config.steps * (1 - config[name].plain_share) for name in sets
+    }
     # Asked here: worker processes would not know.
     share = {} if whole else {"process_index": jax.process_index(), "process_count": jax.process_count()}
     put = mesh.put_whole if whole else mesh.put_batch
@@ -291,11 +307,17 @@ def _batches(
             for name in sizes
         }
 
-    host = pipeline.batches(make, first, end, threads=config.threads, workers=config.workers)
+    host = pipeline.batches(make, *span, threads=config.threads, workers=config.workers)
     return pipeline.ahead((put(device_mesh, batch) for batch in host), 1)
 
 
-def _run_stage(config, stage, state, batches, span, step_of, checkpoints, log, stop):
+def _save(checkpoints: Checkpoints, stage: base.Stage, begin: int, counted: int, step: int, state) -> None:
+    """Saves step `step` of a stage that began at `begin`, when the counter had been trained `counted` steps."""
+    counted += (step - begin) * stage.counter
+    checkpoints.save(step, assemble.checkpoint_items(state), stage=stage.name, counted=counted)
+
+
+def _run_stage(config, stage, state, batches, span, step_of, save, log, stop):
     """Runs the steps of one stage and returns the state at its end, saved."""
     first, end = span
     train_step, means, clock, start = step_of(stage.update), None, time.monotonic(), 0.0
@@ -316,7 +338,7 @@ def _run_stage(config, stage, state, batches, span, step_of, checkpoints, log, s
                 )
             means, clock = None, time.monotonic()
         if i % config.checkpoint.every == 0 or i == end or stop():
-            checkpoints.save(i, assemble.checkpoint_items(state), stage=stage.name)
+            save(i, state)
         if stop() and i < end:
             raise Preempted(f"stopped by SIGTERM at step {i} and saved; the same command goes on")
     return state
@@ -329,7 +351,7 @@ def check_loss(row: dict, start: float) -> None:
       row: of log.jsonl.
       start: the loss of the first row that was logged since the stage was entered or resumed.
     """
-    if math.isfinite(row["loss"]) and row["loss"] <= _DIVERGED * start:
+    if math.isfinite(row["loss"]) and row["loss"] <= _DIVERGED * abs(start):
         return
     raise ConfigError(
         f"the loss is {row['loss']:.3g} at step {row['step']} of {row['stage']}, it began at {start:.3g}: lower "

@@ -14,7 +14,7 @@ from cc_jax.methods import base
 
 
 def enter(
-    stage: base.Stage, state, sets: base.Sets, predict, folder: pathlib.Path, *, resumed: bool
+    stage: base.Stage, state, sets: base.Sets, work: base.Work, folder: pathlib.Path, *, resumed: bool
 ) -> base.Sets | None:
     """The stage's sets: its pseudo labels from `folder/<stage>.npz` if that exists, else made and saved there.
 
@@ -29,7 +29,7 @@ def enter(
         if labels is None:
             return None
         return _with_labels(sets, labels)
-    entered = stage.data(state, sets, predict)
+    entered = stage.data(state, sets, work)
     labels = None if entered is None else {n: s.pseudo for n, s in entered.items() if s.pseudo is not None}
     if labels == {}:
         return entered

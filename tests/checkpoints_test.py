@@ -22,7 +22,7 @@ def saved(tmp_path, monkeypatch):
     said = []
     checkpoints = Checkpoints("work", keep=2, say=said.append)  # relative on purpose
     for step in (1, 2, 3):
-        checkpoints.save(step, items(step), stage="s")
+        checkpoints.save(step, items(step), stage="s", counted=step)
     checkpoints.close()
     return Checkpoints("work", keep=2, say=said.append), said
 
@@ -49,7 +49,7 @@ def test_counter_alone(saved):
 
 def test_another_copy_of_a_dataset_is_refused_by_name(tmp_path):
     checkpoints = Checkpoints(tmp_path, datasets={"a train": "1", "b train": "2"})
-    checkpoints.save(1, items(1), stage="s")
+    checkpoints.save(1, items(1), stage="s", counted=1)
     checkpoints.check_datasets(1)
     with pytest.raises(CheckpointError, match="another copy of b train: .*any_data"):
         Checkpoints(tmp_path, datasets={"a train": "1", "b train": "3"}).check_datasets(1)
@@ -83,7 +83,7 @@ def test_a_step_without_a_manifest_is_no_checkpoint(saved):
 def test_saving_again_after_a_fall_back_sets_the_newer_aside(saved):
     checkpoints, _ = saved
     (checkpoints.manifests / "3.json").unlink()
-    checkpoints.save(3, items(33), stage="s")
+    checkpoints.save(3, items(33), stage="s", counted=3)
     assert float(checkpoints.restore(3, ABSTRACT)["counter"]["a"][0]) == 33
     assert [p.name for p in (checkpoints.workdir / "checkpoints-set-aside").iterdir()] == ["3-0"]
 

@@ -18,7 +18,7 @@ def make_workdir(folder, **changes):
     config.update(changes)
     state = assemble.fresh_state(config, assemble.counting(config), mesh.make_mesh())
     checkpoints = Checkpoints(folder)
-    checkpoints.save(5, assemble.checkpoint_items(state), stage="stage1")
+    checkpoints.save(5, assemble.checkpoint_items(state), stage="stage1", counted=5)
     checkpoints.close()
     (folder / "config.json").write_text(json.dumps(config.to_dict()))
     return folder

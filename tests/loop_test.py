@@ -15,8 +15,10 @@ from frames_of import record_of
 from cc_jax import assemble, loop, mesh
 from cc_jax.data.examples import Examples
 from cc_jax.errors import ConfigError
-from cc_jax.methods.base import TrainSet
+from cc_jax.methods.base import Stage, TrainSet
 from configs import demo
+
+STAGE = Stage("one", 8, None, None)
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -190,7 +192,10 @@ def test_the_last_steps_of_a_set_see_plain_crops():
     def batches(share):
         config = demo.get_config("smoke")
         config.target.plain_share = share
-        return [jax.device_get(b) for b in loop._batches(config, sets, 0, config.steps, mesh.make_mesh())]
+        return [
+            jax.device_get(b)
+            for b in loop._batches(config, STAGE, sets, (0, config.steps), 0, mesh.make_mesh())
+        ]
 
     never, quarter, always = batches(0.0), batches(0.25), batches(1.0)
     for i, (a, b, c) in enumerate(zip(never, quarter, always, strict=True)):

@@ -1,5 +1,7 @@
 """Which pseudo labels are kept, the upside-down flip, and stages that add up."""
 
+import dataclasses
+
 import cv2
 import jax
 import jax.numpy as jnp
@@ -11,7 +13,7 @@ from cc_jax import state as states
 from cc_jax.errors import ConfigError
 from cc_jax.inference import Prediction
 from cc_jax.methods import no_adapt, ours, supervised
-from cc_jax.methods.base import TrainSet
+from cc_jax.methods.base import TrainSet, Work
 
 NEITHER = np.zeros(0), np.zeros((0, 2))  # embedding, heads
 FIELDS = {
@@ -83,11 +85,11 @@ def test_convergence_ends_the_rounds():
     method = ours.Method(steps=8, label_scale=100.0, **{**FIELDS, "tolerance": 0.01})
     sets = {"target": TrainSet([{}], 1)}
     guesses = [Prediction("a", 0, samples_of(MEAN, SPREAD), float("nan"), *NEITHER)]
-    first = method.relabel(None, sets, lambda state, records: guesses)
+    first = method.relabel(None, sets, Work(lambda state, records: guesses, None))
     assert first["target"].pseudo["a"][1].sum() == 4
-    assert method.relabel(None, first, lambda state, records: guesses) is None
+    assert method.relabel(None, first, Work(lambda state, records: guesses, None)) is None
     other = [Prediction("a", 0, samples_of(MEAN, SPREAD) * 1.1, float("nan"), *NEITHER)]
-    assert method.relabel(None, first, lambda state, records: other) is not None
+    assert method.relabel(None, first, Work(lambda state, records: other, None)) is not None
 
 
 def test_the_moving_average_labels_clean_crops_and_the_network_learns_on_changed_ones():
@@ -119,6 +121,41 @@ def test_the_moving_average_labels_clean_crops_and_the_network_learns_on_changed
     )
     assert float(metrics["pseudo_loss"]) == pytest.approx(np.mean((student - teacher) ** 2), rel=1e-5)
     assert float(metrics["density_loss"]) == 0  # the source's weight is 0
+    twice = dataclasses.replace(method, pseudo_weight=2.0).follow
+    again = twice(state, {"source": crop, "target": crop}, jax.random.key(0), draw)[1]
+    assert float(again["loss"]) == pytest.approx(2 * float(metrics["pseudo_loss"]), rel=1e-5)
+
+
+def test_stage_1_learns_which_way_up_the_target_is():
+    """A network of one parameter that compares the upper half with the lower one; the source weighs nothing."""
+    method = ours.Method(steps=8, label_scale=100.0, **{**FIELDS, "upside_down_weight": 0.5})
+
+    def draw(variables, image, roi, rng, train):
+        rows = image.astype(jnp.float32).mean((2, 3)) / 255
+        height = rows.shape[1]
+        score = variables["params"]["a"] * (rows[:, height // 2 :].mean(1) - rows[:, : height // 2].mean(1))
+        return {
+            "density": jnp.zeros((1, len(image), 2, 2, 1)),
+            "upside_down": jnp.stack([0 * score, score], 1)[None],
+        }
+
+    image = np.zeros((8, 16, 16, 3), np.uint8)
+    image[:, :8] = 255  # bright above: where it is bright below, the image is upside down
+    crop = {
+        "image": image,
+        "roi": np.ones((8, 16, 16, 1)),
+        "density": np.zeros((8, 2, 2, 1)),
+        "weight": np.zeros((8, 2, 2, 1)),
+    }
+    state = states.create(
+        {"counter": {"a": jnp.float32(0)}}, {"counter": {}}, {"counter": optax.sgd(4.0)}, 0.5
+    )
+    losses = []
+    for step in range(5):
+        state, metrics = method.learn(state, {"source": crop, "target": crop}, jax.random.key(step), draw)
+        losses.append(float(metrics["loss"]))
+    assert losses[0] == pytest.approx(0.5 * np.log(2), rel=1e-5) and losses == sorted(losses, reverse=True)
+    assert float(metrics["upside_down_accuracy"]) == 1 and float(state.params["counter"]["a"]) > 2
 
 
 def test_without_its_weight_stage_1_sees_no_target():

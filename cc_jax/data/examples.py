@@ -66,6 +66,10 @@ class Examples(Sequence):
         example = self._known.get(i) or self._first_time(i)
         return {**example, "image": self._mapped(i)} if self._folder else example
 
+    def record(self, i: int) -> dict[str, Any]:
+        """Record i, as the set has it."""
+        return self._records[i]
+
     def _first_time(self, i: int) -> Example:
         """Decodes example i, and keeps it where there is room."""
         record = self._records[i]

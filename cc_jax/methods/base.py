@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import jax
 import numpy as np
+import optax
 
 from cc_jax import losses
 from cc_jax.errors import ConfigError
@@ -36,6 +37,21 @@ class TrainSet:
 
 
 Sets = dict[str, TrainSet]
+Networks = dict[str, tuple[Any, dict[str, Any]]]  # {network: (parameters, {collection: tree})}
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """What a stage may have done on the host before it begins.
+
+    Attributes:
+      predict: `predict(state, examples)` yields an `inference.Prediction` for each image.
+      rewrite: `rewrite(name, function, params, examples)`: the examples with `function(params, image)` in the place of
+        each image; it takes and gives uint8 [B, H, W, 3]. Kept in the workdir's `stages/<name>`, to be looked at too.
+    """
+
+    predict: Callable[..., Any]
+    rewrite: Callable[..., Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,18 +60,25 @@ class Stage:
 
     Attributes:
       name: unique in the method; names the stage's files and log rows.
-      steps: counter steps.
+      steps: how often `update` is called.
       update: pure `update(state, batch, rng, draw) -> (state, metrics)`, scalars, "loss" among them. A
         bound method of a frozen dataclass: equal stages share one compiled step.
-      data: `data(state, sets, predict) -> sets`, run on the host when the stage is entered, with the sets of the
-        stage before. `predict(state, examples)` yields `inference.Prediction`s. Its pseudo labels are saved, so a
-        resume does not make them again with later weights. None ends the method here: it has converged.
+      data: `data(state, sets, work) -> sets`, run on the host when the stage is entered, with the sets of the stage
+        before and a `Work`. Its pseudo labels are saved, so a resume does not make them again with later weights. None
+        ends the method here: it has converged.
+      counter: whether its steps train the counter. Those of a translator alone are beside the number that all methods
+        of a table have in common.
+      batch_size: crops of each set in a global batch; 0: as many as the set says.
+      plain: whether all crops are as the evaluation sees the image: at its scale, with its light and grain.
     """
 
     name: str
     steps: int
     update: Callable[..., tuple[TrainState, dict[str, jax.Array]]]
     data: Callable[..., Sets | None]
+    counter: bool = True
+    batch_size: int = 0
+    plain: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,15 +92,40 @@ class Method:
     )
 
     def stages(self) -> tuple[Stage, ...]:
-        """The stages in order; their steps sum to `self.steps`."""
+        """The stages in order; the steps of those that train the counter sum to `self.steps`."""
         raise TypeError(f"{type(self).__name__} defines no stages")
+
+    def networks(self, model: Any, crop: int, key: jax.Array) -> Networks:
+        """The networks beside the counter at the start, by pure functions of `key`.
+
+        Args:
+          model: the counter's.
+          crop: side of the training crops in pixels.
+        """
+        del model, crop, key
+        return {}
+
+    def optimizers(self) -> dict[str, optax.GradientTransformation]:
+        """An optimizer for each of `networks`."""
+        return {}
 
     def density_loss(self, draw: Draw, variables, batch: dict[str, jax.Array], rng: jax.Array) -> jax.Array:
         """Density loss of one set's crops, each seen through one sample of the network."""
-        output_SxBxhxwx1 = draw(variables, batch["image"], batch["roi"], rng, train=True)["density"]
+        drawn = draw(variables, batch["image"], batch["roi"], rng, train=True)
+        return self.density_error(drawn, batch)
+
+    def density_error(self, drawn: dict[str, jax.Array], batch: dict[str, jax.Array]) -> jax.Array:
+        """Density loss of what was drawn of one set's crops."""
         return losses.density_mse(
-            output_SxBxhxwx1, batch["density"][None], batch["weight"][None], self.label_scale
+            drawn["density"], batch["density"][None], batch["weight"][None], self.label_scale
         )
+
+    def averaged(
+        self, state: TrainState, crops: dict[str, jax.Array], rng: jax.Array, draw: Draw
+    ) -> jax.Array:
+        """Samples [S, B, h, w, 1] of people per cell of clean crops, by the counter's moving average: a teacher."""
+        drawn = draw(state.variables(state.ema), crops["clean"], crops["roi"], rng, train=False)
+        return losses.people(drawn["density"], self.label_scale)
 
     def count_update(self, key: str, state: TrainState, batch: Batch, rng: jax.Array, draw: Draw):
         """One step on the labelled crops of the set `key`: all that No Adapt and Supervised do."""
@@ -87,6 +135,17 @@ class Method:
 
         value, grads = jax.value_and_grad(loss)(state.params["counter"])
         return state.descend("counter", grads), {"loss": value, "density_loss": value}
+
+
+def both_domains(sets: Sets) -> Sets:
+    """Labelled source and unlabelled target, as they come. Raises ConfigError without labels."""
+    require_labels(sets["source"], "config.source")
+    return sets
+
+
+def with_clean(sets: Sets, *names: str) -> Sets:
+    """The sets, each crop of those named beside itself as it is before photometric changes."""
+    return {**sets, **{name: dataclasses.replace(sets[name], clean=True) for name in names}}
 
 
 def require_labels(train_set: TrainSet, what: str) -> None:

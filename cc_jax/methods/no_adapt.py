@@ -16,7 +16,7 @@ class Method(base.Method):
         """A step on source crops."""
         return self.count_update("source", state, batch, rng, draw)
 
-    def data(self, state, sets, predict):
+    def data(self, state, sets, work):
         """The source alone."""
         base.require_labels(sets["source"], "config.source")
         return {"source": sets["source"]}

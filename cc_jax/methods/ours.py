@@ -114,21 +114,19 @@ class Method(base.Method):
         """`refine` on labels that the moving average makes for these crops, as they are before photometric changes."""
         label_rng, refine_rng = jax.random.split(rng)
         target = batch["target"]
-        drawn = draw(state.variables(state.ema), target["clean"], target["roi"], label_rng, train=False)
-        samples = losses.people(drawn["density"], self.label_scale)
+        samples = self.averaged(state, target, label_rng, draw)
         weight = selection.of_batch(samples[..., 0], **self._choice())[..., None]
         labelled = {**target, "density": samples.mean(0), "weight": weight}
         return self.refine(state, {**batch, "target": labelled}, refine_rng, draw)
 
-    def both(self, state, sets, predict):
+    def both(self, state, sets, work):
         """Labelled source and unlabelled target."""
-        base.require_labels(sets["source"], "config.source")
-        return sets
+        return base.both_domains(sets)
 
-    def relabel(self, state, sets, predict):
+    def relabel(self, state, sets, work):
         """The target images, labelled by the network as it is now; None once the labels no longer move."""
         target = sets["target"]
-        predictions = list(predict(state, target.examples))
+        predictions = list(work.predict(state, target.examples))
         weights = selection.of_images([p.samples for p in predictions], **self._choice())
         pseudo = {
             p.id: (p.samples.mean(0), weight)
@@ -139,9 +137,9 @@ class Method(base.Method):
             return None
         return {**sets, "target": dataclasses.replace(target, pseudo=pseudo)}
 
-    def watch(self, state, sets, predict):
-        """Source and target, the target's crops beside them as they are before photometric changes."""
-        return {**sets, "target": dataclasses.replace(sets["target"], clean=True)}
+    def watch(self, state, sets, work):
+        """Source and target, the target's crops with what they were before photometric changes."""
+        return base.with_clean(sets, "target")
 
     def _choice(self) -> dict:
         return {"rule": self.rule, "fraction": self.fraction, "foreground": self.foreground}

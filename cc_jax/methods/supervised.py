@@ -19,7 +19,7 @@ class Method(base.Method):
         """A step on labelled target crops."""
         return self.count_update("target", state, batch, rng, draw)
 
-    def data(self, state, sets, predict):
+    def data(self, state, sets, work):
         """The target alone."""
         base.require_labels(sets["target"], "config.target")
         return {"target": dataclasses.replace(sets["target"], batch_size=sets["source"].batch_size)}

@@ -41,8 +41,8 @@ class Uncertainty:
             so that an image has one count.
           train: one sample an image and network, each trained on; otherwise all.
 
-        Returns {"density": [S, B, h, w, 1], "upside_down": [S', B, K], "embedding": [S', B, C]}, S' = 1 but where the
-        networks are several.
+        Returns {"density": [S, B, h, w, 1], "upside_down": [S', B, K], "embedding": [S', B, C], "features":
+        [S', B, h, w, C]}, S' = 1 but where the networks are several. The features are those that a mask then touches.
         """
         raise TypeError(f"{type(self).__name__} defines no draw")
 
@@ -52,4 +52,5 @@ def unmasked(model: nn.Module, variables: dict, features, roi) -> dict[str, jax.
     return {
         "upside_down": model.apply(variables, features, roi, method="classify")[None],
         "embedding": model.apply(variables, features, roi, method="embed")[None],
+        "features": features[None],
     }

@@ -45,6 +45,7 @@ class Uncertainty(base.Uncertainty):
                 "density": model.apply(own, features, None, roi, method="decode"),
                 "upside_down": model.apply(own, features, roi, method="classify"),
                 "embedding": model.apply(own, features, roi, method="embed"),
+                "features": features,
             }
 
         # Side by side a convolution with kernels of its own for each member is one with groups, which XLA computes ten
