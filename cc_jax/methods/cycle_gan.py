@@ -1,0 +1,30 @@
+"""Cycle-GAN: the source is translated to look like the target, then the counter is trained on it.
+
+Zhu et al., ICCV 2017, as the baseline of Wang et al. (CVPR 2019) and Liu et al. (CVPR 2022): one translation a target set.
+"""
+
+import dataclasses
+
+from cc_jax.methods import base, translation
+
+
+@dataclasses.dataclass(frozen=True)
+class Method(translation.Translation):
+    """Stage `translate`, then stage `count` on the whole source, translated once and kept as files."""
+
+    def stages(self) -> tuple[base.Stage, ...]:
+        return self.first_stage(), base.Stage("count", self.steps, self.count, self.translated)
+
+    def count(self, state, batch, rng, draw):
+        """A step of the counter on translated source crops."""
+        return self.count_update("source", state, batch, rng, draw)
+
+    def translated(self, state, sets, work):
+        """The source, each image translated; its head points are what they were."""
+        source = sets["source"]
+        images = work.rewrite("translated", self.to_target, state.params["translator"], source.examples)
+        return {"source": dataclasses.replace(source, examples=images)}
+
+    def to_target(self, params, image):
+        """Images in pixels, translated to the target's look."""
+        return translation.to_pixels(self.make(params, "target", translation.to_unit(image)))

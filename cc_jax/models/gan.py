@@ -1,0 +1,92 @@
+"""Networks of image translation: residual generator and patch discriminator.
+
+Zhu et al., "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks", ICCV 2017, appendix 7.2, as
+in their released code: instance normalisation without scale and shift, kernels from N(0, 0.02).
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+_INIT = nn.initializers.normal(0.02)
+
+
+def instance_norm(x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+    """Each image's each channel to mean 0 and variance 1."""
+    x32 = x.astype(jnp.float32)
+    mean = x32.mean((1, 2), keepdims=True)
+    variance = x32.var((1, 2), keepdims=True)
+    return ((x32 - mean) * jax.lax.rsqrt(variance + 1e-5)).astype(x.dtype)
+
+
+class Generator(nn.Module):
+    """An image to one of the same size that looks like the other domain's: two strides down, blocks, two strides up.
+
+    Sides are multiples of 4. `width` 64 and 9 blocks are the original's (11.378 M parameters).
+    """
+
+    width: int = 64
+    blocks: int = 9
+    dtype: str = "float32"
+
+    @nn.compact
+    def __call__(self, image: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
+        """Images in [-1, 1]."""
+        x = _relu_norm(self._conv(self.width, 7, name="first")(_reflect(image.astype(self.dtype), 3)))
+        for i, factor in enumerate((2, 4)):
+            x = _relu_norm(self._conv(factor * self.width, 3, 2, padding=1, name=f"down{i}")(x))
+        for i in range(self.blocks):
+            y = _relu_norm(self._conv(4 * self.width, 3, name=f"block{i}_a")(_reflect(x, 1)))
+            x = x + instance_norm(self._conv(4 * self.width, 3, name=f"block{i}_b")(_reflect(y, 1)))
+        for i, factor in enumerate((2, 1)):
+            up = nn.ConvTranspose(
+                factor * self.width,
+                (3, 3),
+                (2, 2),
+                padding="SAME",
+                dtype=self.dtype,
+                kernel_init=_INIT,
+                name=f"up{i}",
+            )
+            x = _relu_norm(up(x))
+        return jnp.tanh(self._conv(3, 7, name="last")(_reflect(x, 3)).astype(jnp.float32))
+
+    def _conv(self, features: int, size: int, stride: int = 1, *, padding: int = 0, name: str) -> nn.Module:
+        return nn.Conv(
+            features,
+            (size, size),
+            (stride, stride),
+            padding=padding,
+            dtype=self.dtype,
+            kernel_init=_INIT,
+            name=name,
+        )
+
+
+class Discriminator(nn.Module):
+    """Whether each patch of 70x70 pixels is real (1) or generated (0); `width` 64 is the original's (2.765 M)."""
+
+    width: int = 64
+    dtype: str = "float32"
+
+    @nn.compact
+    def __call__(self, image: Float[Array, "b h w 3"]) -> Float[Array, "b p q 1"]:
+        """Images in [-1, 1]."""
+        x = image.astype(self.dtype)
+        for i, (factor, stride) in enumerate(((1, 2), (2, 2), (4, 2), (8, 1))):
+            conv = nn.Conv(
+                factor * self.width, (4, 4), (stride, stride), padding=1, dtype=self.dtype, kernel_init=_INIT,
+                name=f"conv{i}",
+            )  # fmt: skip
+            x = nn.leaky_relu(instance_norm(conv(x)) if i else conv(x), 0.2)
+        last = nn.Conv(1, (4, 4), padding=1, dtype=self.dtype, kernel_init=_INIT, name="logits")
+        return last(x).astype(jnp.float32)
+
+
+def _relu_norm(x: Array) -> Array:
+    return nn.relu(instance_norm(x))
+
+
+def _reflect(x: Array, by: int) -> Array:
+    return jnp.pad(x, ((0, 0), (by, by), (by, by), (0, 0)), mode="reflect")
