@@ -125,6 +125,45 @@ def get_config() -> ConfigDict:
     config.method.ours.foreground = 0.01  # people per cell, for "balanced" and "stratified"
     config.method.ours.tolerance = 0.0  # relative change of the labels below which the rounds end; 0: never
 
+    # The translator of the methods below; the paper of Cycle-GAN trains it for 200 epochs (methods.md).
+    translator = {
+        "translate_steps": 400,  # beside config.steps, which are the counter's
+        "translate_batch": 1,
+        "width": 64,  # of the generators; with 9 blocks the paper's
+        "blocks": 9,
+        "critic_width": 64,
+        "cycle_weight": 10.0,
+        "identity_weight": 0.5,
+        "pool": 50,
+        "translate_rate": 2e-4,
+    }
+    config.method.cycle_gan = ConfigDict(translator)
+    config.method.se_cycle_gan = ConfigDict({**translator, "ssim_weight": 1.0})
+    config.method.se_cycle_gan_jt = ConfigDict(
+        {**translator, "ssim_weight": 1.0, "task_weight": 1.0}
+    )  # task_weight: ours
+    config.method.se_fd = ConfigDict()
+    config.method.se_fd.mask_weight = 0.1  # these four: not known to us
+    config.method.se_fd.mask_threshold = 0.01  # people in a cell
+    config.method.se_fd.adversarial_weight = 0.01
+    config.method.se_fd.critic_rate = 1e-4
+    config.method.bla = ConfigDict()
+    config.method.bla.crowd_threshold = 0.01  # people in a cell; these three are ours
+    config.method.bla.adversarial_weight = 0.01
+    config.method.bla.critic_rate = 1e-4
+    config.method.mic = ConfigDict()
+    config.method.mic.consistency_weight = 1.0  # patch and ratio: the paper's; these two: ours
+    config.method.mic.ramp = 0.5
+    config.method.mic.patch = 64
+    config.method.mic.ratio = 0.7
+    config.method.gp = ConfigDict()
+    config.method.gp.unlabelled_weight = 0.01  # the paper's 0.6 is for a loss of another size
+    config.method.gp.neighbours = 64
+    config.method.gp.bank = 1024
+    config.method.gp.grid = 3
+    config.method.gp.length = 1.0
+    config.method.gp.noise = 0.1
+
     config.optimizer = ConfigDict()
     config.optimizer.name = "adamw"  # or "muon", for networks trained from noise
     config.optimizer.learning_rate = 1e-3

@@ -1,0 +1,398 @@
+"""The methods beside OURS: each one's central term, against an independent computation or by what it does to a counter."""
+
+import dataclasses
+import functools
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.experimental.compilation_cache import compilation_cache
+from skimage.metrics import structural_similarity
+from sklearn.gaussian_process import GaussianProcessRegressor, kernels
+
+from cc_jax import assemble, loop, registry
+from cc_jax import state as states
+from cc_jax.counter import Counter
+from cc_jax.errors import ConfigError
+from cc_jax.gaussian_process import posterior
+from cc_jax.methods import mic, se_fd, translation
+from cc_jax.models import gan, heads
+from cc_jax.models.tiny import Model
+from cc_jax.ssim import ssim
+from configs import default, demo
+
+KEY = jax.random.key(0)
+BESIDE = sorted(set(registry.names("methods")) - {"ours", "no_adapt", "supervised"})
+
+
+def method_of(name, steps=8, **fields):
+    """The method with the default config's fields."""
+    config = default.get_config()
+    config.method.name, config.steps = name, steps
+    config.method[name].update(fields)
+    return assemble.method(config)
+
+
+SMALL = {"translate_steps": 4, "width": 4, "blocks": 1, "critic_width": 4, "pool": 3}
+
+
+def crops(seed=0, size=64, number=2):
+    rng = np.random.default_rng(seed)
+    cells = size // 8
+    return {
+        "image": rng.integers(0, 256, (number, size, size, 3), np.uint8),
+        "clean": rng.integers(0, 256, (number, size, size, 3), np.uint8),
+        "roi": np.ones((number, size, size, 1), np.uint8),
+        "density": rng.gamma(0.3, 0.3, (number, cells, cells, 1)).astype(np.float32),
+        "weight": np.ones((number, cells, cells, 1), np.float32),
+    }
+
+
+BATCH = {"source": crops(0), "target": crops(1)}
+
+
+def state_of(method, counter=None, rate=0.0):
+    """A state with the method's networks beside a counter, whose optimizer is plain descent."""
+    networks = method.networks(Model(), 64, KEY)
+    params = {
+        "counter": counter or {"a": jnp.float32(0.01)},
+        **{name: p for name, (p, _) in networks.items()},
+    }
+    collections = {"counter": {}, **{name: c for name, (_, c) in networks.items()}}
+    return states.create(params, collections, {"counter": optax.sgd(rate), **method.optimizers()}, 0.9)
+
+
+def draw(variables, image, roi, rng, train):
+    """A counter of one parameter: features and density are `a` times what cells look like."""
+    cells = jnp.asarray(image, jnp.float32)[:, ::8, ::8]
+    features = variables["params"]["a"] * jnp.tile(cells, (1, 1, 1, 22))[..., :64]
+    return {"density": (variables["params"]["a"] * cells[..., :1])[None], "features": features[None]}
+
+
+# Image translation.
+
+
+def test_generator_and_discriminator_have_the_papers_sizes():
+    """The counts that the released code of Cycle-GAN prints: 11.378 M and 2.765 M."""
+    image = jnp.zeros((1, 64, 64, 3))
+    sizes = [
+        sum(x.size for x in jax.tree.leaves(jax.eval_shape(module.init, KEY, image)))
+        for module in (gan.Generator(), gan.Discriminator())
+    ]
+    assert sizes == [11_378_179, 2_764_737]
+
+
+def test_a_patch_has_70_pixels_a_side(monkeypatch):
+    monkeypatch.setattr(gan, "instance_norm", lambda x: x)  # which sees the whole image
+    module, image = gan.Discriminator(width=4), jax.random.normal(KEY, (1, 128, 128, 3))
+    params = module.init(KEY, image)
+    gradient = jax.grad(lambda x: module.apply(params, x)[0, 7, 7, 0])(image)
+    rows, columns = np.nonzero(np.abs(gradient[0]).sum(-1))
+    assert np.ptp(rows) + 1 == np.ptp(columns) + 1 == 70
+
+
+def test_instance_norm():
+    x = jax.random.normal(KEY, (2, 8, 9, 3)) * 5 + 2
+    normal = np.asarray(gan.instance_norm(x))
+    np.testing.assert_allclose(normal.mean((1, 2)), 0, atol=1e-5)
+    np.testing.assert_allclose(normal.var((1, 2)), 1, rtol=1e-3)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_ssim_is_scikit_images(channels):
+    rng = np.random.default_rng(0)
+    a = rng.uniform(-1, 1, (2, 40, 56, channels)).astype(np.float32)
+    b = np.clip(a + rng.normal(0, 0.2, a.shape), -1, 1).astype(np.float32)
+    same = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 2.0}
+    for i, found in enumerate(np.asarray(ssim(a, b, span=2.0))):
+        _, full = structural_similarity(a[i], b[i], channel_axis=-1, full=True, **same)
+        assert found == pytest.approx(full[5:-5, 5:-5].mean(), abs=1e-4)
+    np.testing.assert_allclose(ssim(a, a, span=2.0), 1, rtol=1e-5)
+
+
+def test_the_pool_fills_and_then_shows_old_images_half_of_the_time():
+    pool, filled = jnp.zeros((4, 8, 8, 3), jnp.uint8), 0
+    shown = []
+    step = jax.jit(translation.from_pool)
+    for i in range(200):
+        fake = jnp.full((1, 8, 8, 3), i / 100 - 1)
+        image, pool = step(fake, pool, jnp.int32(filled), jax.random.key(i))
+        filled = min(filled + 1, 4)
+        shown.append(round((float(image[0, 0, 0, 0]) + 1) * 100))
+    assert shown[:4] == [0, 1, 2, 3]
+    old = np.array([value < i for i, value in enumerate(shown)])[4:]
+    assert 0.35 < old.mean() < 0.65
+    assert all(value <= i for i, value in enumerate(shown))
+    assert len(set(np.array(shown)[4:][old])) == old.sum()  # each is shown once and then gone
+
+
+def losses_of(method, state, image):
+    """The translator's loss, term by term, from the modules alone."""
+
+    def make(d, x):
+        return method.generator.apply({"params": state.params["translator"][d]}, x)
+
+    def judge(d, x):
+        return method.discriminator.apply({"params": state.params["critic"][d]}, x)
+
+    source, target = image["source"], image["target"]
+    fake_target, fake_source = make("target", source), make("source", target)
+    back = {"source": make("source", fake_target), "target": make("target", fake_source)}
+    adversarial = jnp.mean((judge("target", fake_target) - 1) ** 2) + jnp.mean(
+        (judge("source", fake_source) - 1) ** 2
+    )
+    cycle = jnp.abs(back["source"] - source).mean() + jnp.abs(back["target"] - target).mean()
+    identity = (
+        jnp.abs(make("source", source) - source).mean() + jnp.abs(make("target", target) - target).mean()
+    )
+    return adversarial, cycle, identity, back
+
+
+@pytest.mark.parametrize("name", ["cycle_gan", "se_cycle_gan"])
+def test_the_translators_loss_has_all_its_terms(name):
+    method = method_of(name, **SMALL)
+    state = state_of(method)
+    image = {d: translation.to_unit(jnp.asarray(BATCH[d]["image"])) for d in translation.DOMAINS}
+    adversarial, cycle, identity, back = jax.jit(functools.partial(losses_of, method))(state, image)
+    expected = adversarial + 10 * cycle + 5 * identity
+    if name == "se_cycle_gan":
+        expected += sum(1 - ssim(image[d], back[d], span=2.0).mean() for d in translation.DOMAINS)
+    after, metrics = jax.jit(lambda state: method.translate(state, BATCH, KEY, None))(state)
+    assert float(metrics["loss"]) == pytest.approx(float(expected), rel=1e-4)
+    for network in ("translator", "critic"):
+        old, new = (jax.tree.leaves(s.params[network]) for s in (state, after))
+        assert all((a != b).any() for a, b in zip(old, new, strict=True) if a.ndim > 1)
+    assert int(after.collections["critic"]["pool"]["filled"]) == 2
+
+
+def test_the_critic_learns_to_tell_real_from_translated():
+    method = method_of("cycle_gan", **{**SMALL, "translate_rate": 2e-3, "translate_steps": 1000})
+    state = state_of(method)
+    image = {d: translation.to_unit(jnp.asarray(BATCH[d]["image"])) for d in translation.DOMAINS}
+    fake = {d: jnp.zeros_like(image[d]) for d in translation.DOMAINS}
+    step = jax.jit(lambda state, key: method.descend_critic(state, image, fake, key))
+    first = None
+    for i in range(60):
+        state, value = step(state, jax.random.key(i))
+        first = first or float(value)
+    assert float(value) < 0.2 * first
+
+
+def test_joint_training_counts_on_translations_and_trains_the_translator_by_the_count():
+    method = method_of("se_cycle_gan_jt", **SMALL)
+    after = {}
+    for weight in (0.0, 1.0):
+        one = dataclasses.replace(method, task_weight=weight)
+        state, metrics = jax.jit(functools.partial(one.joint, draw=draw))(state_of(one), BATCH, KEY)
+        after[weight] = state.params["translator"]
+    source = BATCH["source"]
+    made = method.make(
+        state_of(method).params["translator"], "target", translation.to_unit(jnp.asarray(source["clean"]))
+    )
+    estimate = 0.01 * (np.asarray(made)[:, ::8, ::8, :1] + 1) * 127.5
+    expected = np.mean((estimate - source["density"] * 100 / 64) ** 2)
+    assert float(metrics["density_loss"]) == pytest.approx(expected, rel=1e-4)
+    differ = jax.tree.map(lambda a, b: bool((a != b).any()), after[0.0], after[1.0])
+    assert any(jax.tree.leaves(differ["target"])) and not any(jax.tree.leaves(differ["source"]["last"]))
+
+
+# Features.
+
+
+def test_se_fd_makes_the_targets_crowd_look_like_the_sources():
+    """Nothing but the adversarial term moves the counter here; the discriminator then believes it more."""
+    method = method_of("se_fd", mask_weight=0.0, adversarial_weight=1.0)
+    batch = {
+        "source": {**BATCH["source"], "weight": 0 * BATCH["source"]["weight"]},
+        "target": BATCH["target"],
+    }
+    state = state_of(method, rate=1e-4)
+    after, metrics = method.align(state, batch, KEY, draw)
+    assert (
+        float(metrics["density_loss"]) == 0 and after.params["counter"]["a"] != state.params["counter"]["a"]
+    )
+    fooled = method.align(
+        state.replace(params={**state.params, "counter": after.params["counter"]}), batch, KEY, draw
+    )
+    assert float(fooled[1]["adversarial_loss"]) < float(metrics["adversarial_loss"])
+    without, _ = dataclasses.replace(method, adversarial_weight=0.0).align(state, batch, KEY, draw)
+    assert without.params["counter"]["a"] == state.params["counter"]["a"]
+
+
+def test_se_fd_learns_the_mask_of_the_labels_and_cuts_features_out_by_it():
+    method = method_of("se_fd")
+    crowd = jnp.array([3.0, -3.0]).reshape(1, 1, 2, 1)
+    source = {"density": jnp.array([0.5, 0.0]).reshape(1, 1, 2, 1), "weight": jnp.ones((1, 1, 2, 1))}
+    right = method.mask_error(crowd, source)
+    assert float(right) == pytest.approx(np.log1p(np.exp(-3)), rel=1e-5) and float(right) < float(
+        method.mask_error(-crowd, source)
+    )
+    seen = []
+    original = heads.FeatureCritic.__call__
+
+    def spy(self, features):
+        seen.append(features)
+        return original(self, features)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(heads.FeatureCritic, "__call__", spy)
+        state = state_of(method)
+        seen.clear()
+        with jax.disable_jit():
+            method.align(state, BATCH, KEY, draw)
+    bare = draw({"params": state.params["counter"]}, BATCH["target"]["image"], None, None, True)["features"][
+        0
+    ]
+    mask = jax.nn.sigmoid(se_fd.extract(state.params["extractor"], bare))
+    np.testing.assert_allclose(jax.lax.stop_gradient(np.asarray(seen[-1])), bare * mask, rtol=1e-4, atol=1e-5)
+
+
+def test_bla_aligns_crowd_and_background_apart():
+    method = method_of("bla")
+    features = jnp.concatenate([jnp.ones((1, 4, 4, 64)), -jnp.ones((1, 4, 4, 64))], 2)
+    crowd = jnp.arange(8).reshape(1, 1, 8, 1) < 1  # an eighth of the cells, half of the loss
+    crowd = jnp.tile(crowd, (1, 4, 1, 1))
+    params = state_of(method).params["critic"]
+    parts = {}
+    for part, inside in (("crowd", crowd), ("background", ~crowd)):
+        logits = heads.CellCritic().apply({"params": params[part]}, features)
+        parts[part] = np.asarray(optax.sigmoid_binary_cross_entropy(logits, 1.0))[np.asarray(inside)].mean()
+    assert float(method.judged(params, features, crowd, 1.0)) == pytest.approx(
+        sum(parts.values()) / 2, rel=1e-5
+    )
+
+
+def test_bla_moves_the_counter_by_its_adversaries_alone():
+    method = method_of("bla", adversarial_weight=1.0)
+    batch = {
+        "source": {**BATCH["source"], "weight": 0 * BATCH["source"]["weight"]},
+        "target": BATCH["target"],
+    }
+    state = state_of(method, rate=1e-4)
+    after, metrics = method.align(state, batch, KEY, draw)
+    again = method.align(
+        state.replace(params={**state.params, "counter": after.params["counter"]}), batch, KEY, draw
+    )
+    assert float(again[1]["adversarial_loss"]) < float(metrics["adversarial_loss"])
+    critic = method.align(
+        state.replace(params={**state.params, "critic": after.params["critic"]}), batch, KEY, draw
+    )
+    assert float(critic[1]["critic_loss"]) < float(metrics["critic_loss"])
+
+
+def test_the_posterior_is_scikit_learns():
+    rng = np.random.default_rng(0)
+    known, query = rng.normal(size=(12, 3)).astype(np.float32), rng.normal(size=(5, 3)).astype(np.float32)
+    mean, variance = posterior(query, known, neighbours=12, length=1.3, noise=0.1)
+    dense = GaussianProcessRegressor(kernels.RBF(1.3, "fixed"), alpha=0.01, optimizer=None).fit(known, known)
+    expected, std = dense.predict(query, return_std=True)
+    np.testing.assert_allclose(mean, expected, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(variance, std[:, 0] ** 2 + 0.01, rtol=1e-2, atol=1e-3)
+    near, _ = posterior(query, np.concatenate([known, known + 100]), neighbours=12, length=1.3, noise=0.1)
+    np.testing.assert_allclose(near, mean, rtol=1e-3, atol=1e-3)
+
+
+def test_gp_draws_the_targets_latents_to_what_the_labelled_ones_foretell():
+    method = method_of("gp", bank=18, neighbours=6, unlabelled_weight=1.0)
+    batch = {
+        "source": {**BATCH["source"], "weight": 0 * BATCH["source"]["weight"]},
+        "target": BATCH["target"],
+    }
+    state = state_of(method, rate=1e-5)
+    state, metrics = method.learn(state, batch, KEY, draw)
+    assert state.params["counter"]["a"] == np.float32(0.01)  # the bank was empty
+    bank = state.collections["memory"]["bank"]
+    assert int(bank["filled"]) == 18
+    drawn = draw({"params": {"a": 0.01}}, batch["source"]["image"], None, None, True)["features"][0]
+    np.testing.assert_allclose(bank["latents"][0], np.asarray(drawn)[0, :3, :3].mean((0, 1)), rtol=1e-4)
+    after, metrics = method.learn(state, batch, KEY, draw)
+    again = method.learn(
+        state.replace(params={**state.params, "counter": after.params["counter"]}), batch, KEY, draw
+    )
+    assert after.params["counter"]["a"] != np.float32(0.01)
+    assert float(again[1]["gp_loss"]) < float(metrics["gp_loss"])
+
+
+def test_masks_are_squares_of_the_asked_share():
+    image = jnp.full((8, 96, 96, 3), 200, jnp.uint8)
+    hidden = np.asarray(mic.masked(image, KEY, 16, 0.7))[..., 0] == 115
+    squares = hidden.reshape(8, 6, 16, 6, 16).mean((2, 4))
+    assert set(np.unique(squares)) == {0, 1} and 0.6 < squares.mean() < 0.8
+    np.testing.assert_array_equal(mic.masked(image, KEY, 16, 0.0), image)
+
+
+def test_mic_compares_the_masked_crop_with_the_teachers_whole_one():
+    method = method_of("mic", consistency_weight=2.0, ramp=0.0, patch=16)
+    state = state_of(method)
+    state = state.replace(ema={"a": jnp.float32(0.03)})
+    after, metrics = method.learn(state, BATCH, KEY, draw)
+    target, (_, _, _, mask_key) = BATCH["target"], jax.random.split(KEY, 4)
+    seen = np.asarray(mic.masked(jnp.asarray(target["image"]), mask_key, 16, 0.7))[:, ::8, ::8, :1].astype(
+        float
+    )
+    taught = target["clean"][:, ::8, ::8, :1].astype(float)
+    assert float(metrics["consistency_loss"]) == pytest.approx(
+        np.mean((0.01 * seen - 0.03 * taught) ** 2), rel=1e-4
+    )
+    assert float(metrics["loss"]) == pytest.approx(
+        float(metrics["density_loss"] + 2 * metrics["consistency_loss"]), rel=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    "name, wrong",
+    [("cycle_gan", {"pool": 0}), ("gp", {"neighbours": 5000}), ("mic", {"ratio": 1.0})],
+)
+def test_wrong_fields_are_refused(name, wrong):
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        method_of(name, **wrong)
+
+
+# The whole job.
+
+
+@pytest.fixture(scope="module")
+def compiled_once(tmp_path_factory):
+    """Programs are kept between the runs of this module, most of which are the same."""
+    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    before = {name: getattr(jax.config, name) for name in names}
+    for name, value in zip(names, (str(tmp_path_factory.mktemp("cache")), 0.0), strict=True):
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BESIDE)
+def test_every_method_goes_on_from_any_checkpoint_to_the_same_bits(name, tmp_path, compiled_once):
+    """As after kill -9 (loop_test.py does that): what a stage's end, or its middle, had saved is all that is left."""
+    config = demo.get_config("smoke")
+    config.steps, config.method.name, config.augment.crop = 4, name, 64
+    config.checkpoint.every, config.checkpoint.keep = 1, 99
+    config.source.split, config.target.split, config.target.test_split = "train[:4]", "train[:4]", "test[:2]"
+    if "translate_steps" in config.method[name]:
+        config.method[name].update(SMALL | {"translate_steps": 2})
+    if name == "gp":
+        config.method.gp.bank, config.method.gp.neighbours = 36, 8
+    whole = loop.train_and_adapt(config, tmp_path / "whole")
+    assert (
+        whole[-1]["step"] == Counter.load(tmp_path / "whole").step == 4
+    )  # the counter's, whatever else was trained
+    steps = sorted(int(path.stem) for path in (tmp_path / "whole/manifests").glob("*.json"))
+    for last in (steps[0], steps[-2]):
+        folder = tmp_path / f"from{last}"
+        shutil.copytree(tmp_path / "whole", folder)
+        (folder / "results.json").unlink()
+        for path in folder.glob("stages/*.json"):
+            path.unlink()
+        for step in steps:
+            if step > last:
+                shutil.rmtree(folder / "checkpoints" / str(step))
+                (folder / "manifests" / f"{step}.json").unlink()
+        assert loop.train_and_adapt(config, folder) == whole
