@@ -126,12 +126,15 @@ def _errors(rows: list[dict], level: float) -> dict:
 
 
 def stage_rows(
-    config, workdir: pathlib.Path, stage: str, step: int, state, sampler, tests, how, bar
+    config, workdir: pathlib.Path, stage: str, step: int, counted: int, state, sampler, tests, how, bar
 ) -> list[dict]:
     """The rows of one finished stage, kept in `workdir/stages/<stage>.json` so that a resume does not lose them.
 
     Writes predictions.csv and the panels of the first of `tests`, whose row is the last one, and
     predictions_<dataset>_<split>.csv of each of the others; the last stage's stay.
+
+    Args:
+      step, counted: steps done in all, and those that trained the counter, which the rows state.
     """
     path = workdir / "stages" / f"{stage}.json"
     if path.exists():
@@ -143,7 +146,7 @@ def stage_rows(
     found = []
     for test in reversed(tests):
         rows, predictions = evaluate(sampler, counter_variables(state), test, how, level, progress)
-        found += summaries(config, rows, state.ema, stage=stage, step=step, records=test)
+        found += summaries(config, rows, state.ema, stage=stage, step=counted, records=test)
         if jax.process_index() == 0:
             suffix = "" if test is tests[0] else f"_{images.safe_name(f'{test.name}_{test.split}')}"
             write_predictions(workdir / f"predictions{suffix}.csv", rows)
@@ -200,15 +203,20 @@ def finished_rows(workdir: pathlib.Path) -> list[dict]:
 
 
 def write_panels(folder: pathlib.Path, examples, predictions, density: Density) -> None:
-    """What the report shows of the best, the middle and the worst image by absolute error, one npz each."""
-    ranked = sorted(
-        (p for p in predictions if not np.isnan(p.true)), key=lambda p: abs(p.counts.mean() - p.true)
-    )
+    """What the report shows, one npz each: the best, the middle and the worst image by absolute error, and a sparse, a
+    typical and a dense one by the true count, which are the same for every method."""
+    labelled = [p for p in predictions if not np.isnan(p.true)]
+    by_error = sorted(labelled, key=lambda p: abs(p.counts.mean() - p.true))
+    by_count = sorted(labelled, key=lambda p: (p.true, p.id))
     for old in folder.glob("*.npz"):
         old.unlink()
-    chosen = {"best": 0, "middle": len(ranked) // 2, "worst": len(ranked) - 1}
-    for rank, position in chosen.items():
-        p = ranked[position]
+    last = len(labelled) - 1
+    chosen = {"best": by_error[0], "middle": by_error[len(labelled) // 2], "worst": by_error[last]}
+    chosen |= {
+        name: by_count[round(share * last)]
+        for name, share in (("sparse", 0.1), ("typical", 0.5), ("dense", 0.9))
+    }
+    for rank, p in chosen.items():
         example = examples[p.index]
         height, width = example["image"].shape[:2]
         true = density.map(example["points"], height, width, stride=8)

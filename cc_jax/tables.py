@@ -45,6 +45,8 @@ METHOD_NAMES = {
     "se_cycle_gan_jt": "SE Cycle-GAN (JT)",
     "se_fd": "SE+FD",
     "gp": "GP",
+    "bla": "BLA (features)",
+    "mic": "MIC",
     "ours": "OURS",
     "supervised": "Supervised",
 }
@@ -388,7 +390,9 @@ def _group_column(name: str) -> Column:
 
 def _metric_columns(summaries: Sequence[Row]) -> list[Column]:
     """Heading and text of each metric; the seeds have a column where there is more than one."""
-    columns: list[Column] = _uncertainty_columns() if UNCERTAINTY[0] in summaries[0] else _error_columns()
+    columns: list[Column] = (
+        _uncertainty_columns() if UNCERTAINTY[0] in summaries[0] else _error_columns(summaries)
+    )
     if DIFFERENCE in summaries[0]:
         columns.insert(1, ("difference", lambda row: _spread(row, DIFFERENCE, _signed)))
     if any((row["n"] or 0) > 1 for row in summaries):
@@ -396,7 +400,9 @@ def _metric_columns(summaries: Sequence[Row]) -> list[Column]:
     return columns
 
 
-def _error_columns() -> list[Column]:
+def _error_columns(summaries: Sequence[Row]) -> list[Column]:
+    """Those of the errors, with a column of the paper's figures where some row is of one of its pairs."""
+    paper = [("published", _paper_figures)] if any(_paper_figures(row) != "-" for row in summaries) else []
     return [
         ("MAE", lambda row: _spread(row, "mae", number)),
         ("RMSE", lambda row: _spread(row, "rmse", number)),
@@ -405,7 +411,16 @@ def _error_columns() -> list[Column]:
         ("scaled MAE", lambda row: _spread(row, "mae_scaled", number)),
         ("constant MAE", lambda row: number(row["mae_constant"])),
         ("in interval", lambda row: _spread(row, "interval_coverage", _percent).replace(" % ±", " ±")),
+        *paper,
     ]
+
+
+def _paper_figures(row: Row) -> str:
+    """MAE / RMSE that the paper has for this method from GCC to this target; "-" for any other row."""
+    if not str(row["source"]).startswith("gcc/") or row["variant"]:
+        return "-"
+    mae, rmse = PUBLISHED.get(str(row["target"]), {}).get(str(row["method"]), (None, None))
+    return "-" if mae is None else f"{number(mae)} / {number(rmse)}"
 
 
 def _uncertainty_columns() -> list[Column]:

@@ -13,7 +13,7 @@ import numpy as np
 from cc_jax import tables
 from cc_jax.data.files import write_atomic
 from cc_jax.report import markup, overlays, plots
-from cc_jax.report.runs import Panel, Prediction, Run, read_run
+from cc_jax.report.runs import COMMON, Panel, Prediction, Run, read_run
 
 __all__ = ["Run", "read_run", "write_report"]
 
@@ -21,6 +21,14 @@ _IMAGE_SIDE = 560  # longer side of an embedded picture, in pixels; twice what a
 
 _METHODS = {
     "no_adapt": "trained on the labelled source images alone and used on the target as it is. The baseline.",
+    "cycle_gan": "before training, the source images are translated to look like the target by a network that must also be "
+    "able to translate them back.",
+    "se_cycle_gan": "Cycle-GAN whose images must also keep their structure on the way there and back.",
+    "se_cycle_gan_jt": "the same with translator and counter trained together.",
+    "se_fd": "features of the crowd are made alike on source and target: an adversary tries to tell them apart.",
+    "gp": "features of unlabelled crops are drawn to what a Gaussian process foretells from those of labelled ones.",
+    "bla": "features are made alike on source and target, those of the crowd and those of the background apart.",
+    "mic": "what the network says of a target image with holes must be what its own moving average says of the whole.",
     "ours": "the method shown here. It also looks at target images that nobody has labelled: first it learns to "
     "tell upside-down ones from upright ones, then, in rounds, it labels them itself and goes on learning from "
     "the labels that it is surest of.",
@@ -70,6 +78,8 @@ def render_page(runs: Sequence[Run], title: str) -> str:
         _explanation(rows),
         _scatter(shown),
         _reliability(main),
+        _translated(shown),
+        _side_by_side(shown),
         _pictures(shown, main),
         _training(shown, main),
         _files(runs),
@@ -320,14 +330,15 @@ def _pictures(shown: Sequence[Run], main: Run | None) -> str:
     """The panels of each run; the main run's stand open."""
     parts = []
     for run in shown:
-        if not run.panels:
+        panels = [panel for panel in run.panels if panel.rank not in COMMON]
+        if not panels:
             continue
-        inner = "".join(_panel(panel, run.predictions) for panel in run.panels)
-        labelled = any(panel.true is not None for panel in run.panels)
+        inner = "".join(_panel(panel, run.predictions) for panel in panels)
+        labelled = any(panel.true is not None for panel in panels)
         which = (
-            f"{markup.and_list([panel.rank for panel in run.panels])} image"
+            f"{markup.and_list([panel.rank for panel in panels])} image"
             if labelled
-            else f"{len(run.panels)} images"
+            else f"{len(panels)} images"
         )
         name = markup.text(f"{run.name}: {which}")
         parts.append(f"<details{' open' if run is main else ''}><summary>{name}</summary>{inner}</details>")
@@ -340,6 +351,63 @@ def _pictures(shown: Sequence[Run], main: Run | None) -> str:
         "map bright means that the network's answers disagree there.</p>"
     )
     return markup.section("What the network sees", told + "".join(parts))
+
+
+def _translated(shown: Sequence[Run]) -> str:
+    """What translators made of the source."""
+    figures = [
+        markup.figure(
+            markup.picture(
+                run.translated, f"Four source images, and below them what {run.name} made of them."
+            ),
+            f"{run.name}: source images above, translated below",
+            "wide",
+        )
+        for run in shown
+        if run.translated is not None
+    ]
+    if not figures:
+        return ""
+    told = (
+        "<p>The counter is trained on the lower images, with the heads of the upper ones: they should look like the target, "
+        "and the people in them should be where they were.</p>"
+    )
+    return markup.section("What the translators made of the source", told + "".join(figures))
+
+
+def _side_by_side(shown: Sequence[Run]) -> str:
+    """The same test images under every method; nothing for one method alone."""
+    parts = []
+    for rank in COMMON:
+        found = [(run, panel) for run in shown for panel in run.panels if panel.rank == rank]
+        first = found[0][1].id if found else ""
+        found = [(run, panel) for run, panel in found if panel.id == first]
+        if len(found) > 1:
+            parts.append(_row_of_methods(found))
+    if not parts:
+        return ""
+    told = (
+        "<p>A sparse, a typical and a dense test image, by the number of people in them. All maps of an image share one "
+        "colour scale.</p>"
+    )
+    return markup.section("The same images under every method", told + "".join(parts))
+
+
+def _row_of_methods(found: Sequence[tuple[Run, Panel]]) -> str:
+    """One image: input, truth, and what each method makes of it."""
+    panel = found[0][1]
+    top = overlays.brightest(panel.true, *(one.estimate for _, one in found))
+    small = overlays.shrink(panel.image, _IMAGE_SIDE)
+    true = float(panel.true.sum())
+    scale = _scale(overlays.DENSITY, top)
+    maps = [(small, "Input", f"{panel.image.shape[1]} × {panel.image.shape[0]} pixels", "")]
+    maps.append((overlays.heat(panel.true, small.shape[:2], top), "Truth", f"true {true:.0f}", scale))
+    for run, one in found:
+        picture = overlays.heat(one.estimate, small.shape[:2], top)
+        maps.append((picture, run.name, f"estimated {float(one.estimate.sum()):.0f}", scale))
+    figures = "".join(_map(panel.id, *one) for one in maps)
+    heading = f"<h3>{panel.rank.capitalize()}: {true:.0f} people <small>{markup.text(panel.id)}</small></h3>"
+    return f'{heading}<div class="panels">{figures}</div>'
 
 
 def _panel(panel: Panel, predictions: Sequence[Prediction]) -> str:

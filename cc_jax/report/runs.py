@@ -10,9 +10,11 @@ import zipfile
 import numpy as np
 
 from cc_jax import tables
+from cc_jax.data.images import read_image
 from cc_jax.errors import InputError
 
 RANKS = ("best", "middle", "worst")
+COMMON = ("sparse", "typical", "dense")  # by the true count: the same images under every method
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +45,8 @@ class Panel:
 class Run:
     """A workdir as the report needs it; `missing` says, a sentence each, what could not be read.
 
-    `reliability` is that of cc_jax/reliability.py; empty without labels.
+    `reliability` is that of cc_jax/reliability.py; empty without labels. `translated`: source images above what a translator
+    made of them, where the method has one that works ahead.
     """
 
     workdir: pathlib.Path
@@ -52,6 +55,7 @@ class Run:
     predictions: list[Prediction]
     panels: list[Panel]
     reliability: dict
+    translated: np.ndarray | None
     config: dict
     missing: list[str]
 
@@ -96,6 +100,7 @@ def read_run(workdir: str | pathlib.Path, trained_in: str | pathlib.Path | None 
         predictions=piece(read_predictions, "predictions.csv") or [],
         panels=piece(read_panels, "panels") or [],
         reliability=piece(lambda path: json.loads(path.read_text()), "uncertainty.json") or {},
+        translated=_read_picture(trained / "stages" / "translated.jpg"),
         config=piece(lambda path: json.loads(path.read_text()), "config.json", trained) or {},
         missing=missing,
     )
@@ -120,11 +125,15 @@ def read_predictions(path: pathlib.Path) -> list[Prediction]:
 
 
 def read_panels(folder: pathlib.Path) -> list[Panel]:
-    """The panels `<rank>_<id>.npz`, best to worst. Raises FileNotFoundError when there is none."""
+    """The panels `<rank>_<id>.npz`: best to worst, then sparse to dense. Raises FileNotFoundError when there is none."""
     paths = sorted(folder.glob("*.npz"), key=lambda path: (_rank(path), path.name))
     if not paths:
         raise FileNotFoundError(folder)
     return [_panel(path) for path in paths]
+
+
+def _read_picture(path: pathlib.Path) -> np.ndarray | None:
+    return read_image(path) if path.exists() else None
 
 
 def _prediction(row: dict[str, str]) -> Prediction:
@@ -135,7 +144,8 @@ def _prediction(row: dict[str, str]) -> Prediction:
 
 def _rank(path: pathlib.Path) -> int:
     name = path.stem.partition("_")[0]
-    return RANKS.index(name) if name in RANKS else len(RANKS)
+    order = (*RANKS, *COMMON)
+    return order.index(name) if name in order else len(order)
 
 
 def _panel(path: pathlib.Path) -> Panel:
