@@ -116,7 +116,7 @@ def get_config() -> ConfigDict:
     )
     config.method.ours.pseudo_weight = 1.0  # not stated
     # "absolute" reads the paper by the letter; also "relative", "balanced", "stratified", "soft", "image" and "none": see
-    # methods/ours.py.
+    # selection.py.
     # On synthetic/validation, seed 0: 600 steps, two rounds, Pearson over images was 0.74 after stage 1, then 0.76 with
     # "absolute", 0.77 with "balanced", 0.80 with "stratified", "image" and "none"; 1500 steps, four rounds: MAE 29.8
     # (bias -6) after stage 1, then 27.4 (-18) with "balanced", 26.6 (+1) with "stratified".
