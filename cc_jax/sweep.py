@@ -1,11 +1,12 @@
 """Runs of one config: itself, or each of its sweep's variants, methods, seeds and folds in a workdir of its own."""
 
+import difflib
 import itertools
 import pathlib
 
 import ml_collections
 
-from cc_jax import evaluation, loop, tables
+from cc_jax import assemble, evaluation, loop, tables
 from cc_jax.data.images import safe_name
 from cc_jax.errors import Busy, ConfigError
 from cc_jax.report import page
@@ -51,9 +52,17 @@ def runs(config) -> dict[str, ml_collections.ConfigDict]:
 def _vary(config, name: str, fields: dict) -> None:
     """Makes `config` the variant `name`."""
     config.variant = name
+    known = assemble.flat(config.to_dict())
+    for field in fields:
+        if field not in known:
+            near = difflib.get_close_matches(field, known, n=1)
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            raise ConfigError(
+                f"config.sweep.variants: {name!r} sets {field!r}, and there is no such field{hint}"
+            )
     try:
         config.update_from_flattened_dict(dict(fields))
-    except (KeyError, TypeError, ValueError) as error:
+    except (TypeError, ValueError) as error:
         raise ConfigError(f"config.sweep.variants: {name!r}: {' '.join(str(error).split())}") from error
 
 
