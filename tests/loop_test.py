@@ -123,7 +123,7 @@ def test_two_sources_and_two_targets_and_a_kill_between(environment, tmp_path):
         rows(tmp_path / "run")[-1]["source"]
         == "synthetic/source train[:16] + synthetic/target train[200:208]"
     )
-    counted = (tmp_path / "run" / "predictions_synthetic_source.csv").read_text().splitlines()
+    counted = (tmp_path / "run" / "predictions_synthetic_source_test_4.csv").read_text().splitlines()
     assert len(counted) == 1 + 4
     ids = np.load(tmp_path / "run/stages/round1.npz")["target/ids"]
     assert sorted({id.rpartition(":")[0] for id in ids}) == [
