@@ -91,8 +91,8 @@ class Checkpoints:
             )
 
     def counted(self, step: int) -> int:
-        """How many of the steps up to `step` trained the counter."""
-        return json.loads((self.manifests / f"{step}.json").read_text())["counted"]
+        """How many of the steps up to `step` trained the counter; all of them where the manifest is from before others did."""
+        return json.loads((self.manifests / f"{step}.json").read_text()).get("counted", step)
 
     def save(self, step: int, items: Items, *, stage: str, counted: int) -> None:
         """Saves and waits: when this returns, the step is on the disk with its manifest."""
