@@ -91,7 +91,7 @@ class Checkpoints:
             )
 
     def counted(self, step: int) -> int:
-        """How many of the steps up to `step` trained the counter; all of them where the manifest is from before others did."""
+        """How many steps up to `step` trained the counter; all of them where the manifest is from before others did."""
         return json.loads((self.manifests / f"{step}.json").read_text()).get("counted", step)
 
     def save(self, step: int, items: Items, *, stage: str, counted: int) -> None:
