@@ -114,6 +114,11 @@ class Method:
         drawn = draw(variables, batch["image"], batch["roi"], rng, train=True)
         return self.density_error(drawn, batch)
 
+    def drawn(self, variables, batch: Batch, rng: jax.Array, draw: Draw) -> dict[str, dict[str, jax.Array]]:
+        """What training draws of the crops of both domains, {"source": ..., "target": ...}."""
+        keys = zip(("source", "target"), jax.random.split(rng), strict=True)
+        return {d: draw(variables, batch[d]["image"], batch[d]["roi"], key, train=True) for d, key in keys}
+
     def density_error(self, drawn: dict[str, jax.Array], batch: dict[str, jax.Array]) -> jax.Array:
         """Density loss of what was drawn of one set's crops."""
         return losses.density_mse(

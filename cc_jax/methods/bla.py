@@ -48,10 +48,7 @@ class Method(base.Method):
         """A step of the counter, then of the discriminators on the features that it gave."""
 
         def loss(params):
-            seen = {
-                d: draw(state.variables(params), batch[d]["image"], batch[d]["roi"], key, train=True)
-                for d, key in zip(("source", "target"), jax.random.split(rng), strict=True)
-            }
+            seen = self.drawn(state.variables(params), batch, rng, draw)
             density = self.density_error(seen["source"], batch["source"])
             features = {d: one["features"].reshape(-1, *one["features"].shape[2:]) for d, one in seen.items()}
             crowd = {"source": batch["source"]["density"], "target": self.guess(seen["target"])}

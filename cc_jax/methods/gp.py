@@ -62,10 +62,7 @@ class Method(base.Method):
         scale = jnp.where(ready, jnp.sqrt(jnp.mean(bank["latents"] ** 2, 0)) + 1e-6, 1.0)
 
         def loss(params):
-            seen = {
-                d: draw(state.variables(params), batch[d]["image"], batch[d]["roi"], key, train=True)
-                for d, key in zip(("source", "target"), jax.random.split(rng), strict=True)
-            }
+            seen = self.drawn(state.variables(params), batch, rng, draw)
             latents = {d: self.latents(seen[d]["features"], batch[d]["roi"]) for d in seen}
             density = self.density_error(seen["source"], batch["source"])
             distance, variance = self.distance(latents["target"] / scale, bank["latents"] / scale)

@@ -50,12 +50,7 @@ class Method(base.Method):
         """A step of counter and extractor, then of the discriminator on the features that they gave."""
 
         def loss(params):
-            seen = {
-                d: draw(
-                    state.variables(params["counter"]), batch[d]["image"], batch[d]["roi"], key, train=True
-                )
-                for d, key in zip(("source", "target"), jax.random.split(rng), strict=True)
-            }
+            seen = self.drawn(state.variables(params["counter"]), batch, rng, draw)
             features = {d: one["features"].reshape(-1, *one["features"].shape[2:]) for d, one in seen.items()}
             crowd = {d: extract(params["extractor"], one) for d, one in features.items()}
             masked = {d: features[d] * jax.nn.sigmoid(crowd[d]) for d in features}
