@@ -20,7 +20,7 @@ from cc_jax.models.layers import adaptive_mean, roi_pyramid
 @dataclasses.dataclass(frozen=True)
 class Method(base.Method):
     """One stage. A latent is the mean of the features over one of grid x grid parts of a crop, each channel divided by its
-    root mean square over the bank. Fields, beside those of every method:
+    root mean square over the bank, or a tenth of all channels' if that is more. Fields, beside those of every method:
 
     unlabelled_weight: of the target's loss.
     neighbours: labelled latents that speak for an unlabelled one.
@@ -59,7 +59,9 @@ class Method(base.Method):
         """A step on the source's density and on the target's distance to what the bank foretells."""
         bank = state.collections["memory"]["bank"]
         ready = bank["filled"] >= self.bank
-        scale = jnp.where(ready, jnp.sqrt(jnp.mean(bank["latents"] ** 2, 0)) + 1e-6, 1.0)
+        each = jnp.sqrt(jnp.mean(bank["latents"] ** 2, 0))
+        # A channel that the bank hardly knows would outweigh all others.
+        scale = jnp.where(ready, jnp.maximum(each, 0.1 * jnp.sqrt(jnp.mean(each**2))) + 1e-6, 1.0)
 
         def loss(params):
             seen = self.drawn(state.variables(params), batch, rng, draw)
