@@ -53,7 +53,7 @@ def train_and_adapt(config, workdir: str | pathlib.Path) -> list[dict]:
 
 def _train(config, workdir: pathlib.Path) -> list[dict]:
     parts, method = assemble.counting(config), assemble.method(config)
-    _claim(workdir, config)
+    _check_config(workdir, config)
     finished = evaluation.finished_rows(workdir)
     if finished:
         print(f"{workdir} is finished: nothing to train", flush=True)
@@ -87,6 +87,11 @@ def _train(config, workdir: pathlib.Path) -> list[dict]:
         bar = functools.partial(progress_bar, what="translating", total=None)
         return rewriting.rewrite(function, params, images, workdir / "stages" / name, batching, keep, bar)
 
+    def show(name: str, function, params, images) -> None:
+        rewriting.show(function, params, images, workdir / "stages" / name, batching)
+
+    work = base.Work(predict, rewrite, show)
+
     def results_of(stage, state, step: int, counted: int) -> list[dict]:
         return evaluation.stage_rows(
             config, workdir, stage.name, step, counted, state, sampler, tests, batching, progress_bar
@@ -94,6 +99,8 @@ def _train(config, workdir: pathlib.Path) -> list[dict]:
 
     checkpoints = Checkpoints(workdir, keep=config.checkpoint.keep, datasets=opened.fingerprints())
     state, done = _start(config, parts, method, device_mesh, checkpoints)
+    # Only now: what could not begin (a set that is not prepared, no encoder weights) holds no workdir.
+    _write_config(workdir, config)
     log = Log(workdir / "log.jsonl", done)
     rows: list[dict] = []
     step_of = functools.cache(lambda update: _jitted(update, parts.draw, config.seed))
@@ -101,11 +108,10 @@ def _train(config, workdir: pathlib.Path) -> list[dict]:
     end = counted = 0
     for stage in method.stages():
         begin, end = end, end + stage.steps
-        sets = pseudo.enter(
-            stage, state, sets, base.Work(predict, rewrite), workdir / "stages", resumed=done > begin
-        )
-        if sets is None:
+        entered = pseudo.enter(stage, state, sets, work, workdir / "stages", resumed=done > begin)
+        if entered is None:
             break
+        sets = entered
         if done < end:
             first = max(begin, done)
             print(f"{method_name(config)}: {stage.name}, steps {first} to {end}", flush=True)
@@ -121,6 +127,7 @@ def _train(config, workdir: pathlib.Path) -> list[dict]:
         last = stage
         if config.evaluation.every_stage and stage.counter:
             rows += results_of(stage, state, end, counted)
+    method.finish(state, sets, work)
     if not config.evaluation.every_stage:
         rows = results_of(last, state, done, counted)
     evaluation.write_results(workdir, rows)
@@ -217,23 +224,27 @@ def progress_bar(iterable, what: str, total: int | None, initial: int = 0):
     return tqdm.tqdm(iterable, desc=what, total=total, initial=initial, leave=False, dynamic_ncols=True)
 
 
-def _claim(workdir: pathlib.Path, config) -> None:
-    """Writes config.json; raises ConfigError where the workdir holds a run whose config gives other parameters."""
-    fields = assemble.flat(json.loads(json.dumps(config.to_dict())))
-    path = workdir / "config.json"
-    if path.exists():
-        old = assemble.flat(assemble.read_config(workdir).to_dict())
-        differ = [
-            f"{name} is {old.get(name)!r}, now {fields.get(name)!r}"
-            for name in sorted({*old, *fields} - FREE)
-            if str(old.get(name)) != str(fields.get(name))
-        ]
-        if differ:
-            raise ConfigError(
-                f"{workdir} holds a run with another config ({'; '.join(differ[:3])}): name a new --workdir"
-            )
+def _check_config(workdir: pathlib.Path, config) -> None:
+    """Raises ConfigError where the workdir holds a run whose config gives other parameters."""
+    if not (workdir / "config.json").exists():
         return
-    if jax.process_index() == 0:
+    fields = assemble.flat(json.loads(json.dumps(config.to_dict())))
+    old = assemble.flat(assemble.read_config(workdir).to_dict())
+    differ = [
+        f"{name} is {old.get(name)!r}, now {fields.get(name)!r}"
+        for name in sorted({*old, *fields} - FREE)
+        if str(old.get(name)) != str(fields.get(name))
+    ]
+    if differ:
+        raise ConfigError(
+            f"{workdir} holds a run with another config ({'; '.join(differ[:3])}): name a new --workdir"
+        )
+
+
+def _write_config(workdir: pathlib.Path, config) -> None:
+    """Makes the workdir that of this config."""
+    path = workdir / "config.json"
+    if jax.process_index() == 0 and not path.exists():
         write_atomic(path, json.dumps(config.to_dict(), indent=2))
 
 

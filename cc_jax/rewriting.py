@@ -1,7 +1,7 @@
 """Sets of images rewritten by a network, once, as files: a translated source is trained on and looked at like any other."""
 
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -41,20 +41,46 @@ def rewrite(
         ]
         return Mixture(parts, examples.weights)
     folder.mkdir(parents=True, exist_ok=True)
-    params = mesh.whole(mesh.make_mesh(jax.local_devices()), params)
     if jax.process_index() == 0:
-        function = jax.jit(function)
         missing = [i for i in range(len(examples)) if not _path(folder, i).exists()]
-        shapes = buckets.choose_buckets(examples.sizes, max_buckets=batching.max_buckets)
-        batches = buckets.evaluation_batches(
-            examples, missing, batch_size=batching.batch_size, buckets=shapes, threads=batching.threads
-        )
-        for batch in progress(batches):
-            _write(folder, batch, np.asarray(function(params, _padded(batch))))
-        _write_pairs(folder, examples)
+        for i, image in _apply(function, params, examples, missing, batching, progress):
+            write_atomic(_path(folder, i), images.encode_image(image, ".png"))
+        chosen = _spread(examples)
+        _write_pairs(folder, examples, {i: _read(folder, i) for i in chosen})
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(f"rewritten {folder}")
     return keep(Rewritten(examples, folder))
+
+
+def show(function: Callable, params: Any, examples: Any, folder: pathlib.Path, batching: Batching) -> None:
+    """Writes `folder`.jpg as `rewrite` does, of the few images that it shows (of a mixture, of its first part)."""
+    if isinstance(examples, Mixture):
+        examples = examples.parts[0].examples
+    if jax.process_index() == 0:
+        _write_pairs(folder, examples, dict(_apply(function, params, examples, _spread(examples), batching)))
+
+
+def _apply(
+    function: Callable,
+    params: Any,
+    examples: Any,
+    chosen: Sequence[int],
+    batching: Batching,
+    progress: Callable = iter,
+) -> Iterator[tuple[int, np.ndarray]]:
+    """(index, rewritten image) of those chosen, on this host's devices."""
+    params = mesh.whole(mesh.make_mesh(jax.local_devices()), params)
+    function = jax.jit(function)
+    shapes = buckets.choose_buckets(examples.sizes, max_buckets=batching.max_buckets)
+    batches = buckets.evaluation_batches(
+        examples, chosen, batch_size=batching.batch_size, buckets=shapes, threads=batching.threads
+    )
+    for batch in progress(batches):
+        rewritten = np.asarray(function(params, _padded(batch)))
+        for b, index in enumerate(batch["index"]):
+            if index >= 0:  # others fill up the last batch
+                height, width = batch["size"][b]
+                yield int(index), rewritten[b, :height, :width]
 
 
 class Rewritten(Sequence):
@@ -98,17 +124,24 @@ def pairs_path(folder: pathlib.Path) -> pathlib.Path:
     return folder.with_name(f"{folder.name}.jpg")
 
 
-def _write_pairs(folder: pathlib.Path, examples: Any) -> None:
-    """Some images above, what they became below, as they lie in the set: from its beginning to its end."""
-    chosen = np.unique(np.linspace(0, len(examples) - 1, _PAIRS).round().astype(int))
-    columns = []
-    for i in map(int, chosen):
-        both = (
-            examples[i]["image"],
-            images.read_image(_path(folder, i).read_bytes(), name=str(_path(folder, i))),
+def _spread(examples: Any) -> list[int]:
+    """A few indices from the set's beginning to its end."""
+    return sorted({round(float(i)) for i in np.linspace(0, len(examples) - 1, _PAIRS)})
+
+
+def _write_pairs(folder: pathlib.Path, examples: Any, rewritten: dict[int, np.ndarray]) -> None:
+    """Those images above, what they became below."""
+    columns = [
+        np.vstack(
+            [frames.resize(one, _PAIR_SIDE, _PAIR_SIDE * 4 // 3) for one in (examples[i]["image"], image)]
         )
-        columns.append(np.vstack([frames.resize(image, _PAIR_SIDE, _PAIR_SIDE * 4 // 3) for image in both]))
+        for i, image in sorted(rewritten.items())
+    ]
     images.write_image(pairs_path(folder), np.hstack(columns))
+
+
+def _read(folder: pathlib.Path, i: int) -> np.ndarray:
+    return images.read_image(_path(folder, i).read_bytes(), name=str(_path(folder, i)))
 
 
 def _path(folder: pathlib.Path, i: int) -> pathlib.Path:
@@ -123,10 +156,3 @@ def _padded(batch: dict[str, Any]) -> np.ndarray:
             image[b, height:, :width] = image[b, height - 1, :width]
             image[b, :, width:] = image[b, :, width - 1 : width]
     return image
-
-
-def _write(folder: pathlib.Path, batch: dict[str, Any], rewritten: np.ndarray) -> None:
-    for b, index in enumerate(batch["index"]):
-        if index >= 0:  # others fill up the last batch
-            height, width = batch["size"][b]
-            write_atomic(_path(folder, index), images.encode_image(rewritten[b, :height, :width], ".png"))

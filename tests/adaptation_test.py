@@ -384,6 +384,7 @@ def test_every_method_goes_on_from_any_checkpoint_to_the_same_bits(name, tmp_pat
     assert (
         whole[-1]["step"] == Counter.load(tmp_path / "whole").step == 4
     )  # the counter's, whatever else was trained
+    assert ("translate_steps" in config.method[name]) == (tmp_path / "whole/stages/translated.jpg").exists()
     steps = sorted(int(path.stem) for path in (tmp_path / "whole/manifests").glob("*.json"))
     for last in (steps[0], steps[-2]):
         folder = tmp_path / f"from{last}"

@@ -155,6 +155,14 @@ def test_a_finished_run_is_left_alone_and_another_config_is_refused(uninterrupte
 
 
 @pytest.mark.slow
+def test_what_could_not_begin_does_not_hold_the_workdir(environment, tmp_path):
+    wrong = train(environment, tmp_path, "--config.target.dataset=folder/nowhere")
+    assert wrong.returncode == 2 and "folder/nowhere" in wrong.stderr
+    assert not (tmp_path / "config.json").exists()
+    right = train(environment, tmp_path, "--config.steps=2", method="no_adapt")
+    assert right.returncode == 0, right.stderr
+
+
 def test_target_labels_do_not_reach_an_unsupervised_method(uninterrupted, environment, tmp_path, monkeypatch):
     """The run again in this process, with the target's head points moved: not a bit may change."""
     monkeypatch.setenv("TFDS_DATA_DIR", environment["TFDS_DATA_DIR"])

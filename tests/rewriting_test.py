@@ -46,6 +46,15 @@ def test_images_change_and_heads_stay(tmp_path):
     assert len(list((tmp_path / "translated").glob("*.png"))) == 3 and (tmp_path / "translated.jpg").exists()
 
 
+def test_a_few_are_shown_of_what_is_never_kept(tmp_path):
+    before = examples_of((40, 30), (50, 72), (33, 47))
+    rewriting.rewrite(from_the_right, np.uint8(255), before, tmp_path / "kept", HOW, keep)
+    for examples, name in ((before, "one"), (Mixture([before, before], [1, 1]), "mixture")):
+        rewriting.show(from_the_right, np.uint8(255), examples, tmp_path / name, HOW)
+        assert (tmp_path / f"{name}.jpg").read_bytes() == (tmp_path / "kept.jpg").read_bytes()
+        assert not (tmp_path / name).exists()
+
+
 def test_what_is_there_is_not_made_again_and_what_is_gone_is_named(tmp_path):
     before = examples_of((40, 30), (33, 47))
     first = rewriting.rewrite(from_the_right, np.uint8(255), before, tmp_path / "t", HOW, keep)

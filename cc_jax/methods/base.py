@@ -42,16 +42,19 @@ Networks = dict[str, tuple[Any, dict[str, Any]]]  # {network: (parameters, {coll
 
 @dataclasses.dataclass(frozen=True)
 class Work:
-    """What a stage may have done on the host before it begins.
+    """What a stage may have done on the host before it begins, or a method when its last has ended.
 
     Attributes:
       predict: `predict(state, examples)` yields an `inference.Prediction` for each image.
       rewrite: `rewrite(name, function, params, examples)`: the examples with `function(params, image)` in the place of
-        each image; it takes and gives uint8 [B, H, W, 3]. Kept in the workdir's `stages/<name>`, to be looked at too.
+        each image; it takes and gives uint8 [B, H, W, 3]. Kept in the workdir's `stages/<name>`, a few of them beside
+        the originals in `stages/<name>.jpg`.
+      show: `show(name, function, params, examples)` makes and keeps those few alone.
     """
 
     predict: Callable[..., Any]
     rewrite: Callable[..., Any]
+    show: Callable[..., None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,6 +111,9 @@ class Method:
     def optimizers(self) -> dict[str, optax.GradientTransformation]:
         """An optimizer for each of `networks`."""
         return {}
+
+    def finish(self, state: TrainState, sets: Sets, work: Work) -> None:
+        """What there is to keep of a run beside its counter, made after the last stage; nothing here."""
 
     def density_loss(self, draw: Draw, variables, batch: dict[str, jax.Array], rng: jax.Array) -> jax.Array:
         """Density loss of one set's crops, each seen through one sample of the network."""

@@ -24,7 +24,3 @@ class Method(translation.Translation):
         source = sets["source"]
         images = work.rewrite("translated", self.to_target, state.params["translator"], source.examples)
         return {"source": dataclasses.replace(source, examples=images)}
-
-    def to_target(self, params, image):
-        """Images in pixels, translated to the target's look."""
-        return translation.to_pixels(self.make(params, "target", translation.to_unit(image)))

@@ -51,6 +51,10 @@ class Method(se_cycle_gan.Method):
         """Source and target, each crop beside itself as it is before photometric changes, which is what is translated."""
         return base.with_clean(sets, "source", "target")
 
+    def finish(self, state, sets, work):
+        """A few source images as the translator makes them in the end: its crops are never kept."""
+        work.show("translated", self.to_target, state.params["translator"], sets["source"].examples)
+
 
 def in_pixels(image: Any) -> Any:
     """[-1, 1] to 0 to 255, without rounding, which has no gradient."""

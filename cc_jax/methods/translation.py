@@ -155,6 +155,10 @@ class Translation(base.Method):
         """Images translated to the domain, in [-1, 1]."""
         return self.generator.apply({"params": params[domain]}, image)
 
+    def to_target(self, params, image: UInt8[Array, "b h w 3"]) -> UInt8[Array, "b h w 3"]:
+        """Images in pixels, translated to the target's look."""
+        return to_pixels(self.make(params, "target", to_unit(image)))
+
     def judge(self, params, domain: str, image: Float[Array, "b h w 3"]) -> Float[Array, "b p q 1"]:
         """How much each patch looks like one of the domain: 1 real, 0 not."""
         return self.discriminator.apply({"params": params[domain]}, image)
