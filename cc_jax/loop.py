@@ -19,6 +19,7 @@ from cc_jax.checkpoints import Checkpoints
 from cc_jax.data import density, examples, mixture, pipeline, sources, transforms
 from cc_jax.data.files import write_atomic
 from cc_jax.data.frames import Frame
+from cc_jax.data.wrapped import Wrapped
 from cc_jax.errors import ConfigError, Preempted
 from cc_jax.methods import base
 
@@ -178,22 +179,11 @@ class Opened:
         return {f"{one.name} {one.split}": one.fingerprint for one in every}
 
 
-class Unlabelled:
+class Unlabelled(Wrapped):
     """Records without their head points: what a method that must not see the target's labels gets."""
 
-    def __init__(self, records):
-        self.records = records
-
-    def __getattr__(self, name: str):
-        if name.startswith("_"):
-            raise AttributeError(name)  # while it is unpickled, there are no records to ask yet
-        return getattr(self.records, name)
-
-    def __len__(self) -> int:
-        return len(self.records)
-
     def __getitem__(self, i: int) -> dict:
-        record = self.records[i]
+        record = self.inner[i]
         return {**record, "points": record["points"][:0], "labelled": False}
 
 

@@ -12,6 +12,7 @@ from cc_jax import mesh
 from cc_jax.data import buckets, frames, images
 from cc_jax.data.files import write_atomic
 from cc_jax.data.mixture import Mixture
+from cc_jax.data.wrapped import Wrapped
 from cc_jax.errors import CheckpointError
 from cc_jax.inference import Batching
 
@@ -36,7 +37,7 @@ def rewrite(
     """
     if isinstance(examples, Mixture):
         parts = [
-            rewrite(function, params, part.examples, folder / str(k), batching, keep, progress)
+            rewrite(function, params, part.inner, folder / str(k), batching, keep, progress)
             for k, part in enumerate(examples.parts)
         ]
         return Mixture(parts, examples.weights)
@@ -55,7 +56,7 @@ def rewrite(
 def show(function: Callable, params: Any, examples: Any, folder: pathlib.Path, batching: Batching) -> None:
     """Writes `folder`.jpg as `rewrite` does, of the few images that it shows (of a mixture, of its first part)."""
     if isinstance(examples, Mixture):
-        examples = examples.parts[0].examples
+        examples = examples.parts[0].inner
     if jax.process_index() == 0:
         _write_pairs(folder, examples, dict(_apply(function, params, examples, _spread(examples), batching)))
 
@@ -83,28 +84,21 @@ def _apply(
                 yield int(index), rewritten[b, :height, :width]
 
 
-class Rewritten(Sequence):
+class Rewritten(Wrapped):
     """Records (data/sources.py) of examples, with the images of a folder."""
 
     def __init__(self, examples: Any, folder: pathlib.Path):
-        self._examples, self._folder = examples, folder
+        super().__init__(examples)
+        self._folder = folder
         self.sizes: list[tuple[int, int]] = examples.sizes
-
-    def __len__(self) -> int:
-        return len(self._examples)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)  # while it is unpickled, there are no examples to ask yet
-        return getattr(self._examples, name)
 
     @property
     def fingerprint(self) -> str:
         """Another one than that of the images as they were."""
-        return f"{self._examples.fingerprint} {self._folder}"
+        return f"{self.inner.fingerprint} {self._folder}"
 
     def __getitem__(self, i: int) -> dict[str, Any]:
-        record, (height, width) = self._examples.record(i), self.sizes[i]
+        record, (height, width) = self.inner.record(i), self.sizes[i]
         path = _path(self._folder, i)
         try:
             image = path.read_bytes()

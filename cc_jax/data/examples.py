@@ -12,10 +12,11 @@ import numpy as np
 from cc_jax.data import frames
 from cc_jax.data.files import write_atomic
 from cc_jax.data.frames import WHOLE, Example, Frame
+from cc_jax.data.wrapped import Wrapped
 from cc_jax.errors import ConfigError, InputError
 
 
-class Examples(Sequence):
+class Examples(Wrapped):
     """The examples (data/frames.py) of a set's records. May be read from several threads.
 
     What is kept is handed out again and again, without a copy: its arrays cannot be written to.
@@ -36,19 +37,12 @@ class Examples(Sequence):
         limit: int = 0,
         folder: pathlib.Path | None = None,
     ):
-        self._records, self.frame = records, frame
+        super().__init__(records)
+        self.frame = frame
         self._left = limit
         self._folder = folder and _folder_of(folder, records, frame)
         self._known: dict[int, Example] = {}  # without the image where a folder holds it
         self._lock = threading.Lock()
-
-    def __len__(self) -> int:
-        return len(self._records)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)  # while it is unpickled, there are no records to ask yet
-        return getattr(self._records, name)
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickles without what it keeps: another process keeps its own."""
@@ -60,7 +54,7 @@ class Examples(Sequence):
     @property
     def sizes(self) -> list[tuple[int, int]]:
         """(height, width) of every example."""
-        return [self.frame.fit(size) for size in self._records.sizes]
+        return [self.frame.fit(size) for size in self.inner.sizes]
 
     def __getitem__(self, i: int) -> Example:
         example = self._known.get(i) or self._first_time(i)
@@ -68,11 +62,11 @@ class Examples(Sequence):
 
     def record(self, i: int) -> dict[str, Any]:
         """Record i, as the set has it."""
-        return self._records[i]
+        return self.inner[i]
 
     def _first_time(self, i: int) -> Example:
         """Decodes example i, and keeps it where there is room."""
-        record = self._records[i]
+        record = self.inner[i]
         example = frames.labels(record, self.frame)
         if self._folder:
             if not self._path(i).exists():

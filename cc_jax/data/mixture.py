@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from cc_jax.data.wrapped import Wrapped
+
 
 class Mixture(Sequence):
     """The examples of several sets, one after the other; an id is "dataset split:id", since two sets may share ids.
@@ -29,18 +31,12 @@ class Mixture(Sequence):
     @property
     def sizes(self) -> list[tuple[int, int]]:
         """(height, width) of every image."""
-        return [size for part in self.parts for size in part.examples.sizes]
+        return [size for part in self.parts for size in part.sizes]
 
 
-class _Named(Sequence):
+class _Named(Wrapped):
     """A part's examples, its name before their ids."""
 
-    def __init__(self, examples: Any):
-        self.examples = examples
-
-    def __len__(self) -> int:
-        return len(self.examples)
-
     def __getitem__(self, i: int) -> dict[str, Any]:
-        example = self.examples[i]
-        return {**example, "id": f"{self.examples.name} {self.examples.split}:{example['id']}"}
+        example = self.inner[i]
+        return {**example, "id": f"{self.inner.name} {self.inner.split}:{example['id']}"}
