@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import shutil
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -99,6 +100,20 @@ def test_instance_norm():
     normal = np.asarray(gan.instance_norm(x))
     np.testing.assert_allclose(normal.mean((1, 2)), 0, atol=1e-5)
     np.testing.assert_allclose(normal.var((1, 2)), 1, rtol=1e-3)
+
+
+def test_doubling_is_flaxs_transposed_convolution():
+    x = jax.random.normal(KEY, (2, 5, 6, 3))
+    reference = nn.ConvTranspose(4, (3, 3), (2, 2), padding="SAME", bias_init=nn.initializers.normal())
+    params = reference.init(KEY, x)
+    found, expected = (
+        jax.value_and_grad(lambda p, m=module: jnp.sum(m.apply(p, x) ** 3))(params)
+        for module in (gan.Doubling(4, "float32"), reference)
+    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), found, expected)
+    np.testing.assert_allclose(
+        gan.Doubling(4, "float32").apply(params, x), reference.apply(params, x), rtol=1e-5, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("channels", [1, 3])
