@@ -24,13 +24,7 @@ def convolve(x: Array, kernel: Array, *, stride: int = 1, dilation: int = 1) -> 
     """TF-SAME convolution of [B,H,W,C] with an HWIO kernel: output ceil(H/stride) x ceil(W/stride)."""
     if kernel.shape[:2] == (1, 1) and stride == 1:
         return x @ kernel[0, 0]
-    if jax.default_backend() == "cpu" and x.shape[-1] >= _WIDE:
-        return _convolve_shifted(x, kernel, stride, dilation)
     return _convolve(x, kernel, stride, dilation)
-
-
-# From this many input channels on, XLA's CPU weight gradient loses to a matrix product a tap (measured, 2 cores).
-_WIDE = 96
 
 
 def _convolve(x: Array, kernel: Array, stride: int, dilation: int, groups: int = 1) -> Array:
@@ -43,27 +37,6 @@ def _convolve(x: Array, kernel: Array, stride: int, dilation: int, groups: int =
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
         feature_group_count=groups,
     )
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _convolve_shifted(x: Array, kernel: Array, stride: int, dilation: int) -> Array:
-    """`_convolve` whose weight gradient is one matrix product for each tap of the kernel."""
-    return _convolve(x, kernel, stride, dilation)
-
-
-def _convolve_shifted_fwd(x, kernel, stride, dilation):
-    return _convolve(x, kernel, stride, dilation), (x, kernel)
-
-
-def _convolve_shifted_bwd(stride, dilation, saved, g):
-    x, kernel = saved
-    _, pull = jax.vjp(lambda x: _convolve(x, kernel, stride, dilation), x)
-    windows = _taps(x, kernel.shape[:2], stride, dilation)
-    products = [jnp.einsum("bhwc,bhwd->cd", tap, g) for tap in windows]
-    return (*pull(g), jnp.stack(products).reshape(kernel.shape))
-
-
-_convolve_shifted.defvjp(_convolve_shifted_fwd, _convolve_shifted_bwd)
 
 
 def depthwise(x: Array, kernel: Array, stride: int = 1, dilation: int = 1) -> Array:
