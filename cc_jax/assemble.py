@@ -14,7 +14,7 @@ import optax
 from flax import traverse_util
 
 from cc_jax import mesh as meshes
-from cc_jax import registry, rngs
+from cc_jax import registry, rngs, throughput
 from cc_jax import state as states
 from cc_jax.errors import CheckpointError, ConfigError
 from cc_jax.models import pretrained
@@ -199,6 +199,8 @@ def check_fields(config) -> None:
             raise ConfigError(
                 f"config.{name}.plain_share={config[name].plain_share}: it lies between 0 and 1"
             )
+    if config.profile_steps:
+        throughput.span_of(config.profile_steps)
     if not config.label_scale > 0:
         raise ConfigError(f"config.label_scale={config.label_scale}: it is positive")
 

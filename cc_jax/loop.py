@@ -8,13 +8,12 @@ import math
 import pathlib
 import signal
 import sys
-import time
 from collections.abc import Callable, Generator, Iterator
 
 import jax
 import tqdm
 
-from cc_jax import assemble, evaluation, inference, locks, mesh, metrics, pseudo, rewriting, rngs
+from cc_jax import assemble, evaluation, inference, locks, mesh, metrics, pseudo, rewriting, rngs, throughput
 from cc_jax.checkpoints import Checkpoints
 from cc_jax.data import density, examples, mixture, pipeline, sources, transforms
 from cc_jax.data.files import write_atomic
@@ -31,6 +30,7 @@ FREE = {
     "cache_gib",
     "cache_dir",
     "log_every",
+    "profile_steps",
     "checkpoint.every",
     "checkpoint.keep",
     "checkpoint.any_data",
@@ -106,6 +106,8 @@ def _train(config, workdir: pathlib.Path) -> list[dict]:
     rows: list[dict] = []
     step_of = functools.cache(lambda update: _jitted(update, parts.draw, config.seed))
     stop = _until_sigterm()
+    peak = throughput.matrix_rate(config.model.dtype) * device_mesh.size
+    trace = throughput.tracer(config.profile_steps, workdir / "profile")
     end = counted = 0
     for stage in method.stages():
         begin, end = end, end + stage.steps
@@ -122,12 +124,15 @@ def _train(config, workdir: pathlib.Path) -> list[dict]:
                 )
             ) as batches:
                 save = functools.partial(_save, checkpoints, stage, begin, counted)
-                state = _run_stage(config, stage, state, batches, (first, end), step_of, save, log, stop)
+                state = _run_stage(
+                    config, stage, state, batches, (first, end), step_of, save, log, stop, peak, trace
+                )
             done = end
         counted += stage.steps * stage.counter
         last = stage
         if config.evaluation.every_stage and stage.counter:
             rows += results_of(stage, state, end, counted)
+    trace(None, state)
     method.finish(state, sets, work)
     if not config.evaluation.every_stage:
         rows = results_of(last, state, done, counted)
@@ -318,17 +323,25 @@ def _save(checkpoints: Checkpoints, stage: base.Stage, begin: int, counted: int,
     checkpoints.save(step, assemble.checkpoint_items(state), stage=stage.name, counted=counted)
 
 
-def _run_stage(config, stage, state, batches, span, step_of, save, log, stop):
-    """Runs the steps of one stage and returns the state at its end, saved."""
+def _run_stage(config, stage, state, batches, span, step_of, save, log, stop, peak, trace):
+    """Runs the steps of one stage and returns the state at its end, saved.
+
+    Args:
+      peak: operations a second that all devices could do.
+      trace: called with each step that is about to run, and with what to wait for before a trace may end.
+    """
     first, end = span
-    train_step, means, clock, start = step_of(stage.update), None, time.monotonic(), 0.0
-    bar = progress_bar(batches, f"{stage.name}", end - first)
+    train_step, means, start, operations = step_of(stage.update), None, 0.0, 0
+    meter = throughput.Meter(peak)
+    bar = progress_bar(meter.waiting(batches), f"{stage.name}", end - first)
     for i, batch in enumerate(bar, start=first + 1):
+        trace(i, state)
+        operations = operations or throughput.operations(train_step.trace(state, batch).jaxpr)
         state, values = train_step(state, batch)
         means = values if means is None else means.merge(values)
+        meter.add(sum(crops["image"].shape[0] for crops in batch.values()), operations)
         if i % config.log_every == 0 or i == end:
-            seconds = time.monotonic() - clock
-            row = {"step": i, "stage": stage.name, **means.compute(), "steps_per_s": _count(means) / seconds}
+            row = {"step": i, "stage": stage.name, **means.compute(), **meter.read()}
             log.write(row)
             start = start or row["loss"]
             check_loss(row, start)
@@ -337,7 +350,7 @@ def _run_stage(config, stage, state, batches, span, step_of, save, log, stop):
                     "  ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()),
                     flush=True,
                 )
-            means, clock = None, time.monotonic()
+            means = None
         if i % config.checkpoint.every == 0 or i == end or stop():
             save(i, state)
         if stop() and i < end:
@@ -358,10 +371,6 @@ def check_loss(row: dict, start: float) -> None:
         f"the loss is {row['loss']:.3g} at step {row['step']} of {row['stage']}, it began at {start:.3g}: lower "
         "config.optimizer.learning_rate; the last checkpoint is as it was"
     )
-
-
-def _count(means: metrics.Means) -> int:
-    return int(jax.device_get(means.steps))
 
 
 def _until_sigterm() -> Callable[[], bool]:

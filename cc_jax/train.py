@@ -14,6 +14,9 @@ _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Config file, see configs/default.py.", lock_config=True
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints, logs and results; made if absent.")
+_PROFILE = flags.DEFINE_string(
+    "profile_steps", None, "FIRST:LAST, steps to write a profile of, to the workdir's folder `profile`."
+)
 
 
 def main(args: list[str]) -> None:
@@ -21,6 +24,8 @@ def main(args: list[str]) -> None:
     del args
     config = app.config_of(_CONFIG)
     app.require(workdir=_WORKDIR.value)
+    if _PROFILE.value:
+        config.profile_steps = _PROFILE.value
     # Imported here: a wrong flag is reported before JAX has started.
     from cc_jax import sweep
 

@@ -24,6 +24,7 @@ def get_config() -> ConfigDict:
         ""  # keep all decoded images here instead (3 bytes a pixel of the frame), for sets beyond memory
     )
     config.log_every = 20  # steps a row of log.jsonl
+    config.profile_steps = ""  # "FIRST:LAST": their profile is written to the workdir's `profile`
 
     # Run several: every variant of the config with every method, seed and fold, one workdir each below --workdir. () runs
     # the config itself. Several processes given the same command share the runs out.
