@@ -93,6 +93,12 @@ def compile_cache() -> None:
     jax.config.update("jax_compilation_cache_dir", str(folder))
 
 
+def speak(aloud: bool) -> None:
+    """Of several processes one speaks; the others' errors are still said."""
+    if not aloud:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
 def require(**values: object) -> None:
     """Raises ConfigError for a flag that was not given. absl's own check prints the whole help."""
     for name, value in values.items():

@@ -1,6 +1,7 @@
 """From images to counts: samples of the density, their mean and the interval that they span."""
 
 import dataclasses
+import io
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -8,7 +9,7 @@ import jax
 import numpy as np
 from scipy import stats
 
-from cc_jax import losses, mesh
+from cc_jax import hosts, losses, mesh
 from cc_jax.data import buckets
 
 
@@ -92,7 +93,7 @@ def make_sampler(draw: Callable, label_scale: float) -> Callable:
 def predict(
     sample: Callable, variables: Any, examples: Any, batching: Batching, progress: Callable = iter
 ) -> Iterator[Prediction]:
-    """Predictions for all examples, in an order of the buckets' choosing; each process sees all of them.
+    """Predictions for all examples, in an order of the buckets' choosing: each process makes its share and gets all.
 
     Args:
       sample: of `make_sampler`.
@@ -100,11 +101,20 @@ def predict(
       examples: the images, a sequence with `sizes`, see `data/examples.py`.
       progress: wraps the iterator over batches, for a progress bar.
     """
+    mine = _predict(sample, variables, examples, hosts.share(len(examples)), batching, progress)
+    if jax.process_count() == 1:
+        yield from mine
+    else:
+        yield from map(_from_bytes, hosts.everyones(map(_to_bytes, mine)))
+
+
+def _predict(sample, variables, examples, chosen, batching, progress) -> Iterator[Prediction]:
+    """Predictions for the examples of these indices, on this process's devices."""
     local = mesh.make_mesh(jax.local_devices())
     batch_size = -(-batching.batch_size // local.size) * local.size
     shapes = buckets.choose_buckets(examples.sizes, max_buckets=batching.max_buckets)
     batches = buckets.evaluation_batches(
-        examples, range(len(examples)), batch_size=batch_size, buckets=shapes, threads=batching.threads
+        examples, chosen, batch_size=batch_size, buckets=shapes, threads=batching.threads
     )
     for batch in progress(batches):
         image, roi = mesh.put_batch(local, (batch["image"], batch["roi"]))
@@ -120,3 +130,16 @@ def _unpack(batch: dict, samples_SxBxHxW: np.ndarray, embedding_BxC: np.ndarray)
         true = float(len(batch["points"][b])) if batch["labelled"][b] else float("nan")
         samples = np.ascontiguousarray(samples_SxBxHxW[:, b, :height, :width])
         yield Prediction(batch["id"][b], int(index), samples, true, embedding_BxC[b], batch["points"][b])
+
+
+def _to_bytes(prediction: Prediction) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **dataclasses.asdict(prediction))
+    return buffer.getvalue()
+
+
+def _from_bytes(data: bytes) -> Prediction:
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        found = {name: arrays[name] for name in arrays.files}
+    plain = {"id": str(found["id"]), "index": int(found["index"]), "true": float(found["true"])}
+    return Prediction(**{**found, **plain})

@@ -13,7 +13,19 @@ from collections.abc import Callable, Generator, Iterator
 import jax
 import tqdm
 
-from cc_jax import assemble, evaluation, inference, locks, mesh, metrics, pseudo, rewriting, rngs, throughput
+from cc_jax import (
+    assemble,
+    evaluation,
+    hosts,
+    inference,
+    locks,
+    mesh,
+    metrics,
+    pseudo,
+    rewriting,
+    rngs,
+    throughput,
+)
 from cc_jax.checkpoints import Checkpoints
 from cc_jax.data import density, examples, mixture, pipeline, sources, transforms
 from cc_jax.data.files import write_atomic
@@ -340,7 +352,8 @@ def _run_stage(config, stage, state, batches, span, step_of, save, log, stop, pe
         state, values = train_step(state, batch)
         means = values if means is None else means.merge(values)
         meter.add(sum(crops["image"].shape[0] for crops in batch.values()), operations)
-        if i % config.log_every == 0 or i == end:
+        logged = i % config.log_every == 0 or i == end
+        if logged:
             row = {"step": i, "stage": stage.name, **means.compute(), **meter.read()}
             log.write(row)
             start = start or row["loss"]
@@ -351,9 +364,11 @@ def _run_stage(config, stage, state, batches, span, step_of, save, log, stop, pe
                     flush=True,
                 )
             means = None
-        if i % config.checkpoint.every == 0 or i == end or stop():
+        # One of several processes may have been told alone: they agree where they wait for the device anyway.
+        stopping = (logged or jax.process_count() == 1) and hosts.any_of(stop())
+        if i % config.checkpoint.every == 0 or i == end or stopping:
             save(i, state)
-        if stop() and i < end:
+        if stopping and i < end:
             raise Preempted(f"stopped by SIGTERM at step {i} and saved; the same command goes on")
     return state
 

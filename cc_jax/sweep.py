@@ -4,6 +4,7 @@ import difflib
 import itertools
 import pathlib
 
+import jax
 import ml_collections
 
 from cc_jax import assemble, evaluation, loop, tables
@@ -78,7 +79,7 @@ def run(config, workdir: pathlib.Path) -> None:
             break
         waiting = busy
     done = [folder for folder in todo if evaluation.finished_rows(workdir / folder)]
-    if len(todo) > 1:
+    if len(todo) > 1 and jax.process_index() == 0:
         page.write_report(
             workdir / "report.html", [report_runs.read_run(workdir / folder) for folder in done], workdir.name
         )
@@ -99,5 +100,6 @@ def _train(config, workdir: pathlib.Path, *, alone: bool) -> bool:
         if alone:
             raise
         return False
-    page.write_report(workdir / "report.html", [report_runs.read_run(workdir)], loop.method_name(config))
+    if jax.process_index() == 0:
+        page.write_report(workdir / "report.html", [report_runs.read_run(workdir)], loop.method_name(config))
     return True

@@ -14,6 +14,18 @@ _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Config file, see configs/default.py.", lock_config=True
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints, logs and results; made if absent.")
+_DISTRIBUTED = flags.DEFINE_bool(
+    "distributed",
+    False,
+    "This is one of several processes of one run: on several hosts, or one a GPU. SLURM, Open MPI, Kubernetes or the TPU "
+    "say which, or the three flags that follow.",
+)
+_COORDINATOR = flags.DEFINE_string("coordinator", None, "HOST:PORT of the first process.")
+_PROCESSES = flags.DEFINE_integer("processes", None, "How many processes there are.")
+_PROCESS = flags.DEFINE_integer("process", None, "Which of them this is, from 0.")
+_HEARTBEAT = flags.DEFINE_integer(
+    "heartbeat", 60, "Seconds after which a process that no longer answers ends all others."
+)
 _PROFILE = flags.DEFINE_string(
     "profile_steps", None, "FIRST:LAST, steps to write a profile of, to the workdir's folder `profile`."
 )
@@ -27,9 +39,14 @@ def main(args: list[str]) -> None:
     if _PROFILE.value:
         config.profile_steps = _PROFILE.value
     # Imported here: a wrong flag is reported before JAX has started.
-    from cc_jax import sweep
+    import jax
+
+    from cc_jax import hosts, sweep
 
     app.compile_cache()
+    if _DISTRIBUTED.value:
+        hosts.connect(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value, _HEARTBEAT.value)
+        app.speak(jax.process_index() == 0)
     sweep.run(config, pathlib.Path(_WORKDIR.value))
 
 
