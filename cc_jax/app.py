@@ -10,7 +10,7 @@ from collections.abc import Callable
 from absl import app as absl_app
 from absl import flags, logging
 
-from cc_jax.errors import ConfigError, UserError
+from cc_jax.errors import ConfigError, LostPeer, UserError
 
 _DEBUG = flags.DEFINE_bool("debug", False, "Show the traceback of an error instead of its one line.")
 
@@ -39,6 +39,9 @@ def run(main: Callable[[list[str]], int | None], *, positional: bool = False) ->
                 raise
             print(f"{_program()}: {error}", file=sys.stderr)
             code = error.exit_code
+            if isinstance(error, LostPeer):  # JAX would wait for it once more at the exit, and abort
+                sys.stdout.flush()
+                os._exit(code)
         except KeyboardInterrupt:
             print(
                 f"{_program()}: interrupted; the same command goes on from the last checkpoint",

@@ -33,3 +33,7 @@ class Preempted(UserError):
     """The run was asked to stop and has saved; the same command goes on."""
 
     exit_code = 75
+
+
+class LostPeer(Preempted):
+    """Another process of the run has ended; what was saved last is there."""

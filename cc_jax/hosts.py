@@ -1,14 +1,19 @@
 """What the processes of one run tell each other; with one process, nothing."""
 
+import contextlib
 import itertools
+import re
 from collections.abc import Iterable, Iterator
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from cc_jax.errors import ConfigError
+from cc_jax.errors import ConfigError, LostPeer
 
+_LOST = re.compile(
+    r"Gloo|NCCL|heartbeat|Connection (closed|reset|refused)|coordination service", re.IGNORECASE
+)
 _CHUNK = 2**25  # bytes that a process sends at once
 
 
@@ -28,6 +33,23 @@ def connect(coordinator: str | None, processes: int | None, process: int | None,
         raise ConfigError(
             f"--distributed: {' '.join(str(error).split())} Give --coordinator=HOST:PORT --processes=N --process=I, or "
             "start it where SLURM, Open MPI, Kubernetes or a TPU says so"
+        ) from error
+
+
+@contextlib.contextmanager
+def together() -> Iterator[None]:
+    """Raises LostPeer where the block fails because another process has ended; what else fails is as it was.
+
+    Where a device waits for the other's, JAX's own heartbeat ends this process instead.
+    """
+    try:
+        yield
+    except (ValueError, RuntimeError) as error:  # of XLA's, which has no type of its own for it
+        if jax.process_count() == 1 or not _LOST.search(str(error)):
+            raise
+        raise LostPeer(
+            f"another process of this run has ended ({str(error).splitlines()[0][:200]}): see what it said; the same "
+            "command goes on from the last checkpoint"
         ) from error
 
 

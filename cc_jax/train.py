@@ -47,7 +47,8 @@ def main(args: list[str]) -> None:
     if _DISTRIBUTED.value:
         hosts.connect(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value, _HEARTBEAT.value)
         app.speak(jax.process_index() == 0)
-    sweep.run(config, pathlib.Path(_WORKDIR.value))
+    with hosts.together():
+        sweep.run(config, pathlib.Path(_WORKDIR.value))
 
 
 if __name__ == "__main__":

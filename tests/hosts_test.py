@@ -176,7 +176,12 @@ def test_a_dead_peer_ends_the_other(environment, tmp_path):
         _, errors = processes[0].communicate(timeout=120)
     finally:
         processes[0].kill()
-    assert processes[0].returncode not in (0, None) and errors
+    # 75 where its host waited, an abort by JAX's heartbeat where its device did.
+    assert (
+        processes[0].returncode == 75
+        and "goes on from the last checkpoint" in errors
+        or "heartbeat" in errors
+    )
 
 
 def test_wrong_addresses_are_one_line(environment):
