@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# usage: launch/local.sh [N] --config=configs/X.py --workdir=DIR [ARGUMENTS OF cc_jax.train]
+# One run by N processes of this machine, one a GPU (default: as many as there are GPUs). With one process a plain
+# `python -m cc_jax.train` does the same on all GPUs, and is simpler: this is for trying what a cluster will do.
+# SIGTERM and Ctrl-C reach all of them; when one fails the others end. Exits with 75 where the same command goes on.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source launch/venv.sh
+ensure_venv requirements.txt
+
+gpus=$(nvidia-smi --list-gpus 2>/dev/null | grep -c '^GPU' || true)
+number=$gpus
+if [[ ${1:-} =~ ^[0-9]+$ ]]; then number=$1; shift; fi
+if [ "$number" -lt 1 ]; then
+  echo "local.sh: no GPU here: say how many processes, for example launch/local.sh 2 --config=..." >&2
+  exit 2
+fi
+if [ "$gpus" -gt 0 ] && [ "$number" -gt "$gpus" ]; then
+  echo "local.sh: $number processes, but $gpus GPUs: one each" >&2
+  exit 2
+fi
+port=$("$VENV_PYTHON" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+export JAX_COORDINATOR_BIND_ADDRESS=127.0.0.1:$port
+
+processes=()
+forward() { kill -s TERM "${processes[@]}" 2>/dev/null || true; }
+trap forward TERM INT
+for ((i = 0; i < number; i++)); do
+  if [ "$gpus" -gt 0 ]; then export CUDA_VISIBLE_DEVICES=$i; fi
+  "$VENV_PYTHON" -m cc_jax.train "$@" \
+    --distributed --coordinator="127.0.0.1:$port" --processes="$number" --process="$i" &
+  processes+=($!)
+done
+# A wait ends early when a signal comes; the first exit code that is not 0 stands, 75 only where no other came.
+code=0
+for pid in "${processes[@]}"; do
+  while :; do
+    one=0
+    wait "$pid" || one=$?
+    kill -0 "$pid" 2>/dev/null || break
+  done
+  if [ "$one" -ne 0 ] && { [ "$code" -eq 0 ] || [ "$code" -eq 75 ]; }; then code=$one; fi
+done
+exit "$code"
