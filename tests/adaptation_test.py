@@ -384,7 +384,7 @@ def compiled_once(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", BESIDE)
+@pytest.mark.parametrize("name", [*BESIDE, "ours"])  # with its default teacher, the moving average
 def test_every_method_goes_on_from_any_checkpoint_to_the_same_bits(name, tmp_path, compiled_once):
     """As after kill -9 (loop_test.py does that): what a stage's end, or its middle, had saved is all that is left."""
     config = demo.get_config("smoke")

@@ -114,7 +114,13 @@ def test_everyones_items_come_to_all_in_one_order(environment):
 
 def arguments(workdir, *more):
     flags = ["-m", "cc_jax.train", "--config=configs/demo.py:smoke", f"--workdir={workdir}", *more]
-    return [*flags, "--config.sweep.methods=()", "--config.log_every=1", "--config.threads=1"]
+    return [
+        *flags,
+        "--config.sweep.methods=()",
+        "--config.method.ours.teacher=rounds",
+        "--config.log_every=1",
+        "--config.threads=1",
+    ]
 
 
 def results(workdir: pathlib.Path):

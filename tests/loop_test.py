@@ -57,7 +57,8 @@ def environment(tmp_path_factory):
 def train(environment, workdir, *more, kill="", signal_name="SIGKILL", method="ours"):
     command = ["-m", "cc_jax.train"] if not kill else ["-c", KILLED.replace("SIGNAL", signal_name), kill]
     arguments = ["--config=configs/demo.py:smoke", f"--workdir={workdir}", "--config.log_every=1"]
-    arguments += ["--config.checkpoint.every=2", f"--config.method.name={method}", *more]
+    arguments += ["--config.checkpoint.every=2", f"--config.method.name={method}"]
+    arguments += ["--config.method.ours.teacher=rounds", *more]
     return subprocess.run(
         [sys.executable, *command, *arguments],
         cwd=ROOT,

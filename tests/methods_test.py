@@ -85,9 +85,9 @@ def test_convergence_ends_the_rounds():
     method = ours.Method(steps=8, label_scale=100.0, **{**FIELDS, "tolerance": 0.01})
     sets = {"target": TrainSet([{}], 1)}
     guesses = [Prediction("a", 0, samples_of(MEAN, SPREAD), float("nan"), *NEITHER)]
-    first = method.relabel(None, sets, Work(lambda state, records: guesses, None))
+    first = method.relabel(None, sets, Work(lambda state, records: guesses, None, None))
     assert first["target"].pseudo["a"][1].sum() == 4
-    assert method.relabel(None, first, Work(lambda state, records: guesses, None)) is None
+    assert method.relabel(None, first, Work(lambda state, records: guesses, None, None)) is None
     other = [Prediction("a", 0, samples_of(MEAN, SPREAD) * 1.1, float("nan"), *NEITHER)]
     assert method.relabel(None, first, Work(lambda state, records: other, None)) is not None
 

@@ -30,7 +30,7 @@ _METHODS = {
     "bla": "features are made alike on source and target, those of the crowd and those of the background apart.",
     "mic": "what the network says of a target image with holes must be what its own moving average says of the whole.",
     "ours": "the method shown here. It also looks at target images that nobody has labelled: first it learns to "
-    "tell upside-down ones from upright ones, then, in rounds, it labels them itself and goes on learning from "
+    "tell upside-down ones from upright ones, then it labels them itself, again and again, and goes on learning from "
     "the labels that it is surest of.",
     "supervised": "trained on the target images with their labels. What adaptation could reach at best; it needs "
     "the labelling that the other methods do without.",
