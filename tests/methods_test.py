@@ -89,7 +89,7 @@ def test_convergence_ends_the_rounds():
     assert first["target"].pseudo["a"][1].sum() == 4
     assert method.relabel(None, first, Work(lambda state, records: guesses, None, None)) is None
     other = [Prediction("a", 0, samples_of(MEAN, SPREAD) * 1.1, float("nan"), *NEITHER)]
-    assert method.relabel(None, first, Work(lambda state, records: other, None)) is not None
+    assert method.relabel(None, first, Work(lambda state, records: other, None, None)) is not None
 
 
 def test_the_moving_average_labels_clean_crops_and_the_network_learns_on_changed_ones():
