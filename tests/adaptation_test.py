@@ -389,7 +389,7 @@ def test_every_method_goes_on_from_any_checkpoint_to_the_same_bits(name, tmp_pat
     """As after kill -9 (loop_test.py does that): what a stage's end, or its middle, had saved is all that is left."""
     config = demo.get_config("smoke")
     config.steps, config.method.name, config.augment.crop = 4, name, 64
-    config.checkpoint.every, config.checkpoint.keep = 1, 99
+    config.checkpoint.every, config.checkpoint.keep, config.evaluation.every_stage = 1, 99, False
     config.source.split, config.target.split, config.target.test_split = "train[:4]", "train[:4]", "test[:2]"
     if "translate_steps" in config.method[name]:
         config.method[name].update(SMALL | {"translate_steps": 2})
