@@ -110,7 +110,7 @@ def get_config() -> ConfigDict:
     config.method.ours = ConfigDict()
     # "rounds", the paper's, label whole images; "ema" labels crops at every step with the moving average of `optimizer.ema`.
     # Three seeds, labelled images kept aside (configs/ablation.py; README): from B to A MAE 150.2 with "ema" and 160.7 with
-    # "rounds", 8 to 16 less for each seed; 27.6 and 27.3 on the synthetic pair. And no image is labelled twice.
+    # "rounds", 7 to 16 less for each seed; 27.6 and 27.3 on the synthetic pair. And no image is labelled twice.
     config.method.ours.teacher = "ema"
     config.method.ours.round_share = 0.5  # share of all steps in which pseudo labels are learnt too; ours
     config.method.ours.rounds = (
