@@ -18,3 +18,16 @@ def real_data() -> pathlib.Path:
     if not (folder / "shanghaitech").is_dir():
         pytest.skip(f"no real data under {folder}; set CC_JAX_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory):
+    """For runs of the binaries: datasets and compiled programs are made once for all tests."""
+    folder = tmp_path_factory.mktemp("shared")
+    return {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "TFDS_DATA_DIR": str(folder / "data"),
+        "JAX_COMPILATION_CACHE_DIR": str(folder / "cache"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
