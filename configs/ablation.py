@@ -57,8 +57,6 @@ def get_config(arg: str | None = None):
         config.sweep.variants = tuple(one for one in VARIANTS if one[0] in OF_B_TO_A)
         return config
     config = demo.get_config("smoke" if arg == "smoke" else None)
-    if arg != "uncertainty":
-        config.method.ours.teacher = "rounds"
     config.evaluation.every_stage = False
     config.evaluation.also = (("synthetic/validation", "test[:8]" if arg == "smoke" else "test"),)
     config.sweep.variants = {"smoke": VARIANTS[:3], "uncertainty": SPECTRUM}.get(arg, VARIANTS)

@@ -113,7 +113,7 @@ def arguments(workdir, *more):
         "--config.augment.crop=64",
         "--config.steps=4",
     ]
-    return [*flags, "--config.method.ours.teacher=rounds", "--config.method.ours.rounds=1", *more]
+    return [*flags, "--config.method.ours.rounds=1", *more]
 
 
 def results(workdir: pathlib.Path):

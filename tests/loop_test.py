@@ -47,7 +47,7 @@ def train(environment, workdir, *more, kill="", signal_name="SIGKILL", method="o
     arguments = ["--config=configs/demo.py:smoke", f"--workdir={workdir}", "--config.log_every=1"]
     arguments += ["--config.checkpoint.every=2", f"--config.method.name={method}"]
     # Without the scans of the spatial encoder half of the compile time is gone.
-    arguments += ["--config.method.ours.teacher=rounds", "--config.model.tiny.sweep=0", *more]
+    arguments += ["--config.model.tiny.sweep=0", *more]
     return subprocess.run(
         [sys.executable, *command, *arguments],
         cwd=ROOT,
@@ -167,7 +167,7 @@ def test_target_labels_do_not_reach_an_unsupervised_method(uninterrupted, enviro
     config = demo.get_config("smoke")
     config.log_every = 1
     config.checkpoint.every = 2
-    config.method.ours.teacher, config.model.tiny.sweep = "rounds", 0
+    config.model.tiny.sweep = 0
     found = loop.train_and_adapt(config, tmp_path / "run")
     assert found[-1]["weights_sha256"] == rows(uninterrupted)[-1]["weights_sha256"]
 
