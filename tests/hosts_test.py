@@ -150,13 +150,21 @@ def test_two_processes_end_where_one_does(environment, tmp_path):
     assert results(both)[-1]["mae"] == pytest.approx(results(alone)[-1]["mae"], rel=1e-3)
 
 
+def two_at_work(workdir, environment, *more):
+    """Two processes of one run that have logged a row."""
+    processes = start(
+        2, arguments(workdir, "--distributed", "--config.method.name=no_adapt", *more), environment
+    )
+    log = workdir / "log.jsonl"
+    while not (log.exists() and log.read_text()) and all(process.poll() is None for process in processes):
+        time.sleep(0.2)
+    return processes
+
+
 @pytest.mark.slow
 def test_a_sigterm_to_one_of_two_saves_and_ends_both(environment, tmp_path):
-    steps = ("--config.steps=400", "--config.method.name=no_adapt", "--config.checkpoint.every=1000")
-    processes = start(2, arguments(tmp_path, "--distributed", *steps), environment)
-    log = tmp_path / "log.jsonl"
-    while not (log.exists() and log.read_text()) and processes[1].poll() is None:
-        time.sleep(0.2)
+    steps = ("--config.steps=400", "--config.checkpoint.every=1000")
+    processes = two_at_work(tmp_path, environment, *steps)
     processes[1].send_signal(signal.SIGTERM)
     said = ended(processes, codes=(75,))
     assert all("goes on" in errors for _, errors in said)
@@ -165,22 +173,16 @@ def test_a_sigterm_to_one_of_two_saves_and_ends_both(environment, tmp_path):
 
 @pytest.mark.slow
 def test_a_dead_peer_ends_the_other(environment, tmp_path):
-    steps = ("--config.steps=4000", "--config.method.name=no_adapt", "--heartbeat=10")
-    processes = start(2, arguments(tmp_path, "--distributed", *steps), environment)
-    log = tmp_path / "log.jsonl"
-    while not (log.exists() and log.read_text()) and processes[0].poll() is None:
-        time.sleep(0.2)
+    steps = ("--config.steps=4000", "--heartbeat=10")
+    processes = two_at_work(tmp_path, environment, *steps)
     processes[1].kill()
     try:
         _, errors = processes[0].communicate(timeout=120)
     finally:
         processes[0].kill()
     # 75 where its host waited, an abort by JAX's heartbeat where its device did.
-    assert (
-        processes[0].returncode == 75
-        and "goes on from the last checkpoint" in errors
-        or "heartbeat" in errors
-    )
+    said = "goes on from the last checkpoint" if processes[0].returncode == 75 else "heartbeat"
+    assert processes[0].returncode and said in errors
 
 
 def test_wrong_addresses_are_one_line(environment):
