@@ -6,6 +6,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source launch/venv.sh
+source launch/env/load.sh
 ensure_venv requirements.txt
 
 gpus=$(nvidia-smi --list-gpus 2>/dev/null | grep -c '^GPU' || true)
@@ -19,6 +20,7 @@ if [ "$gpus" -gt 0 ] && [ "$number" -gt "$gpus" ]; then
   echo "local.sh: $number processes, but $gpus GPUs: one each" >&2
   exit 2
 fi
+if [ "$gpus" -gt 0 ]; then load_env gpu; fi
 port=$("$VENV_PYTHON" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 export JAX_COORDINATOR_BIND_ADDRESS=127.0.0.1:$port
 
