@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# usage: docker run IMAGE PROGRAM [ARGUMENTS]     for example: docker run cc_jax predict --workdir=... --input=... --output=...
+# Runs `python -m cc_jax.PROGRAM` (train, evaluate, predict, prepare, tabulate, tools.NAME) with the settings of
+# launch/env/$CC_JAX_ENV.env.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+source launch/env/load.sh
+load_env "${CC_JAX_ENV:-cpu}"
+program=${1:-}
+file=cc_jax/${program//.//}
+if [ -z "$program" ] || ! { [ -f "$file.py" ] || [ -f "$file/__main__.py" ]; }; then
+  echo "entrypoint.sh: '$program' is none of train, evaluate, predict, prepare, tabulate, tools.NAME" >&2
+  exit 2
+fi
+shift
+exec python -m "cc_jax.$program" "$@"  # exec: signals and exit codes are the program's own
