@@ -27,9 +27,6 @@ PATHS = sorted((ROOT / "cc_jax").rglob("*.py"))
 BINARIES = sorted(module_name(path) for path in PATHS if '__name__ == "__main__"' in path.read_text())
 LIBRARIES = sorted({module_name(path) for path in PATHS} - set(BINARIES))
 CONFIGS = sorted(path.stem for path in (ROOT / "configs").glob("*.py") if path.stem != "__init__")
-SCRIPTS = sorted(
-    [*(ROOT / "launch").rglob("*.sh"), *(ROOT / "launch").rglob("*.sbatch"), ROOT / ".ci" / "run"]
-)
 
 
 def run(*command, **options):
@@ -126,31 +123,6 @@ def test_config_refuses_a_wrong_argument(name):
     assert "smoke" in config_args(name), "every config takes :smoke"
     with pytest.raises((ValueError, UserError), match="smoke"):
         module.get_config("smoek")
-
-
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
-def test_scripts_are_bash(script):
-    text = script.read_text()
-    found = run("bash", "-n", str(script))
-    assert found.returncode == 0, found.stderr
-    if text.startswith("#!"):  # run by name; the others are sourced
-        assert script.stat().st_mode & 0o111, f"{script.name} is not executable"
-        assert "set -euo pipefail" in text
-
-
-def test_sbatch_lines_come_first_and_name_options_of_sbatch():
-    """SLURM reads them up to the first command, and takes an unknown one for the end of the job."""
-    known = {
-        "job-name", "nodes", "ntasks-per-node", "gpus-per-node", "cpus-per-task", "time", "signal", "requeue",
-        "open-mode", "output",
-    }  # fmt: skip
-    for path in (ROOT / "launch").rglob("*.sbatch"):
-        lines = path.read_text().splitlines()
-        directives = [i for i, line in enumerate(lines) if line.startswith("#SBATCH")]
-        commands = [i for i, line in enumerate(lines) if line.strip() and not line.startswith("#")]
-        assert directives and max(directives) < min(commands)
-        for i in directives:
-            assert re.fullmatch(r"#SBATCH --([a-z-]+)(=\S+)?", lines[i])[1] in known
 
 
 def test_ruff():

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# usage: docker run IMAGE PROGRAM [ARGUMENTS]     for example: docker run cc_jax predict --workdir=... --input=... --output=...
+# usage: docker run IMAGE PROGRAM [ARGUMENTS]     for example: docker run cc_jax train --config=configs/demo.py --workdir=runs/x
 # Runs `python -m cc_jax.PROGRAM` (train, evaluate, predict, prepare, tabulate, tools.NAME) with the settings of
 # launch/env/$CC_JAX_ENV.env.
 set -euo pipefail
