@@ -381,7 +381,9 @@ case "$3 $4" in
     for i in 0 1; do mkdir -p w$i/cc_jax/.venv/bin; cp python w$i/cc_jax/.venv/bin/; done
     echo READY >state
     [ "$3" = tpu-vm ] || echo ACTIVE >queue ;;
-  *delete) rm -rf w0 w1 state queue ;;
+  *delete)
+    if [ "$3" = queued-resources ] && [ -f state ] && [[ $* != *--force* ]]; then fail "it has nodes"; fi
+    rm -rf w0 w1 state queue ;;
   "tpu-vm scp") for i in 0 1; do cp "${names[0]}" "w$i/${names[1]#*:}"; done ;;
   "tpu-vm ssh")
     [ -f deaf ] && exit 255
@@ -457,7 +459,7 @@ ARGUMENTS = (
 
 def test_babysitting_ends_when_training_does(tmp_path):
     """There is none at first; it is preempted, stopped, loses a worker's process, and ends."""
-    cloud = Cloud(tmp_path, "preempted preempted", "75 75", "killed 75", "0 0")
+    cloud = Cloud(tmp_path, "preempted preempted", "75 75", "killed 134", "0 0")
     found = cloud.call("babysit.sh", *ARGUMENTS)
     assert found.returncode == 0, found.stderr
     assert "finished" in found.stderr.splitlines()[-1]
@@ -509,8 +511,9 @@ def test_a_place_in_the_queue_is_made_and_deleted_with_its_tpu(tmp_path):
     assert found.returncode == 0, found.stderr
     made = ["queued-resources delete", "queued-resources create"]
     assert cloud.calls() == [*made, "tpu-vm scp", "tpu-vm scp"]
+    assert cloud.call("delete.sh", TPU_QUEUED="1").returncode == 0
+    assert not cloud.read("queue") and not cloud.read("state")
     cloud.write("queue", "WAITING_FOR_RESOURCES")
-    (tmp_path / "state").unlink()
     assert "there already" in cloud.call("create.sh", TPU_QUEUED="1").stderr
     assert cloud.call("delete.sh", TPU_QUEUED="1").returncode == 0
     assert not cloud.read("queue")

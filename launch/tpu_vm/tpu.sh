@@ -1,7 +1,8 @@
 # Sourced by the scripts beside it. What they are told, in the environment:
 #   TPU_NAME, TPU_ZONE       always
 #   TPU_TYPE, TPU_RUNTIME    to create it: v5litepod-16 and v2-alpha-tpuv5-lite, for example
-#   TPU_NFS                  HOST:/EXPORT of a file system that every worker mounts at /mnt/shared (Filestore)
+#   TPU_NFS                  HOST:/EXPORT of a file system that every worker mounts at /mnt/shared (Filestore), and that
+#                            your user there can write to
 #   TPU_PROJECT              where it is not gcloud's own
 #   TPU_SPOT=1               may be preempted, and costs less
 #   TPU_QUEUED=1             waits in the queue until there is one
