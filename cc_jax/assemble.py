@@ -20,8 +20,10 @@ from cc_jax.errors import CheckpointError, ConfigError
 from cc_jax.models import pretrained
 from cc_jax.optimizers import Optimizer
 
+_NEWEST = (
+    "evaluation.memory_gib"  # the field of a config that was added last: a workdir without it cannot be read
+)
 # For initialisation: LLVM takes 7 s for `tiny` and 16 s for `sfcn` to optimise what runs once, for milliseconds.
-_NEWEST = "variant"  # the field of a config that was added last: a workdir without it cannot be read
 QUICK = {"xla_backend_optimization_level": 0}
 
 
@@ -50,7 +52,10 @@ def counting(config) -> Counting:
     """The model and the uncertainty that the config names, with the fields of their sections."""
     name = config.model.name
     model = registry.load("models", name).Model(
-        dtype=config.model.dtype, head=config.model.head, **_section(config.model, name)
+        dtype=config.model.dtype,
+        head=config.model.head,
+        remat=config.model.remat,
+        **_section(config.model, name),
     )
     uncertainty = _make("uncertainty", config.uncertainty)
     return Counting(model, uncertainty, functools.partial(uncertainty.draw, model), config.label_scale)
@@ -183,6 +188,7 @@ def check_fields(config) -> None:
     """Raises ConfigError for values that would fail later, hours into a run or in a stranger's words."""
     whole = {
         "steps": config.steps,
+        "accumulate": config.accumulate,
         "source.batch_size": config.source.batch_size,
         "target.batch_size": config.target.batch_size,
     }
@@ -199,6 +205,8 @@ def check_fields(config) -> None:
             raise ConfigError(
                 f"config.{name}.plain_share={config[name].plain_share}: it lies between 0 and 1"
             )
+    if not config.evaluation.memory_gib > 0:
+        raise ConfigError(f"config.evaluation.memory_gib={config.evaluation.memory_gib}: it is positive")
     if config.profile_steps:
         throughput.span_of(config.profile_steps)
     if not config.label_scale > 0:
@@ -219,7 +227,7 @@ def read_config(workdir: pathlib.Path) -> ml_collections.ConfigDict:
         config = ml_collections.ConfigDict(json.loads(path.read_text()))
     except ValueError as error:
         raise CheckpointError(f"{path} is damaged ({error}): restore it from a copy") from error
-    if _NEWEST not in config:
+    if _NEWEST not in flat(config.to_dict()):
         raise CheckpointError(
             f"{workdir} was trained by an older cc_jax (its config.json has no field {_NEWEST!r}): use that version, or "
             "train again"

@@ -54,18 +54,32 @@ class Counter:
         self.variables = variables
         self.step = step
         self.stage = stage
-        self.sampler = inference.make_sampler(parts.draw, config.label_scale)
-        self.frame = Frame(**config.frame)
+        self.sampler = inference.make_sampler(parts, config.evaluation.memory_gib)
+        self.frame = self.trained = Frame(**config.frame)
         self.interval_level: float = config.evaluation.interval_level
         self.weights_sha256 = evaluation.weights_sha256(variables["params"])
         self.calibration: calibration.Calibrated | None = None
         self._shapes: list[tuple[int, int]] = []
 
     @classmethod
-    def load(cls, workdir: str | os.PathLike) -> "Counter":
-        """Restores the newest whole checkpoint. Raises CheckpointError where there is none."""
+    def load(
+        cls, workdir: str | os.PathLike, *, max_side: int | None = None, memory_gib: float | None = None
+    ) -> "Counter":
+        """Restores the newest whole checkpoint. Raises CheckpointError where there is none.
+
+        Args:
+          max_side: pixels of the long side that images are shown with at most, 0: as large as they are; None: as in
+            training. More shows smaller people in large images, and is a scale that the counter has not learnt.
+          memory_gib: GiB that the network may take on the way, see tiles.py; None: as in training.
+        """
         workdir = pathlib.Path(workdir).absolute()
         config = assemble.read_config(workdir)
+        trained = Frame(**config.frame)
+        if max_side is not None:
+            config.frame.max_side = max_side
+        if memory_gib is not None:
+            config.evaluation.memory_gib = memory_gib
+        assemble.check_fields(config)
         parts = assemble.counting(config)
         checkpoints = Checkpoints(workdir)
         step = checkpoints.latest()
@@ -79,6 +93,7 @@ class Counter:
         checkpoints.close()
         variables = {"params": saved["params"], **saved["collections"]}
         counter = cls(config, parts, variables, checkpoints.counted(step), checkpoints.stage(step))
+        counter.trained = trained
         counter.calibration = calibration.load(workdir, counter.weights_sha256)
         return counter
 
@@ -146,9 +161,16 @@ class Counter:
         height, width = rgb.shape[:2]
         if (height, width) != tuple(int(s) for s in seen):
             found.append(f"resized from {width}x{height} to {int(seen[1])}x{int(seen[0])}")
-        if np.ptp(rgb.astype(np.int16), axis=2).max() <= 8:
+        if self.trained.fit((height, width)) != self.frame.fit((height, width)):
+            learnt = self.trained.fit((height, width))
+            found.append(
+                f"shown larger or smaller than in training ({learnt[1]}x{learnt[0]}): the scale is not what it learnt"
+            )
+        step = 1 + max(height, width) // 2048  # of a large image a part tells
+        some = rgb[::step, ::step].astype(np.int16)
+        if np.ptp(some, axis=2).max() <= 8:
             found.append("the image is grey; the counter was trained mostly on colour")
-        if rgb.std() < 4:
+        if some.std() < 4:
             found.append("the image is nearly uniform; there may be nothing to count")
         return found
 

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from scipy import stats
 
-from cc_jax import hosts, losses, mesh
+from cc_jax import hosts, losses, mesh, tiles
 from cc_jax.data import buckets
 
 
@@ -78,16 +78,21 @@ class Batching:
     threads: int
 
 
-def make_sampler(draw: Callable, label_scale: float) -> Callable:
-    """`sample(variables, image [B,H,W,3], roi [B,H,W,1]) -> (people per cell [S, B, h, w], embedding [B, C])`, jitted."""
+def make_sampler(parts, memory_gib: float) -> Callable:
+    """`sample(variables, image [B,H,W,3], roi [B,H,W,1]) -> (people per cell [S, B, h, w], embedding [B, C])`, compiled.
+
+    Args:
+      parts: `assemble.Counting`.
+      memory_gib: larger images than this allows are counted in tiles, see tiles.py.
+    """
 
     @jax.jit
     def sample(variables, image, roi):
         # Draws that need randomness (MC-Dropout) see the same key for every image: the same image, the same count.
-        drawn = draw(variables, image, roi, jax.random.key(0), train=False)
-        return losses.people(drawn["density"][..., 0], label_scale), drawn["embedding"].mean(0)
+        drawn = parts.draw(variables, image, roi, jax.random.key(0), train=False)
+        return losses.people(drawn["density"][..., 0], parts.label_scale), drawn["embedding"].mean(0)
 
-    return sample
+    return tiles.make_sampler(parts, sample, memory_gib)
 
 
 def predict(

@@ -14,6 +14,7 @@ import jax
 import tqdm
 
 from cc_jax import (
+    accumulation,
     assemble,
     evaluation,
     hosts,
@@ -46,6 +47,7 @@ FREE = {
     "checkpoint.every",
     "checkpoint.keep",
     "checkpoint.any_data",
+    "evaluation.memory_gib",
 }
 _DIVERGED = 1000.0  # times the first loss: finite as it may be, nothing comes back from there
 
@@ -90,7 +92,7 @@ def _train(config, workdir: pathlib.Path) -> list[dict]:
     }
     batching = evaluation.batching(config)
     tests = [examples.Examples(records, Frame(**config.frame)) for records in opened.test]
-    sampler = inference.make_sampler(parts.draw, config.label_scale)
+    sampler = inference.make_sampler(parts, config.evaluation.memory_gib)
 
     def predict(state, images) -> Iterator[inference.Prediction]:
         bar = functools.partial(progress_bar, what="labelling", total=None)
@@ -116,7 +118,9 @@ def _train(config, workdir: pathlib.Path) -> list[dict]:
     _write_config(workdir, config)
     log = Log(workdir / "log.jsonl", done)
     rows: list[dict] = []
-    step_of = functools.cache(lambda update: _jitted(update, parts.draw, config.seed))
+    step_of = functools.cache(
+        lambda update: _jitted(accumulation.in_parts(update, config.accumulate), parts.draw, config.seed)
+    )
     stop = _until_sigterm()
     peak = throughput.matrix_rate(config.model.dtype) * device_mesh.size
     trace = throughput.tracer(config.profile_steps, workdir / "profile")
@@ -298,7 +302,9 @@ def _batches(
     sizes = {name: stage.batch_size or train_set.batch_size for name, train_set in sets.items()}
     for name, train_set in sets.items():
         if not whole:
-            mesh.check_batch_size(f"the batch of {name} crops in {stage.name}", sizes[name], device_mesh)
+            mesh.check_batch_size(
+                f"the batch of {name} crops in {stage.name}", sizes[name], device_mesh, config.accumulate
+            )
         own = {
             field: config[name][field]
             for field in ("scale_min", "scale_max", "native", "photometric", "grey")

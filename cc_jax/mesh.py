@@ -49,9 +49,10 @@ def _gathered(x: jax.Array):
     return multihost_utils.process_allgather(x, tiled=True)
 
 
-def check_batch_size(name: str, size: int, mesh: Mesh) -> None:
-    """Raises ConfigError when a global batch cannot be split evenly."""
-    if size % mesh.size:
+def check_batch_size(name: str, size: int, mesh: Mesh, parts: int = 1) -> None:
+    """Raises ConfigError when a global batch cannot be split evenly over the devices, and there into `parts`."""
+    if size % (mesh.size * parts):
+        split = f"{mesh.size} devices" + (f", {parts} parts each" if parts > 1 else "")
         raise ConfigError(
-            f"{name}={size} cannot be split over {mesh.size} devices: make it a multiple of {mesh.size}"
+            f"{name}={size} cannot be split over {split}: make it a multiple of {mesh.size * parts}"
         )

@@ -18,6 +18,16 @@ _INPUT = flags.DEFINE_string("input", None, "An image, a video, or a folder of t
 _OUTPUT = flags.DEFINE_string("output", None, "The folder for the results.")
 _EVERY_S = flags.DEFINE_float("every_s", 1.0, "Of a video, a frame every so many seconds; 0: every frame.")
 _CALIBRATE_ON = app.define_calibrate_on()
+_MAX_SIDE = flags.DEFINE_integer(
+    "max_side",
+    None,
+    "Pixels of the long side that images are shown with at most; 0: as large as they are. As in training.",
+)
+_MEMORY_GIB = flags.DEFINE_float(
+    "memory_gib",
+    None,
+    "GiB that the network may take beside the image; larger ones are counted in tiles. As in training.",
+)
 _OVERLAYS = flags.DEFINE_bool("overlays", True, "Whether to write the overlays.")
 
 
@@ -30,7 +40,7 @@ def main(args: list[str]) -> int:
     from cc_jax.counter import Counter
 
     app.compile_cache()
-    counter = Counter.load(_WORKDIR.value)
+    counter = Counter.load(_WORKDIR.value, max_side=_MAX_SIDE.value, memory_gib=_MEMORY_GIB.value)
     if _CALIBRATE_ON.value:
         counter.calibrate(_CALIBRATE_ON.value).save(pathlib.Path(_WORKDIR.value))
     counter.plan(prediction.sizes(paths))

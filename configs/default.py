@@ -13,6 +13,7 @@ def get_config() -> ConfigDict:
     config.variant = ""  # what a table calls this run beside its method
     # Counter steps, over all stages: the same for every method, or their table compares nothing (methods.md).
     config.steps = 400
+    config.accumulate = 1  # parts that a batch is trained on in, one after the other, where it does not fit at once
     config.label_scale = 100.0  # density x100, as GCC-SFCN and NLT; a loss weight has a meaning only with it
     config.data_dir = ""  # where prepared datasets lie; "" is $TFDS_DATA_DIR or ~/tensorflow_datasets
     config.threads = 2  # host threads that prepare batches
@@ -93,6 +94,8 @@ def get_config() -> ConfigDict:
     config.model.dtype = "float32"  # "bfloat16" computes in it on accelerators; parameters stay float32
     # Upside-down head of the paper's "figure" or of its "code"; "quarters" tells quarter turns instead (ours, to compare).
     config.model.head = "figure"
+    # Activations of the encoder are computed again for the gradient instead of kept: less memory, a third more work.
+    config.model.remat = False
     config.model.pretrained = ""  # encoder weights of tools/convert_weights; "" starts from noise
     config.model.sfcn = ConfigDict({"width": 1.0})  # factor on all channels
     config.model.tiny = ConfigDict({"sweep": 9})  # kernel length of the spatial encoder; 0 leaves it out
@@ -182,6 +185,8 @@ def get_config() -> ConfigDict:
     config.evaluation = ConfigDict()
     config.evaluation.batch_size = 1
     config.evaluation.max_buckets = 6  # padded image shapes, each compiled once
+    # GiB that the network may take on the way, beside the image; larger images are counted in tiles, to the same count.
+    config.evaluation.memory_gib = 2.0
     config.evaluation.interval_level = 0.9
     # Further labelled sets that are counted too, (dataset, split) each: to choose by, which no test split is for.
     config.evaluation.also = ()

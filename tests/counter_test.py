@@ -120,3 +120,20 @@ def test_interval_covers_one_more_draw():
     draws = np.random.default_rng(0).normal(100, 5, (4000, 4))
     hits = [low <= d[3] <= high for d in draws for _, _, low, high in [inference.interval(d[:3], 0.9)]]
     assert np.mean(hits) == pytest.approx(0.9, abs=0.02)
+
+
+def test_a_large_image_at_its_own_size_in_little_memory(workdir, counter):
+    """1700 pixels are more than the 1536 of training: shown whole only if asked to; tiles change the count by rounding."""
+    photo = np.random.default_rng(0).integers(0, 255, (1000, 1700, 3)).astype(np.uint8)
+    usual = counter.count(photo)
+    whole = Counter.load(workdir, max_side=0).count(photo)
+    tiled = Counter.load(workdir, max_side=0, memory_gib=0.02).count(photo)
+    assert usual.density.shape == (113, 192) and whole.density.shape == tiled.density.shape == (125, 213)
+    assert tiled.count == pytest.approx(whole.count, rel=1e-5) and tiled.std == pytest.approx(
+        whole.std, rel=1e-3
+    )
+    assert any("resized" in one for one in usual.warnings)
+    assert any("in training (1536x904)" in one for one in whole.warnings)
+    for wrong in ({"max_side": -1}, {"memory_gib": 0.0}):
+        with pytest.raises(ConfigError, match=next(iter(wrong))):
+            Counter.load(workdir, **wrong)

@@ -32,7 +32,7 @@ def counter():
     state = assemble.fresh_state(config, parts, mesh.make_mesh())
     return (
         config,
-        inference.make_sampler(parts.draw, config.label_scale),
+        inference.make_sampler(parts, config.evaluation.memory_gib),
         evaluation.counter_variables(state),
         state.ema,
     )

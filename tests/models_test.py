@@ -222,7 +222,7 @@ def test_spatial_encoder_goes_down_up_then_left_right():
     f = rng.normal(size=(4, 6, 2))
     params = {f"{name}_kernel": rng.normal(size=(3, 2, 2)) * 0.3 for name in ("down_up", "left_right")}
     params |= {f"{name}_bias": rng.normal(size=2) for name in ("down_up", "left_right")}
-    module = decoder.SpatialEncoder(3, "normal", "float32")
+    module = decoder.SpatialEncoder(3, 2, "normal", "float32")
     params = jax.tree.map(jnp.float32, params)
     ours = module.apply({"params": params}, jnp.float32(f[None]), jnp.ones((1, 4, 6, 1)))
     o = reference_sweep(f, np.asarray(params["down_up_kernel"]), np.asarray(params["down_up_bias"]))

@@ -1,5 +1,6 @@
 """What counting models do with an encoder's features: dilated back end, spatial encoder, output, head."""
 
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -42,22 +43,28 @@ class SpatialEncoder(nn.Module):
     """convDU (1x9 along the rows, handed down and up) and convLR (9x1, left and right) of SFCN."""
 
     length: int
+    channels: int
     kernel_init: str
     dtype: str
 
-    @nn.compact
-    def __call__(self, x: Array, roi: Array) -> Array:
-        x = self._sweep("down_up", x, roi)
-        x = self._sweep("left_right", x.swapaxes(1, 2), roi.swapaxes(1, 2))
-        return x.swapaxes(1, 2)
+    def setup(self):
+        shape, init = (self.length, self.channels, self.channels), layers.INITIALISERS[self.kernel_init]
+        for name in ("down_up", "left_right"):
+            setattr(self, f"{name}_kernel", self.param(f"{name}_kernel", init, shape))
+            setattr(self, f"{name}_bias", self.param(f"{name}_bias", nn.initializers.zeros, (self.channels,)))
 
-    def _sweep(self, name: str, x: Array, roi: Array) -> Array:
-        channels = x.shape[-1]
-        shape = (self.length, channels, channels)
-        kernel = self.param(f"{name}_kernel", layers.INITIALISERS[self.kernel_init], shape)
-        bias = self.param(f"{name}_bias", nn.initializers.zeros, (channels,))
-        kernel, bias = kernel.astype(self.dtype), bias.astype(self.dtype)
-        return layers.sweep(x, roi, lambda row: layers.convolve_row(row, kernel) + bias)
+    def __call__(self, x: Array, roi: Array) -> Array:
+        x = layers.sweep(x, roi, self.step("down_up"))
+        return layers.sweep(x.swapaxes(1, 2), roi.swapaxes(1, 2), self.step("left_right")).swapaxes(1, 2)
+
+    def step(self, name: str) -> Callable[[Array], Array]:
+        """The convolution along a row that "down_up", or along a column that "left_right" is made of."""
+        kernel, bias = (getattr(self, f"{name}_{part}").astype(self.dtype) for part in ("kernel", "bias"))
+        return lambda row: layers.convolve_row(row, kernel) + bias
+
+    def hand_on(self, name: str, upwards: bool, x: Array, roi: Array, carry: Any) -> tuple[Array, Any]:
+        """A direction of one of the two over some of the rows, or of the columns as rows; see `layers.hand_on`."""
+        return layers.hand_on(x, roi, self.step(name), carry, upwards)
 
 
 class FigureHead(nn.Module):
@@ -114,6 +121,8 @@ class CountingModel(nn.Module):
       width: factor on all channels of encoder and back end but the density.
       normalise: whether the encoder's features are brought to a root mean square of 1 at each position (RMSNorm).
       mean, std: of the pixels / 255, until pretrained weights bring their own.
+      remat: whether the encoder's stages are computed again for the gradient instead of kept.
+      finished: without it `decode` and `decode_members` give what `finish` begins with (see tiles.py).
     """
 
     dtype: str = "float32"
@@ -128,10 +137,18 @@ class CountingModel(nn.Module):
     normalise: bool = False
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
+    finished: bool = True
+    remat: bool = False
 
+    @nn.nowrap  # `reach` asks for it outside of any computation
     def make_encoder(self) -> nn.Module:
-        """A module `(normalised image, roi_pyramid) -> [B,h,w,C]`."""
+        """A module `(normalised image, roi_pyramid) -> [B,h,w,C]` with its own `reach`."""
         raise NotImplementedError
+
+    @property
+    def reach(self) -> int:
+        """Pixels beyond a cell's own that its features before the spatial encoder depend on, a multiple of 8."""
+        return -(-self.make_encoder().reach // 8) * 8 + 16 * len(self.back_end)
 
     @property
     def channels(self) -> tuple[int, ...]:
@@ -154,7 +171,7 @@ class CountingModel(nn.Module):
         self.first = BackEnd((first,), self.kernel_init, self.dtype)
         self.rest = BackEnd(tuple(rest), self.kernel_init, self.dtype)
         if self.sweep:
-            self.spatial = SpatialEncoder(self.sweep, self.sweep_init, self.dtype)
+            self.spatial = SpatialEncoder(self.sweep, rest[-1], self.sweep_init, self.dtype)
         self.density = layers.Conv(1, (1, 1), kernel_init="normal", dtype=self.dtype)
         self.upside_down = self._make_head(tuple(rest))
 
@@ -178,21 +195,29 @@ class CountingModel(nn.Module):
 
     def decode(self, features: Array, mask: Array | None, roi: Array) -> Float[Array, "b h w 1"]:
         """Density per cell, float32, non-negative, 0 outside the ROI; `mask` is None, [C] or [B,C]."""
-        roi = layers.roi_pyramid(roi)[8]
+        cells = layers.roi_pyramid(roi)[8]
         x = features if mask is None else features * _as_bhwc(mask).astype(features.dtype)
-        return self._density(self.rest(x, roi), roi)
+        x = self.rest(x, cells)
+        return self.finish(x, cells) if self.finished else x
 
     def decode_members(self, features: Array, channels_Nxm: Array, roi: Array) -> Float[Array, "n b h w 1"]:
         """`decode` under N masks that each let m channels through unchanged, without computing with the others."""
         number, batch = channels_Nxm.shape[0], features.shape[0]
-        roi = jnp.tile(layers.roi_pyramid(roi)[8], (number, 1, 1, 1))
-        density = self._density(self.rest(features, roi, channels_Nxm), roi)
-        return density.reshape(number, batch, *density.shape[1:])
+        cells = jnp.tile(layers.roi_pyramid(roi)[8], (number, 1, 1, 1))
+        x = self.rest(features, cells, channels_Nxm)
+        x = self.finish(x, cells) if self.finished else x
+        return x.reshape(number, batch, *x.shape[1:])
 
-    def _density(self, x: Array, roi: Array) -> Array:
-        """What follows the back end."""
-        if self.sweep:
-            x = self.spatial(x, roi)
+    def finish(self, x: Array, roi: Array) -> Float[Array, "b h w 1"]:
+        """Density per cell from the back end's output and the ROI's level 8, for which the whole image must be seen."""
+        return self.last(self.spatial(x, roi) if self.sweep else x, roi)
+
+    def hand_on(self, name: str, upwards: bool, x: Array, roi: Array, carry: Any) -> tuple[Array, Any]:
+        """Some of the spatial encoder's rows, see there."""
+        return self.spatial.hand_on(name, upwards, x, roi, carry)
+
+    def last(self, x: Array, roi: Array) -> Float[Array, "b h w 1"]:
+        """Density per cell from what the spatial encoder has gone through."""
         return layers.masked(OUTPUTS[self.output](self.density(x).astype(jnp.float32)), roi)
 
     def classify(self, features: Array, roi: Array) -> Float[Array, "b k"]:

@@ -89,12 +89,19 @@ class EfficientNetLite0(nn.Module):
     """Normalised image [B,H,W,3] -> [B,H/8,W/8,112]."""
 
     dtype: str = "float32"
+    remat: bool = False
+
+    @property
+    def reach(self) -> int:
+        """Pixels beyond a cell's own that its features depend on."""
+        return 1 + sum(spec.size // 2 * spec.dilation * spec.level // spec.stride for spec in BLOCKS)
 
     @nn.compact
     def __call__(self, x: Array, pyramid: dict[int, Array]) -> Array:
         x = layers.Conv(STEM, stride=2, dtype=self.dtype, name="stem")(x)
         x = layers.masked(jax.nn.relu6(x), pyramid[2])
+        block = nn.remat(InvertedBottleneck) if self.remat else InvertedBottleneck
         for i, spec in enumerate(BLOCKS):
             shortcut = spec.stride == 1 and x.shape[-1] == spec.features
-            x = InvertedBottleneck(spec, shortcut, self.dtype, name=f"block{i}")(x, pyramid)
+            x = block(spec, shortcut, self.dtype, name=f"block{i}")(x, pyramid)
         return x

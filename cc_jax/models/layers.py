@@ -226,6 +226,22 @@ def sweep(f_BxhxwxC: Array, roi_Bxhxwx1: Array, step: Callable[[Array], Array]) 
 
     A cell outside the region of interest hands nothing on (its bias would travel) and takes nothing.
     """
+    for upwards in (False, True):
+        f_BxhxwxC, _ = hand_on(f_BxhxwxC, roi_Bxhxwx1, step, None, upwards)
+    return f_BxhxwxC
+
+
+def hand_on(
+    f_BxhxwxC: Array,
+    roi_Bxhxwx1: Array,
+    step: Callable[[Array], Array],
+    carry: tuple[Array, Array] | None,
+    upwards: bool,
+) -> tuple[Array, tuple[Array, Array]]:
+    """One direction of `sweep` over some of the rows: (these rows, what the next ones are handed).
+
+    `carry`: what the rows before have handed on; None where there are none.
+    """
     f, roi = jnp.moveaxis(f_BxhxwxC, 1, 0), jnp.moveaxis(roi_Bxhxwx1, 1, 0).astype(f_BxhxwxC.dtype)
 
     def pass_on(carry, row):
@@ -234,7 +250,12 @@ def sweep(f_BxhxwxC: Array, roi_Bxhxwx1: Array, step: Callable[[Array], Array]) 
         out = (jax.nn.relu(step(above)) * inside_above + own) * inside
         return (out, inside), out
 
-    start = (jnp.zeros_like(f[0]), jnp.zeros_like(roi[0]))
-    _, o = lax.scan(pass_on, start, (f, roi))
-    _, o = lax.scan(pass_on, start, (o, roi), reverse=True)
-    return jnp.moveaxis(o, 0, 1)
+    if carry is None:
+        carry = (jnp.zeros_like(f[0]), jnp.zeros_like(roi[0]))
+    carry, o = lax.scan(pass_on, carry, (f, roi), reverse=upwards)
+    return jnp.moveaxis(o, 0, 1), carry
+
+
+def staged(stage: Callable, remat: bool) -> Callable:
+    """`stage(module, ...)`, a part of a module's computation; with `remat` done again for the gradient instead of kept."""
+    return nn.remat(stage) if remat else stage

@@ -1,5 +1,7 @@
 """`lite`: EfficientNet-Lite0 encoder and a narrow SFCN decoder; the model for CPUs."""
 
+import flax.linen as nn
+
 from cc_jax.models import efficientnet
 from cc_jax.models.decoder import CountingModel
 
@@ -15,5 +17,6 @@ class Model(CountingModel):
     mean: tuple[float, float, float] = efficientnet.MEAN
     std: tuple[float, float, float] = efficientnet.STD
 
+    @nn.nowrap
     def make_encoder(self):
-        return efficientnet.EfficientNetLite0(self.dtype)
+        return efficientnet.EfficientNetLite0(self.dtype, self.remat)

@@ -1,5 +1,7 @@
 """`tiny`: SFCN's structure in a quarter of a million weights, trained from noise in minutes on two cores."""
 
+import flax.linen as nn
+
 from cc_jax.models import vgg
 from cc_jax.models.decoder import CountingModel, scale_channels
 
@@ -19,6 +21,7 @@ class Model(CountingModel):
     mean: tuple[float, float, float] = (0.45, 0.45, 0.45)
     std: tuple[float, float, float] = (0.25, 0.25, 0.25)
 
+    @nn.nowrap
     def make_encoder(self):
         stages = tuple(tuple(scale_channels(c, self.width) for c in stage) for stage in self.encoder_channels)
-        return vgg.StridedStack(stages, self.dtype)
+        return vgg.StridedStack(stages, self.dtype, self.remat)

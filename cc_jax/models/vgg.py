@@ -1,5 +1,7 @@
 """Plain stacks of convolutions with stride 8: VGG-16's first ten, and the small one of `tiny`."""
 
+import functools
+
 import flax.linen as nn
 import jax
 from jaxtyping import Array
@@ -16,17 +18,29 @@ class VGG(nn.Module):
 
     width: float = 1.0
     dtype: str = "float32"
+    remat: bool = False
+
+    @property
+    def reach(self) -> int:
+        """Pixels beyond a cell's own that its features depend on."""
+        return sum(stride * len(stage) for stride, stage in STAGES)
 
     @nn.compact
     def __call__(self, x: Array, pyramid: dict[int, Array]) -> Array:
-        i = 0
+        first = 0
         for stride, stage in STAGES:
-            if stride > 1:
-                x = layers.max_pool(x)
-            for channels in stage:
-                conv = layers.Conv(scale_channels(channels, self.width), dtype=self.dtype, name=f"conv{i}")
-                x = layers.masked(jax.nn.relu(conv(x)), pyramid[stride])
-                i += 1
+            run = functools.partial(self._stage, first, stage)
+            x = layers.staged(run, self.remat)(self, x, pyramid[stride])
+            first += len(stage)
+        return x
+
+    @staticmethod
+    def _stage(first: int, stage: tuple[int, ...], module: nn.Module, x: Array, roi: Array) -> Array:
+        if first:
+            x = layers.max_pool(x)
+        for i, channels in enumerate(stage, start=first):
+            conv = layers.Conv(scale_channels(channels, module.width), dtype=module.dtype, name=f"conv{i}")
+            x = layers.masked(jax.nn.relu(conv(x)), roi)
         return x
 
 
@@ -38,11 +52,23 @@ class StridedStack(nn.Module):
 
     stages: tuple[tuple[int, ...], ...]
     dtype: str = "float32"
+    remat: bool = False
+
+    @property
+    def reach(self) -> int:
+        """Pixels beyond a cell's own that its features depend on."""
+        return sum(2**s * (1 + 2 * (len(stage) - 1)) for s, stage in enumerate(self.stages))
 
     @nn.compact
     def __call__(self, x: Array, pyramid: dict[int, Array]) -> Array:
         for s, stage in enumerate(self.stages):
-            for i, channels in enumerate(stage):
-                conv = layers.Conv(channels, stride=1 if i else 2, dtype=self.dtype, name=f"conv{s}_{i}")
-                x = layers.masked(jax.nn.relu(conv(x)), pyramid[2 ** (s + 1)])
+            run = functools.partial(self._stage, s, stage)
+            x = layers.staged(run, self.remat)(self, x, pyramid[2 ** (s + 1)])
+        return x
+
+    @staticmethod
+    def _stage(s: int, stage: tuple[int, ...], module: nn.Module, x: Array, roi: Array) -> Array:
+        for i, channels in enumerate(stage):
+            conv = layers.Conv(channels, stride=1 if i else 2, dtype=module.dtype, name=f"conv{s}_{i}")
+            x = layers.masked(jax.nn.relu(conv(x)), roi)
         return x

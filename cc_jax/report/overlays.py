@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, UInt8
 DENSITY = ((8, 6, 20), (74, 16, 84), (150, 38, 88), (221, 81, 58), (250, 155, 30), (250, 240, 140))
 UNCERTAINTY = ((6, 16, 40), (14, 54, 88), (14, 104, 118), (42, 157, 135), (126, 206, 150), (228, 246, 206))
 _HATCH = (205, 226, 255)
+LARGEST = 4096
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
@@ -49,8 +50,9 @@ def overlay(
 ) -> UInt8[np.ndarray, "H W 3"]:
     """The photograph, dimmed, with the density glowing through and `text` in the upper left corner.
 
-    Where `untrusted_hxw` is True it is hatched.
+    Where `untrusted_hxw` is True it is hatched. Brought to at most `LARGEST` pixels a side: more takes gigabytes.
     """
+    image_HxWx3 = shrink(image_HxWx3, LARGEST)
     size = image_HxWx3.shape[:2]
     top = brightest(density_hxw)
     share = _share(density_hxw, size, top)[..., None]

@@ -31,6 +31,11 @@ class Uncertainty:
         """`function` of one network's parameters (and of what belongs to them) as one of all networks'."""
         return function
 
+    def member(self, variables: dict, s: int) -> dict:
+        """The variables of the network that sample `s` of an evaluation comes from."""
+        del s
+        return variables
+
     def draw(self, model: nn.Module, variables: dict, image, roi, rng: jax.Array, *, train: bool) -> dict:
         """Samples of what the network says of a batch.
 

@@ -35,6 +35,10 @@ class Uncertainty(base.Uncertainty):
         """Over the leading axis of all arguments."""
         return jax.vmap(function)
 
+    def member(self, variables: dict, s: int) -> dict:
+        """Those of network `s`."""
+        return jax.tree.map(lambda x: x[s], variables)
+
     def draw(self, model, variables, image, roi, rng, *, train):
         """See `base.Uncertainty.draw`; S = S' = members, in training too."""
         del rng, train
