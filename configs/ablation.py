@@ -39,10 +39,9 @@ SPECTRUM = (
     ("mc dropout", {"uncertainty.name": "mc_dropout"}),
     ("deep ensemble", {"uncertainty.name": "deep_ensemble"}),
 )
-# Labelling all images takes as long as a hundred steps there: what is most in question, and one seed.
-OF_B_TO_A = (
-    "rounds", "no adaptation", "rule absolute", "rule none", "teacher ema", "upside-down 0",
-)  # fmt: skip
+# From B to A a quarter of the steps are rounds anyway: that row is the first. Labelling all images takes as long as a hundred
+# steps there: one seed unless asked for more.
+SAME_FROM_B_TO_A = "rounds in 0.25 of the steps"
 
 
 def get_config(arg: str | None = None):
@@ -54,7 +53,7 @@ def get_config(arg: str | None = None):
         config.evaluation.also = (("shanghaitech/part_a", "train[240:]"),)
         config.sweep.methods = ()
         config.method.ours.teacher = "rounds"
-        config.sweep.variants = tuple(one for one in VARIANTS if one[0] in OF_B_TO_A)
+        config.sweep.variants = tuple(one for one in VARIANTS if one[0] != SAME_FROM_B_TO_A)
         return config
     config = demo.get_config("smoke" if arg == "smoke" else None)
     config.evaluation.every_stage = False

@@ -5,6 +5,7 @@ import pathlib
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 import scipy.io
@@ -15,7 +16,11 @@ from cc_jax.data.density import Density
 from cc_jax.models import sfcn
 from cc_jax.tools import bench
 from cc_jax.tools.bench.suites import density as suite
+from cc_jax.tools.bench.suites import memory as memory_suite
 from cc_jax.tools.bench.suites import pipeline as pipeline_suite
+from cc_jax.tools.bench.suites import predict as predict_suite
+from cc_jax.tools.bench.suites import scaling as scaling_suite
+from cc_jax.tools.bench.suites import step as step_suite
 from cc_jax.tools.bench.suites import uncertainty as uncertainty_suite
 from cc_jax.uncertainty import masksembles
 
@@ -155,3 +160,33 @@ def test_the_tiled_batch_gives_the_samples_of_our_members(monkeypatch):
     )
     for a, b in zip(ours, tiled, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_torchs_sfcn_is_ours(monkeypatch):
+    """Same weights, same image, same count and, with No Adapt's step, the same loss: what `step` and `predict` time."""
+    pytest.importorskip("torch", reason="torch is not installed")
+    image = np.random.default_rng(0).integers(0, 256, (1, 64, 96, 3), np.uint8)
+    ours, variables = predict_suite.our_count(0.125, "float32", image)
+    noise = iter(np.random.default_rng(1).normal(size=(200,)))
+    variables["params"] = jax.tree.map(lambda x: x + np.float32(0.01 * abs(next(noise))), variables["params"])
+    theirs = predict_suite.torch_counts(variables, image, half=False)
+    model = sfcn.Model(width=0.125)
+    expected = model.apply(variables, image, np.ones((1, 64, 96, 1)))["density"].sum() * 64 / 100
+    assert ours() >= 0 and set(theirs) == {"NCHW", "channels_last"}
+    for count in theirs.values():
+        assert count() == pytest.approx(float(expected), rel=1e-4) and expected > 1
+    batch = step_suite.batch_of(2, 64)
+    step, operations, start = step_suite.step_of(0.125, "float32", batch)
+    loss = step()
+    for torchs in step_suite.torch_steps(start, batch, compiled=False).values():
+        assert torchs() == pytest.approx(loss, rel=1e-4)
+    assert operations > 1e7
+
+
+def test_processes_of_their_own_say_their_memory_and_their_time(monkeypatch, environment):
+    few, much = memory_suite._count("tiny", 256, 1.0)
+    assert few >= 0 and 0.1 < much < 3
+    monkeypatch.setattr(scaling_suite, "_CROPS", 2)
+    monkeypatch.setattr(scaling_suite, "_SIDE", 64)
+    monkeypatch.setattr(scaling_suite.os, "environ", environment)
+    assert 0 < scaling_suite._seconds(2, fake=True) < 100

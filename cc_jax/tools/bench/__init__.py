@@ -17,7 +17,11 @@ class Options:
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One measured case; `ratio` is how many times faster than the reference we are (density, pipeline)."""
+    """One measured case.
+
+    `ratio`: how many times faster than the reference we are in `density` and `pipeline`, to be at least `goal`; in the other
+    suites ours over the reference's, to be at most `goal`.
+    """
 
     suite: str
     case: str

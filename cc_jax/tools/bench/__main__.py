@@ -2,7 +2,8 @@
 
 python -m cc_jax.tools.bench --suite=density --json=bench.json [--manual_dir=SHANGHAITECH | --data_dir=PREPARED]
 
-Prints a table and writes rows {suite, case, ours_s, reference, reference_s, ratio, goal}.
+Prints a table and writes rows {suite, case, ours_s, reference, reference_s, ratio, goal}. Seconds, and GiB in `memory`; what
+a ratio is: see `Row`.
 """
 
 import dataclasses
@@ -30,12 +31,17 @@ def table(rows: list[Row]) -> str:
     """The rows for a person."""
     cells = [("case", "ours", "reference", "", "ratio", "goal")]
     for row in rows:
-        times = (f"{1e3 * row.ours_s:.4g} ms", f"{1e3 * row.reference_s:.4g} ms")
+        times = (_quantity(row, row.ours_s), _quantity(row, row.reference_s))
         cells.append((row.case, *times, row.reference, f"{row.ratio:.4g}", f"{row.goal:g}"))
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join(
         "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in cells
     )
+
+
+def _quantity(row: Row, value: float) -> str:
+    """Seconds, but where a suite measures something else."""
+    return f"{value:.4g}" if row.suite == "memory" else f"{1e3 * value:.4g} ms"
 
 
 def main(_: list[str]) -> None:

@@ -1,0 +1,57 @@
+"""What counting a huge image takes: 8192x8192 pixels, shown at their own size, in a process of its own.
+
+The columns are GiB here: the most that the process held, beside the 3 GiB that it may. The other row is what tiles change in
+the count of an image that fits into one piece too, as a share, beside the hundredth that it may.
+"""
+
+import json
+import subprocess
+import sys
+
+from cc_jax.tools.bench import Options, Row
+
+_SIDE, _BUDGET = 8192, 3.0
+_SMALLER = 1536
+
+# A process of its own: what one held before stays in its peak.
+_COUNT = """
+import json, resource, sys
+import numpy as np
+from cc_jax import app, assemble, rngs
+from cc_jax.counter import Counter
+from configs import default
+model, side, memory = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+app.keep_memory()
+config = default.get_config()
+config.model.name, config.frame.max_side, config.evaluation.memory_gib = model, 0, memory
+parts = assemble.counting(config)
+params, collections = assemble.initial(parts, rngs.root(0))
+counter = Counter(config, parts, {"params": params, **collections}, 0, "untrained")
+small = np.random.default_rng(0).integers(0, 256, (side // 8, side // 8, 3), np.uint8)
+image = small.repeat(8, 0).repeat(8, 1)
+counter.plan([image.shape[:2]])
+found = counter.count(image)
+print(json.dumps([found.count, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20]))
+"""
+
+
+def run(options: Options) -> list[Row]:
+    """A row a model, and one for what tiles change."""
+    del options
+    rows = []
+    for model in ("lite", "sfcn"):
+        _, peak = _count(model, _SIDE, 2.0)
+        rows.append(Row("memory", f"{model}, {_SIDE}x{_SIDE}", peak, "3 GiB", _BUDGET, peak / _BUDGET, 1.0))
+    whole, _ = _count("lite", _SMALLER, 8.0)
+    tiled, _ = _count("lite", _SMALLER, 0.25)
+    change = abs(tiled - whole) / whole
+    case = f"lite, {_SMALLER}x{_SMALLER}, in tiles {tiled:.3f}, whole {whole:.3f}"
+    return [*rows, Row("memory", case, change, "a hundredth", 0.01, change / 0.01, 1.0)]
+
+
+def _count(model: str, side: int, memory_gib: float) -> tuple[float, float]:
+    """(people, GiB)."""
+    command = [sys.executable, "-c", _COUNT, model, str(side), str(memory_gib)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    count, peak = json.loads(done.stdout.splitlines()[-1])
+    return count, peak

@@ -1,0 +1,98 @@
+"""Counting beside PyTorch, and the first count of a fresh process.
+
+SFCN, one image of 768x1024, one pass without members, the same weights; PyTorch in its better memory layout, on a GPU in
+bfloat16 by autocast, as ours is. The first count, of an untrained `tiny` and its three members, is a process of its own from
+its start to the count, with programs compiled by an earlier one; its reference is the six seconds that it may take. Goals:
+1.2 on CPUs, 1 for the first count. Needs torch.
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cc_jax import assemble, inference, mesh, rngs
+from cc_jax.checkpoints import Checkpoints
+from cc_jax.data import images
+from cc_jax.tools.bench import Options, Row, alternate, peer
+from configs import default
+
+_SIZE, _WIDTH, _ROUNDS = (768, 1024), 1.0, 5  # in a test: less
+_FIRST = 6.0  # seconds
+
+
+def run(options: Options) -> list[Row]:
+    """One image, and the first one."""
+    del options
+    cpu = jax.default_backend() == "cpu"
+    image = np.random.default_rng(0).integers(0, 256, (1, *_SIZE, 3), np.uint8)
+    ours, variables = our_count(_WIDTH, "float32" if cpu else "bfloat16", image)
+    runs = {"ours": ours, **torch_counts(variables, image, half=not cpu)}
+    for start in runs.values():  # compiled outside the clock
+        start()
+    seconds = alternate(runs, _ROUNDS)
+    best = min((name for name in runs if name != "ours"), key=seconds.__getitem__)
+    first = first_count()
+    case = f"SFCN, one image of {_SIZE[0]}x{_SIZE[1]}"
+    return [
+        Row("predict", case, seconds["ours"], f"torch, {best}", seconds[best], seconds["ours"] / seconds[best], 1.2),
+        Row("predict", "first count of a process, programs compiled before", first, "6 seconds", _FIRST, first / _FIRST, 1),
+    ]  # fmt: skip
+
+
+def our_count(width: float, dtype: str, image: np.ndarray) -> tuple[Callable[[], float], dict]:
+    """(a call that counts the image, the variables)."""
+    config = default.get_config()
+    config.model.name, config.model.dtype = "sfcn", dtype
+    config.model.sfcn.width = width
+    config.uncertainty.name = "single"
+    parts = assemble.counting(config)
+    params, collections = assemble.initial(parts, rngs.root(0))
+    variables = {"params": params, **collections}
+    sample = inference.make_sampler(parts, config.evaluation.memory_gib)
+    on_device, roi = jnp.asarray(image), jnp.ones((*image.shape[:3], 1), jnp.uint8)
+    return lambda: float(sample(variables, on_device, roi)[0].sum()), jax.device_get(variables)
+
+
+def torch_counts(variables: dict, image: np.ndarray, half: bool) -> dict[str, Callable[[], float]]:
+    """{layout: a call that counts the image in PyTorch}."""
+    torch = peer.import_torch()
+    found = {}
+    for name, module, x in peer.layouts(lambda: peer.build(variables), image, variables):
+
+        def count(module=module, x=x):
+            with torch.inference_mode(), torch.autocast(x.device.type, torch.bfloat16, enabled=half):
+                return float(module(x).float().sum()) * 64 / 100
+
+        found[name] = count
+    return found
+
+
+def first_count() -> float:
+    """Seconds of a `cc_jax.predict` of one image, the second time."""
+    config = default.get_config()
+    parts = assemble.counting(config)
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        checkpoints = Checkpoints(folder / "run")
+        state = assemble.fresh_state(config, parts, mesh.make_mesh(jax.local_devices()[:1]))
+        checkpoints.save(0, assemble.checkpoint_items(state), stage="untrained", counted=0)
+        checkpoints.close()
+        (folder / "run" / "config.json").write_text(json.dumps(config.to_dict()))
+        image = np.random.default_rng(0).integers(0, 256, (*_SIZE, 3), np.uint8)
+        images.write_image(folder / "photo.jpg", image)
+        command = [sys.executable, "-m", "cc_jax.predict", f"--workdir={folder / 'run'}", f"--input={folder / 'photo.jpg'}",
+                   f"--output={folder / 'counts'}"]  # fmt: skip
+        environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(folder / "cache")}
+        for _ in range(2):
+            begin = time.perf_counter()
+            subprocess.run(command, check=True, capture_output=True, env=environment)
+        return time.perf_counter() - begin
