@@ -39,8 +39,8 @@ SPECTRUM = (
     ("mc dropout", {"uncertainty.name": "mc_dropout"}),
     ("deep ensemble", {"uncertainty.name": "deep_ensemble"}),
 )
-# From B to A a quarter of the steps are rounds anyway: that row is the first. Labelling all images takes as long as a hundred
-# steps there: one seed unless asked for more.
+# From B to A a quarter of the steps are rounds anyway: that row is the first. Labelling all images takes as long as a
+# hundred steps there: one seed unless asked for more.
 SAME_FROM_B_TO_A = "rounds in 0.25 of the steps"
 
 
