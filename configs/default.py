@@ -13,7 +13,7 @@ def get_config() -> ConfigDict:
     config.variant = ""  # what a table calls this run beside its method
     # Counter steps, over all stages: the same for every method, or their table compares nothing (methods.md).
     config.steps = 400
-    config.accumulate = 1  # parts that a batch is trained on in, one after the other, where it does not fit at once
+    config.accumulate = 1  # parts that a batch is trained on in, one after the other
     config.label_scale = 100.0  # density x100, as GCC-SFCN and NLT; a loss weight has a meaning only with it
     config.data_dir = ""  # where prepared datasets lie; "" is $TFDS_DATA_DIR or ~/tensorflow_datasets
     config.threads = 2  # host threads that prepare batches
