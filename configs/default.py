@@ -136,6 +136,7 @@ def get_config() -> ConfigDict:
     translator = {
         "translate_steps": 400,  # beside config.steps, which are the counter's
         "translate_batch": 1,
+        "translate_crop": 256,
         "width": 64,  # of the generators; with 9 blocks the paper's
         "blocks": 9,
         "critic_width": 64,

@@ -144,6 +144,33 @@ def test_the_pool_fills_and_then_shows_old_images_half_of_the_time():
     assert len(set(np.array(shown)[4:][old])) == old.sum()  # each is shown once and then gone
 
 
+def test_a_part_is_the_same_square_of_images_and_cells():
+    rows, columns = np.mgrid[:64, :64].astype(np.float32)
+    where = np.stack([rows, columns], -1)[None]
+    batch = {"source": {"image": where, "density": where[:, ::8, ::8]}, "target": {"image": where}}
+    corners = set()
+    for i in range(40):
+        cut = translation.part(batch, 32, jax.random.key(i))
+        image, cells = cut["source"]["image"], cut["source"]["density"]
+        assert image.shape == (1, 32, 32, 2) and cells.shape == (1, 4, 4, 2)
+        np.testing.assert_array_equal(image[:, ::8, ::8], cells)
+        np.testing.assert_array_equal(image, cut["target"]["image"])
+        corners.add(tuple(np.asarray(image[0, 0, 0])))
+    assert {axis for corner in corners for axis in corner} == {0, 8, 16, 24, 32}  # borders included
+    assert translation.part(batch, 64, KEY) is batch and translation.part(batch, 256, KEY) is batch
+
+
+@pytest.mark.parametrize("name", ["cycle_gan", "se_cycle_gan_jt"])
+def test_a_translator_may_learn_from_parts_of_the_crops(name):
+    method = method_of(name, **SMALL, translate_crop=32)
+    state = state_of(method)
+    assert state.collections["critic"]["pool"]["target"].shape == (3, 32, 32, 3)
+    step = {"cycle_gan": "translate", "se_cycle_gan_jt": "joint"}[name]
+    after, _ = jax.jit(functools.partial(getattr(method, step), draw=draw))(state, BATCH, KEY)
+    shown = np.asarray(after.collections["critic"]["pool"]["target"])
+    assert shown[0].any() and shown[0].shape == (32, 32, 3)
+
+
 def losses_of(method, state, image):
     """The translator's loss, term by term, from the modules alone."""
 

@@ -32,9 +32,10 @@ class Method(se_cycle_gan.Method):
 
     def joint(self, state, batch, rng, draw):
         """A step of everything: translator and critics on a few crops, the counter on all source crops, translated."""
-        count_rng, task_rng, pool_rng = jax.random.split(rng, 3)
-        image = {d: translation.to_unit(batch[d]["clean"]) for d in translation.DOMAINS}
-        few = jax.tree.map(lambda x: x[: self.translate_batch], {"image": image, "source": batch["source"]})
+        count_rng, task_rng, pool_rng, part_rng = jax.random.split(rng, 4)
+        few = jax.tree.map(lambda x: x[: self.translate_batch], batch)
+        few = translation.part(few, self.translate_crop, part_rng)
+        image = {d: translation.to_unit(few[d]["clean"]) for d in translation.DOMAINS}
         variables = state.variables(state.params["counter"])
 
         def task(fake):
@@ -42,8 +43,9 @@ class Method(se_cycle_gan.Method):
             return self.task_weight * self.density_loss(draw, variables, crops, task_rng)
 
         translator = state.params["translator"]
-        state, _, metrics = self.descend_translator(state, few["image"], pool_rng, task)
-        crops = {**batch["source"], "image": in_pixels(self.make(translator, "target", image["source"]))}
+        state, _, metrics = self.descend_translator(state, image, pool_rng, task)
+        whole = self.make(translator, "target", translation.to_unit(batch["source"]["clean"]))
+        crops = {**batch["source"], "image": in_pixels(whole)}
         state, counted = self.count_update("source", state, {"source": crops}, count_rng, draw)
         return state, {**metrics, **counted}
 

@@ -24,7 +24,8 @@ class Translation(base.Method):
     """Fields, beside those of every method:
 
     translate_steps: steps of the translator alone, before the counter's.
-    translate_batch: crops of each domain in such a step.
+    translate_batch: crops of each domain in a step of it.
+    translate_crop: pixels a side of the part of a crop, at a random place, that it is shown (256 in the paper); at most.
     width, blocks: of the generators (64 and 9 in the paper).
     critic_width: of the discriminators (64).
     cycle_weight: of an image's distance to itself after there and back.
@@ -35,6 +36,7 @@ class Translation(base.Method):
 
     translate_steps: int
     translate_batch: int
+    translate_crop: int
     width: int
     blocks: int
     critic_width: int
@@ -47,15 +49,18 @@ class Translation(base.Method):
         for name in ("translate_batch", "width", "critic_width", "pool"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"config.method: {name}={getattr(self, name)}: it is at least 1")
+        if self.translate_crop % 8 or self.translate_crop < 32:
+            raise ConfigError(f"config.method: translate_crop={self.translate_crop}: a multiple of 8, at least 32")
 
     def networks(self, model, crop: int, key: jax.Array) -> base.Networks:
-        """Both generators, both discriminators with their pools of uint8 [pool, crop, crop, 3]."""
-        image = jnp.zeros((1, crop, crop, 3))
+        """Both generators, both discriminators with their pools of uint8 [pool, side, side, 3]."""
+        side = min(crop, self.translate_crop)
+        image = jnp.zeros((1, side, side, 3))
         params = {}
         for which, module in (("translator", self.generator), ("critic", self.discriminator)):
             key, *own = jax.random.split(key, 3)
             params[which] = {d: module.init(k, image)["params"] for d, k in zip(DOMAINS, own, strict=True)}
-        empty = {d: jnp.zeros((self.pool, crop, crop, 3), jnp.uint8) for d in DOMAINS}
+        empty = {d: jnp.zeros((self.pool, side, side, 3), jnp.uint8) for d in DOMAINS}
         return {
             "translator": (params["translator"], {}),
             "critic": (params["critic"], {"pool": {**empty, "filled": jnp.int32(0)}}),
@@ -96,8 +101,10 @@ class Translation(base.Method):
     def translate(self, state, batch, rng, draw):
         """A step of the translator and of its critics."""
         del draw
-        image = {d: to_unit(batch[d]["image"]) for d in DOMAINS}
-        state, _, metrics = self.descend_translator(state, image, rng)
+        part_rng, pool_rng = jax.random.split(rng)
+        parts = part(batch, self.translate_crop, part_rng)
+        image = {d: to_unit(parts[d]["image"]) for d in DOMAINS}
+        state, _, metrics = self.descend_translator(state, image, pool_rng)
         return state, {"loss": metrics["translator_loss"], **metrics}
 
     def descend_translator(self, state, image: dict[str, Array], rng: jax.Array, task=None):
@@ -173,6 +180,21 @@ class Translation(base.Method):
     def both(self, state, sets, work):
         """Labelled source and unlabelled target."""
         return base.both_domains(sets)
+
+
+def part(batch: base.Batch, side: int, key: jax.Array) -> base.Batch:
+    """The square of `side` pixels at one random place of all crops, with its cells of 8x8 pixels; all of smaller crops."""
+    height = batch["source"]["image"].shape[1]
+    if side >= height:
+        return batch
+    row, column = jax.random.randint(key, (2,), 0, (height - side) // 8 + 1) * 8
+
+    def cut(x: Array) -> Array:
+        pixels = height // x.shape[1]  # of an image's pixel or of a cell
+        x = jax.lax.dynamic_slice_in_dim(x, row // pixels, side // pixels, axis=1)
+        return jax.lax.dynamic_slice_in_dim(x, column // pixels, side // pixels, axis=2)
+
+    return jax.tree.map(cut, batch)
 
 
 def to_unit(image: UInt8[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
