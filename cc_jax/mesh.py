@@ -14,6 +14,15 @@ def make_mesh(devices: list[jax.Device] | None = None) -> Mesh:
     return Mesh(np.asarray(devices), ("data",), axis_types=(AxisType.Auto,))
 
 
+def fake_devices(number: int) -> dict[str, str]:
+    """The environment variables of a process that is to have so many devices made of one CPU, to test and to measure with.
+
+    With fewer threads than devices XLA's CPU client waits for ever where all of them wait for each other, as eight devices
+    on two cores did: NPROC tells it how many threads to make.
+    """
+    return {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(number), "NPROC": str(max(2 * number, 8))}
+
+
 def replicated(mesh: Mesh) -> NamedSharding:
     """Every device holds the whole array."""
     return NamedSharding(mesh, PartitionSpec())

@@ -13,65 +13,18 @@ import pytest
 from jax.experimental.compilation_cache import compilation_cache
 from skimage.metrics import structural_similarity
 from sklearn.gaussian_process import GaussianProcessRegressor, kernels
+from small_methods import BATCH, KEY, SMALL, draw, method_of, state_of
 
-from cc_jax import assemble, loop, registry
-from cc_jax import state as states
+from cc_jax import loop, registry
 from cc_jax.counter import Counter
 from cc_jax.errors import ConfigError
 from cc_jax.gaussian_process import posterior
 from cc_jax.methods import mic, se_fd, translation
 from cc_jax.models import gan, heads
-from cc_jax.models.tiny import Model
 from cc_jax.ssim import ssim
-from configs import default, demo
+from configs import demo
 
-KEY = jax.random.key(0)
 BESIDE = sorted(set(registry.names("methods")) - {"ours", "no_adapt", "supervised"})
-
-
-def method_of(name, steps=8, **fields):
-    """The method with the default config's fields."""
-    config = default.get_config()
-    config.method.name, config.steps = name, steps
-    config.method[name].update(fields)
-    return assemble.method(config)
-
-
-SMALL = {"translate_steps": 4, "width": 4, "blocks": 1, "critic_width": 4, "pool": 3}
-
-
-def crops(seed=0, size=64, number=2):
-    rng = np.random.default_rng(seed)
-    cells = size // 8
-    return {
-        "image": rng.integers(0, 256, (number, size, size, 3), np.uint8),
-        "clean": rng.integers(0, 256, (number, size, size, 3), np.uint8),
-        "roi": np.ones((number, size, size, 1), np.uint8),
-        "density": rng.gamma(0.3, 0.3, (number, cells, cells, 1)).astype(np.float32),
-        "weight": np.ones((number, cells, cells, 1), np.float32),
-    }
-
-
-BATCH = {"source": crops(0), "target": crops(1)}
-
-
-def state_of(method, counter=None, rate=0.0):
-    """A state with the method's networks beside a counter, whose optimizer is plain descent."""
-    networks = method.networks(Model(), 64, KEY)
-    params = {
-        "counter": counter or {"a": jnp.float32(0.01)},
-        **{name: p for name, (p, _) in networks.items()},
-    }
-    collections = {"counter": {}, **{name: c for name, (_, c) in networks.items()}}
-    return states.create(params, collections, {"counter": optax.sgd(rate), **method.optimizers()}, 0.9)
-
-
-def draw(variables, image, roi, rng, train):
-    """A counter of one parameter: features and density are `a` times what cells look like."""
-    cells = jnp.asarray(image, jnp.float32)[:, ::8, ::8]
-    features = variables["params"]["a"] * jnp.tile(cells, (1, 1, 1, 22))[..., :64]
-    return {"density": (variables["params"]["a"] * cells[..., :1])[None], "features": features[None]}
-
 
 # Image translation.
 

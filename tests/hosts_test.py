@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from cc_jax import hosts, inference
+from cc_jax import hosts, inference, mesh
 
 
 def test_one_process_shares_with_nobody():
@@ -125,7 +125,7 @@ def test_two_processes_end_where_one_does(environment, tmp_path):
     alone, both = tmp_path / "alone", tmp_path / "both"
     done = subprocess.run(
         [sys.executable, *arguments(alone)], cwd=ROOT, capture_output=True, text=True,
-        env={**environment, "JAX_NUM_CPU_DEVICES": "2"},
+        env={**environment, **mesh.fake_devices(2)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     said = ended(start(2, arguments(both, "--distributed"), environment))

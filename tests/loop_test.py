@@ -233,7 +233,7 @@ def test_an_ensemble_on_two_devices_ends_where_it_does_on_one(tmp_path, environm
         own = [f"--config.uncertainty.deep_ensemble.shard={shard}", f"--workdir={workdir}"]
         done = subprocess.run(
             [sys.executable, "-m", "cc_jax.train", *flags, *own],
-            cwd=ROOT, capture_output=True, text=True, env={**environment, "JAX_NUM_CPU_DEVICES": str(devices)},
+            cwd=ROOT, capture_output=True, text=True, env={**environment, **mesh.fake_devices(devices)},
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         ended.append(json.loads((workdir / "results.json").read_text())[-1])

@@ -50,7 +50,9 @@ class Translation(base.Method):
             if getattr(self, name) < 1:
                 raise ConfigError(f"config.method: {name}={getattr(self, name)}: it is at least 1")
         if self.translate_crop % 8 or self.translate_crop < 32:
-            raise ConfigError(f"config.method: translate_crop={self.translate_crop}: a multiple of 8, at least 32")
+            raise ConfigError(
+                f"config.method: translate_crop={self.translate_crop}: a multiple of 8, at least 32"
+            )
 
     def networks(self, model, crop: int, key: jax.Array) -> base.Networks:
         """Both generators, both discriminators with their pools of uint8 [pool, side, side, 3]."""

@@ -13,6 +13,7 @@ import sys
 
 import jax
 
+from cc_jax import mesh
 from cc_jax.tools.bench import Options, Row
 
 _CROPS, _SIDE, _ROUNDS = 16, 128, 3
@@ -65,7 +66,7 @@ def run(options: Options) -> list[Row]:
 
 
 def _seconds(devices: int, fake: bool) -> float:
-    environment = {**os.environ, **({"JAX_NUM_CPU_DEVICES": str(devices)} if fake else {})}
+    environment = {**os.environ, **(mesh.fake_devices(devices) if fake else {})}
     command = [sys.executable, "-c", _STEP, str(devices), str(_CROPS), str(_SIDE)]
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     return json.loads(done.stdout.splitlines()[-1])

@@ -1,0 +1,62 @@
+"""The same results, to rounding, on 1, 2, 4 and 8 devices: steps of every method, and runs that change between them."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+from cc_jax import mesh, registry
+
+
+@pytest.mark.slow
+def test_a_step_does_not_know_the_number_of_devices(environment):
+    """Every method's parameters, moving average, pools, banks, random numbers and metrics; see on_devices.py."""
+    done = subprocess.run(
+        [sys.executable, "tests/on_devices.py"], cwd=ROOT, capture_output=True, text=True,
+        env={**environment, **mesh.fake_devices(8), "XLA_FLAGS": "--xla_backend_optimization_level=0"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    distances = json.loads(done.stdout.splitlines()[-1])
+    assert {stage.split(".")[0] for stage in distances} == set(registry.names("methods")) - {"se_cycle_gan"}
+    for stage, by in distances.items():
+        assert sorted(by) == ["2", "4", "8"]
+        for number, parts in by.items():
+            assert "params counter" in parts and "mean loss" in parts
+            wrong = {part: off for part, off in parts.items() if not off < 1e-2}
+            assert not wrong, f"{stage} on {number} devices: {wrong}"
+
+
+def run(workdir, environment, devices: int):
+    """OURS with a round, tiny, on so many devices; its results."""
+    flags = ["--config.steps=4", "--config.method.ours.rounds=1", "--config.augment.crop=64"]
+    own = ["--config=configs/demo.py:smoke", "--config.model.tiny.sweep=0", f"--workdir={workdir}"]
+    done = subprocess.run(
+        [sys.executable, "-m", "cc_jax.train", *own, *flags], cwd=ROOT, capture_output=True, text=True,
+        env={**environment, **mesh.fake_devices(devices)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads((workdir / "results.json").read_text()), done.stdout
+
+
+@pytest.mark.slow
+def test_what_four_devices_saved_one_goes_on_from_and_the_reverse(environment, tmp_path):
+    ended = {}
+    for first, then in ((1, 4), (4, 1)):
+        workdir = tmp_path / str(first)
+        ended[first], _ = run(workdir, environment, first)
+        shutil.copytree(workdir, again := tmp_path / f"{first} to {then}")
+        (again / "results.json").unlink()
+        shutil.rmtree(again / "checkpoints" / "4")
+        os.remove(again / "manifests" / "4.json")
+        rows, said = run(again, environment, then)
+        assert "resuming from step 2" in said
+        ended[first, then] = rows
+    for rows in ended.values():
+        assert len(rows) == len(ended[1])
+        for row, expected in zip(rows, ended[1], strict=True):
+            assert row["mae"] == pytest.approx(expected["mae"], rel=1e-3)
+            assert row["interval_width"] == pytest.approx(expected["interval_width"], rel=1e-2)

@@ -1,0 +1,110 @@
+"""Run by devices_test.py: steps of every method on 1, 2, 4 and 8 devices, and how far what they end at lies apart.
+
+Needs JAX_NUM_CPU_DEVICES=8. Prints a line of JSON: {stage: {devices: {part of the state: distance over the whole way}}}.
+"""
+
+import functools
+import json
+import sys
+
+import jax
+import numpy as np
+import optax
+from small_methods import KEY, SMALL, crops, method_of, state_of
+
+from cc_jax import mesh, metrics, registry, rngs
+
+STEPS = 3
+BATCH = {name: crops(seed, number=8) for seed, name in enumerate(("source", "target"))}
+OWN = {"gp": {"bank": 144, "neighbours": 8}, "mic": {"patch": 16, "ramp": 0.0}}
+OURS = {"learn": "rounds", "refine": "rounds", "follow": "ema"}
+
+
+def draw(variables, image, roi, rng, train):
+    """A counter of one parameter whose two samples see noise of their own."""
+    del roi, train
+    cells = image[:, ::8, ::8].astype("float32") * (
+        1 + 0.2 * jax.random.normal(rng, (2, len(image), 8, 8, 3))
+    )
+    a = variables["params"]["a"]
+    return {
+        "density": a * cells[..., :1],
+        "features": a * jax.numpy.tile(cells, 22)[..., :64],
+        "upside_down": a * cells[:, :, :2].mean((2, 3))[..., :2],
+    }
+
+
+def updates():
+    """(name, method, update) of every stage of every method, without those that another method has already."""
+    known = set()
+    for name in registry.names("methods"):
+        if name == "ours":
+            stages = [(update, method_of(name, teacher=teacher)) for update, teacher in OURS.items()]
+            stages = [(update, method, getattr(method, update)) for update, method in stages]
+        else:
+            method = method_of(name, **OWN.get(name, SMALL if "cycle" in name else {}))
+            stages = [(stage.name, method, stage.update) for stage in method.stages()]
+        for stage, method, update in stages:
+            if update.__func__ not in known:
+                known.add(update.__func__)
+                yield f"{name}.{stage}", method, update
+
+
+def ended(method, update, number: int):
+    """(state before, state after, means of all steps), on so many devices."""
+    device_mesh = mesh.make_mesh(jax.devices()[:number])
+    state = state_of(method, rate=1e-5)
+    # Descent is linear in the gradients; Adam would turn rounding into whole steps where they are nearly 0. And the
+    # steps are small, or networks that judge each other would drift apart from rounding.
+    txs = {n: optax.sgd(1e-5 if n == "counter" else 1e-4) for n in state.txs}
+    state = state.replace(txs=txs, opt={n: txs[n].init(state.params[n]) for n in txs})
+    begun = state = jax.device_put(state, mesh.replicated(device_mesh))
+
+    @jax.jit
+    def step(state, batch):
+        state, values = update(state, batch, rngs.stream(KEY, "update", state.step), draw)
+        return state.replace(step=state.step + 1), metrics.Means.of(values)
+
+    means = None
+    for _ in range(STEPS):
+        state, values = step(state, mesh.put_batch(device_mesh, BATCH))
+        means = values if means is None else means.merge(values)
+    return begun, state, means.compute()
+
+
+def distance(a, b) -> float:
+    """Between two trees of arrays."""
+    leaves = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    return float(
+        np.sqrt(sum(np.square(np.asarray(x, float) - np.asarray(y, float)).sum() for x, y in leaves))
+    )
+
+
+def main() -> None:
+    """Steps all of them."""
+    found = {}
+    for name, method, update in updates():
+        run = functools.partial(ended, method, update)
+        begun, expected, values = run(1)
+        found[name] = {}
+        for number in (2, 4, 8):
+            _, state, other = run(number)
+            parts = {
+                f"{field} {n}": (
+                    getattr(begun, field)[n],
+                    getattr(expected, field)[n],
+                    getattr(state, field)[n],
+                )
+                for field in ("params", "collections")
+                for n in getattr(begun, field)
+            }
+            parts["ema"] = begun.ema, expected.ema, state.ema
+            found[name][number] = {
+                **{part: distance(c, b) / max(distance(b, a), 1e-30) for part, (a, b, c) in parts.items()},
+                **{f"mean {k}": abs(other[k] - v) / max(abs(v), 1e-6) for k, v in values.items()},
+            }
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
