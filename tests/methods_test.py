@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import small_methods
 
 from cc_jax import state as states
 from cc_jax.errors import ConfigError
@@ -65,6 +66,21 @@ def test_every_method_takes_the_same_steps(method, steps):
     stages = method.Method(steps=steps, label_scale=100.0, **fields).stages()
     assert sum(stage.steps for stage in stages) == steps
     assert len({stage.name for stage in stages}) == len(stages)
+
+
+@pytest.mark.parametrize("method, own", [(no_adapt, "source"), (supervised, "target")])
+def test_those_without_adaptation_learn_one_domains_labels_alone(method, own):
+    method = method.Method(steps=8, label_scale=100.0)
+    sets = {name: TrainSet([{"labelled": True, "name": name}], 3) for name in ("source", "target")}
+    (stage,) = method.stages()
+    shown = stage.data(None, sets, None)
+    assert [(name, one.examples[0]["name"]) for name, one in shown.items()] == [(own, own)]
+    state = small_methods.state_of(method, rate=1e-3)
+    batch = {own: small_methods.BATCH[own]}
+    _, metrics = stage.update(state, batch, small_methods.KEY, small_methods.draw)
+    estimate = 0.01 * batch[own]["image"][:, ::8, ::8, :1].astype(np.float32)
+    expected = np.mean((estimate - batch[own]["density"] * 100 / 64) ** 2)
+    assert float(metrics["loss"]) == pytest.approx(expected, rel=1e-4)
 
 
 def test_rounds_share_one_compiled_update():
