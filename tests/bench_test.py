@@ -25,7 +25,17 @@ from cc_jax.tools.bench.suites import uncertainty as uncertainty_suite
 from cc_jax.uncertainty import masksembles
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-FIELDS = ["suite", "case", "ours_s", "reference", "reference_s", "ratio", "goal"]
+FIELDS = [
+    "suite",
+    "case",
+    "ours_s",
+    "reference",
+    "reference_s",
+    "ratio",
+    "goal",
+    "ours_range_s",
+    "reference_range_s",
+]
 
 
 def run(*flags):
@@ -59,7 +69,7 @@ def test_rows_are_consistent(monkeypatch):
     rows = suite._rows(Density(), [frame] * 3, "tiny")
     assert [row.case for row in rows] == ["fixed kernel, 1/1 size, tiny", "fixed kernel, 1/8 size, tiny"]
     for row in rows:
-        assert row.suite == "density" and row.ratio == pytest.approx(row.reference_s / row.ours_s)
+        assert row.suite == "density" and row.ratio == pytest.approx(row.theirs.median / row.ours.median)
 
 
 def test_alternate_takes_medians_in_turn(monkeypatch):
@@ -67,7 +77,7 @@ def test_alternate_takes_medians_in_turn(monkeypatch):
     monkeypatch.setattr(bench.time, "perf_counter", lambda: next(clock))
     order = []
     runs = {name: (lambda name=name: order.append(name)) for name in "ab"}
-    assert bench.alternate(runs, 3) == {"a": 3, "b": 4}
+    assert bench.alternate(runs, 3) == {"a": bench.Times(3, 1, 9), "b": bench.Times(4, 2, 5)}
     assert order == list("ababab")
 
 
@@ -149,7 +159,9 @@ def test_the_tiled_batch_gives_the_samples_of_our_members(monkeypatch):
     assert [row.case.split(",")[0] for row in rows] == [
         "masksembles", "mc_dropout", "deep_ensemble", "tiled batch",
     ]  # fmt: skip
-    assert all(row.ratio == row.ours_s / row.reference_s and row.reference == "one pass" for row in rows)
+    assert all(
+        row.ratio == row.ours.median / row.theirs.median and row.reference == "one pass" for row in rows
+    )
     model = sfcn.Model(width=0.125)
     way = masksembles.Uncertainty(members=3, scale=2.0)
     variables = uncertainty_suite._variables(way, model)

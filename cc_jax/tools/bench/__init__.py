@@ -4,7 +4,7 @@ import dataclasses
 import pathlib
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,26 +16,63 @@ class Options:
 
 
 @dataclasses.dataclass(frozen=True)
+class Times:
+    """What repeated measurements of one thing gave: seconds, GiB in `memory`."""
+
+    median: float
+    least: float
+    most: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Times":
+        """Of the measured values."""
+        return cls(statistics.median(values), min(values), max(values))
+
+    @classmethod
+    def once(cls, value: float) -> "Times":
+        """Of what was measured once, or is no measurement."""
+        return cls(value, value, value)
+
+    def by(self, factor: float) -> "Times":
+        """All of them times `factor`."""
+        return Times(self.median * factor, self.least * factor, self.most * factor)
+
+
+@dataclasses.dataclass(frozen=True)
 class Row:
     """One measured case.
 
     `ratio`: how many times faster than the reference we are in `density` and `pipeline`, to be at least `goal`; in the other
-    suites ours over the reference's, to be at most `goal`.
+    suites ours over the reference's, to be at most `goal`. Of medians.
     """
 
     suite: str
     case: str
-    ours_s: float
+    ours: Times
     reference: str
-    reference_s: float
+    theirs: Times
     ratio: float
     goal: float
+
+    def fields(self) -> dict[str, str | float]:
+        """What --json writes of it."""
+        return {
+            "suite": self.suite,
+            "case": self.case,
+            "ours_s": self.ours.median,
+            "reference": self.reference,
+            "reference_s": self.theirs.median,
+            "ratio": self.ratio,
+            "goal": self.goal,
+            "ours_range_s": [self.ours.least, self.ours.most],
+            "reference_range_s": [self.theirs.least, self.theirs.most],
+        }
 
 
 def alternate(
     runs: dict[str, Callable[[], object]], rounds: int, before: dict[str, Callable[[], object]] | None = None
-) -> dict[str, float]:
-    """Median seconds of each function, called in turn so that a busy moment of the machine hits all of them.
+) -> dict[str, Times]:
+    """Seconds of each function, called in turn so that a busy moment of the machine hits all of them.
 
     `before`: called before each call of the function of that name, untimed.
     """
@@ -46,4 +83,9 @@ def alternate(
             begin = time.perf_counter()
             run()
             seconds[name].append(time.perf_counter() - begin)
-    return {name: statistics.median(times) for name, times in seconds.items()}
+    return {name: Times.of(values) for name, values in seconds.items()}
+
+
+def best(times: dict[str, Times]) -> str:
+    """The name of the fastest."""
+    return min(times, key=lambda name: times[name].median)

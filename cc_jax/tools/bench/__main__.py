@@ -2,11 +2,10 @@
 
 python -m cc_jax.tools.bench --suite=density --json=bench.json [--manual_dir=SHANGHAITECH | --data_dir=PREPARED]
 
-Prints a table and writes rows {suite, case, ours_s, reference, reference_s, ratio, goal}. Seconds, and GiB in `memory`; what
-a ratio is: see `Row`.
+Prints a table, medians with their least and most, and writes rows {suite, case, ours_s, reference, reference_s, ratio, goal,
+ours_range_s, reference_range_s}. Seconds, and GiB in `memory`; what a ratio is: see `Row`.
 """
 
-import dataclasses
 import json
 import pathlib
 
@@ -15,7 +14,7 @@ from absl import flags
 from cc_jax import app, registry
 from cc_jax.data.files import write_atomic
 from cc_jax.errors import ConfigError
-from cc_jax.tools.bench import Options, Row
+from cc_jax.tools.bench import Options, Row, Times
 
 _SUITE = flags.DEFINE_string("suite", None, "Which suite to run; a file of cc_jax/tools/bench/suites.")
 _JSON = flags.DEFINE_string("json", None, "File to write the rows to.")
@@ -31,7 +30,7 @@ def table(rows: list[Row]) -> str:
     """The rows for a person."""
     cells = [("case", "ours", "reference", "", "ratio", "goal")]
     for row in rows:
-        times = (_quantity(row, row.ours_s), _quantity(row, row.reference_s))
+        times = (_quantity(row, row.ours), _quantity(row, row.theirs))
         cells.append((row.case, *times, row.reference, f"{row.ratio:.4g}", f"{row.goal:g}"))
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join(
@@ -39,9 +38,12 @@ def table(rows: list[Row]) -> str:
     )
 
 
-def _quantity(row: Row, value: float) -> str:
+def _quantity(row: Row, times: Times) -> str:
     """Seconds, but where a suite measures something else."""
-    return f"{value:.4g}" if row.suite == "memory" else f"{1e3 * value:.4g} ms"
+    factor, unit = (1, "") if row.suite == "memory" else (1e3, " ms")
+    found = f"{factor * times.median:.4g}{unit}"
+    spread = f" ({factor * times.least:.3g} to {factor * times.most:.3g})"
+    return found + (spread if times.least < times.most else "")
 
 
 def main(_: list[str]) -> None:
@@ -53,7 +55,7 @@ def main(_: list[str]) -> None:
     rows = suite.run(Options(*folders))
     print(table(rows))
     if _JSON.value:
-        write_atomic(_JSON.value, json.dumps([dataclasses.asdict(row) for row in rows], indent=1) + "\n")
+        write_atomic(_JSON.value, json.dumps([row.fields() for row in rows], indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import scipy.ndimage
 from cc_jax.data import images
 from cc_jax.data.density import Density, pixels
 from cc_jax.errors import ConfigError
-from cc_jax.tools.bench import Options, Row, alternate
+from cc_jax.tools.bench import Options, Row, Times, alternate
 
 GOAL = 100
 FRAMES = 3
@@ -30,21 +30,25 @@ def run(options: Options) -> list[Row]:
 
 
 def _rows(density: Density, frames: list[Frame], what: str) -> list[Row]:
-    """Medians over the frames; at 1/8 the reference is its full-size map summed over 8x8 pixels."""
+    """Of the frames, each timed once; at 1/8 the reference is its full-size map summed over 8x8 pixels."""
     timed = [alternate(_runs(density, *frame), rounds=1) for frame in frames]
-    median = {name: statistics.median(times[name] for times in timed) for name in timed[0]}
-    reference = {1: median["reference"], 8: median["reference"] + median["pooling"]}
+    seconds = {name: [times[name].median for times in timed] for name in timed[0]}
+    pooled = [sum(both) for both in zip(seconds["reference"], seconds["pooling"], strict=True)]
+    found = {
+        stride: (Times.of(seconds[f"ours {stride}"]), Times.of(theirs))
+        for stride, theirs in ((1, seconds["reference"]), (8, pooled))
+    }
     return [
         Row(
             suite="density",
             case=f"{density.kernel} kernel, 1/{stride} size, {what}",
-            ours_s=median[f"ours {stride}"],
+            ours=ours,
             reference=_REFERENCE + (", then pooled" if stride > 1 else ""),
-            reference_s=seconds,
-            ratio=seconds / median[f"ours {stride}"],
+            theirs=theirs,
+            ratio=theirs.median / ours.median,
             goal=GOAL,
         )
-        for stride, seconds in reference.items()
+        for stride, (ours, theirs) in found.items()
     ]
 
 

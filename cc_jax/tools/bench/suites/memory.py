@@ -8,7 +8,7 @@ import json
 import subprocess
 import sys
 
-from cc_jax.tools.bench import Options, Row
+from cc_jax.tools.bench import Options, Row, Times
 
 _SIDE, _BUDGET = 8192, 3.0
 _SMALLER = 1536
@@ -43,12 +43,16 @@ def run(options: Options) -> list[Row]:
     rows = []
     for model in ("lite", "sfcn"):
         _, peak = _count(model, _SIDE, 2.0)
-        rows.append(Row("memory", f"{model}, {_SIDE}x{_SIDE}", peak, "3 GiB", _BUDGET, peak / _BUDGET, 1.0))
+        rows.append(Row("memory", f"{model}, {_SIDE}x{_SIDE}", Times.once(peak), "3 GiB", Times.once(_BUDGET),
+                        peak / _BUDGET, 1.0))  # fmt: skip
     whole, _ = _count("lite", _SMALLER, 8.0)
     tiled, _ = _count("lite", _SMALLER, 0.25)
     change = abs(tiled - whole) / whole
     case = f"lite, {_SMALLER}x{_SMALLER}, in tiles {tiled:.3f}, whole {whole:.3f}"
-    return [*rows, Row("memory", case, change, "a hundredth", 0.01, change / 0.01, 1.0)]
+    return [
+        *rows,
+        Row("memory", case, Times.once(change), "a hundredth", Times.once(0.01), change / 0.01, 1.0),
+    ]
 
 
 def _count(model: str, side: int, memory_gib: float) -> tuple[float, float]:

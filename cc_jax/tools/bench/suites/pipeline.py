@@ -56,11 +56,11 @@ def run(options: Options) -> list[Row]:
     return [
         Row(
             suite="pipeline",
-            case=f"{name}, {what}: {crops / each / _WORKERS:.0f} crops a second and core",
-            ours_s=each / crops,
-            reference=f"torch DataLoader: {crops / reference / _WORKERS:.0f}",
-            reference_s=reference / crops,
-            ratio=reference / each,
+            case=f"{name}, {what}: {crops / each.median / _WORKERS:.0f} crops a second and core",
+            ours=each.by(1 / crops),
+            reference=f"torch DataLoader: {crops / reference.median / _WORKERS:.0f}",
+            theirs=reference.by(1 / crops),
+            ratio=reference.median / each.median,
             goal=GOAL,
         )
         for name, each in seconds.items()

@@ -22,7 +22,7 @@ import numpy as np
 from cc_jax import assemble, inference, mesh, rngs
 from cc_jax.checkpoints import Checkpoints
 from cc_jax.data import images
-from cc_jax.tools.bench import Options, Row, alternate, peer
+from cc_jax.tools.bench import Options, Row, Times, alternate, best, peer
 from configs import default
 
 _SIZE, _WIDTH, _ROUNDS = (768, 1024), 1.0, 5  # in a test: less
@@ -34,17 +34,19 @@ def run(options: Options) -> list[Row]:
     del options
     cpu = jax.default_backend() == "cpu"
     image = np.random.default_rng(0).integers(0, 256, (1, *_SIZE, 3), np.uint8)
-    ours, variables = our_count(_WIDTH, "float32" if cpu else "bfloat16", image)
-    runs = {"ours": ours, **torch_counts(variables, image, half=not cpu)}
+    count, variables = our_count(_WIDTH, "float32" if cpu else "bfloat16", image)
+    runs = {"ours": count, **torch_counts(variables, image, half=not cpu)}
     for start in runs.values():  # compiled outside the clock
         start()
     seconds = alternate(runs, _ROUNDS)
-    best = min((name for name in runs if name != "ours"), key=seconds.__getitem__)
-    first = first_count()
+    ours = seconds.pop("ours")
+    peers = best(seconds)
+    theirs, first = seconds[peers], first_count()
     case = f"SFCN, one image of {_SIZE[0]}x{_SIZE[1]}"
     return [
-        Row("predict", case, seconds["ours"], f"torch, {best}", seconds[best], seconds["ours"] / seconds[best], 1.2),
-        Row("predict", "first count of a process, programs compiled before", first, "6 seconds", _FIRST, first / _FIRST, 1),
+        Row("predict", case, ours, f"torch, {peers}", theirs, ours.median / theirs.median, 1.2),
+        Row("predict", "first count of a process, programs compiled before", Times.once(first), "6 seconds",
+            Times.once(_FIRST), first / _FIRST, 1),
     ]  # fmt: skip
 
 

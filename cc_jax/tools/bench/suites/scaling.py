@@ -7,14 +7,13 @@ had, and what is over is the price of splitting, exchanging and adding up.
 
 import json
 import os
-import statistics
 import subprocess
 import sys
 
 import jax
 
 from cc_jax import mesh
-from cc_jax.tools.bench import Options, Row
+from cc_jax.tools.bench import Options, Row, Times
 
 _CROPS, _SIDE, _ROUNDS = 16, 128, 3
 _STEP = """
@@ -55,12 +54,13 @@ def run(options: Options) -> list[Row]:
     for _ in range(_ROUNDS):  # in turn
         for n in numbers:
             timed[n].append(_seconds(n, fake=real == 1))
-    seconds = {n: statistics.median(times) for n, times in timed.items()}
+    times = {n: Times.of(values) for n, values in timed.items()}
     kind = "devices" if real > 1 else "devices made of one CPU"
-    share = {n: seconds[1] / (n if real > 1 else 1) for n in numbers}
+    beside = "its share of one device's time" if real > 1 else "one device"
+    share = {n: times[1].by(1 / n if real > 1 else 1) for n in numbers}
     return [
-        Row("scaling", f"{n} {kind}, {_CROPS} + {_CROPS} crops of {_SIDE}x{_SIDE}", seconds[n],
-            "its share of one device's time" if real > 1 else "one device", share[n], seconds[n] / share[n], 1.25)
+        Row("scaling", f"{n} {kind}, {_CROPS} + {_CROPS} crops of {_SIDE}x{_SIDE}", times[n], beside, share[n],
+            times[n].median / share[n].median, 1.25)
         for n in numbers[1:]
     ]  # fmt: skip
 
