@@ -42,7 +42,7 @@ def _quantity(row: Row, times: Times) -> str:
     """Seconds, but where a suite measures something else."""
     factor, unit = (1, "") if row.suite == "memory" else (1e3, " ms")
     found = f"{factor * times.median:.4g}{unit}"
-    spread = f" ({factor * times.least:.3g} to {factor * times.most:.3g})"
+    spread = f" ({factor * times.least:.4g} to {factor * times.most:.4g})"
     return found + (spread if times.least < times.most else "")
 
 
