@@ -54,7 +54,7 @@ class Row:
     ratio: float
     goal: float
 
-    def fields(self) -> dict[str, str | float]:
+    def fields(self) -> dict[str, str | float | list[float]]:
         """What --json writes of it."""
         return {
             "suite": self.suite,
