@@ -26,7 +26,7 @@ def test_a_step_does_not_know_the_number_of_devices(environment):
         assert sorted(by) == ["2", "4", "8"]
         for number, parts in by.items():
             assert "params counter" in parts and "mean loss" in parts
-            wrong = {part: off for part, off in parts.items() if not off < 1e-2}
+            wrong = {part: off for part, off in parts.items() if not off < 2e-3}
             assert not wrong, f"{stage} on {number} devices: {wrong}"
 
 

@@ -14,7 +14,7 @@ from small_methods import KEY, SMALL, crops, method_of, state_of
 
 from cc_jax import mesh, metrics, registry, rngs
 
-STEPS = 3
+STEPS = 2  # the second sees the first one's pools and bank; more drift apart by rounding
 BATCH = {name: crops(seed, number=8) for seed, name in enumerate(("source", "target"))}
 OWN = {"gp": {"bank": 144, "neighbours": 8}, "mic": {"patch": 16, "ramp": 0.0}}
 OURS = {"learn": "rounds", "refine": "rounds", "follow": "ema"}
