@@ -20,6 +20,7 @@ from cc_jax.counter import Counter
 from cc_jax.errors import ConfigError
 from cc_jax.gaussian_process import posterior
 from cc_jax.methods import mic, se_fd, translation
+from cc_jax.methods.base import TrainSet, Work
 from cc_jax.models import gan, heads
 from cc_jax.ssim import ssim
 from configs import demo
@@ -174,6 +175,32 @@ def test_the_critic_learns_to_tell_real_from_translated():
         state, value = step(state, jax.random.key(i))
         first = first or float(value)
     assert float(value) < 0.2 * first
+    for d in translation.DOMAINS:
+        real, made = (float(method.judge(state.params["critic"], d, x[d]).mean()) for x in (image, fake))
+        assert real > 0.7 and made < 0.3
+
+
+def test_the_counter_learns_on_the_translated_source_with_its_own_head_points():
+    method = method_of("cycle_gan", **SMALL)
+    state = state_of(method)
+    before = [{"image": BATCH["source"]["image"][0], "points": np.ones((3, 2)), "labelled": True}]
+
+    def rewrite(name, function, params, examples):
+        return [{**one, "image": np.asarray(function(params, one["image"][None])[0])} for one in examples]
+
+    sets = {"source": TrainSet(before, 2), "target": TrainSet([], 2)}
+    shown = method.stages()[-1].data(state, sets, Work(None, rewrite, None))
+    assert list(shown) == ["source"] and (shown["source"].examples[0]["points"] == before[0]["points"]).all()
+    made = method.generator.apply(
+        {"params": state.params["translator"]["target"]}, before[0]["image"][None] / 127.5 - 1
+    )
+    np.testing.assert_allclose(
+        shown["source"].examples[0]["image"], (np.asarray(made[0]) + 1) * 127.5, atol=0.51
+    )
+    _, metrics = method.stages()[-1].update(state, {"source": BATCH["source"]}, KEY, draw)
+    estimate = 0.01 * BATCH["source"]["image"][:, ::8, ::8, :1].astype(float)
+    expected = np.mean((estimate - BATCH["source"]["density"] * 100 / 64) ** 2)
+    assert float(metrics["loss"]) == pytest.approx(expected, rel=1e-4)
 
 
 def test_joint_training_counts_on_translations_and_trains_the_translator_by_the_count():
@@ -215,6 +242,15 @@ def test_se_fd_makes_the_targets_crowd_look_like_the_sources():
     assert float(fooled[1]["adversarial_loss"]) < float(metrics["adversarial_loss"])
     without, _ = dataclasses.replace(method, adversarial_weight=0.0).align(state, batch, KEY, draw)
     assert without.params["counter"]["a"] == state.params["counter"]["a"]
+
+
+def test_se_fds_loss_has_all_its_terms():
+    method = method_of("se_fd", mask_weight=0.5, adversarial_weight=2.0)
+    _, metrics = method.align(state_of(method), BATCH, KEY, draw)
+    value = {name: float(metrics[f"{name}_loss"]) for name in ("density", "mask", "adversarial")}
+    assert min(value.values()) > 0
+    expected = value["density"] + 0.5 * value["mask"] + 2 * value["adversarial"]
+    assert float(metrics["loss"]) == pytest.approx(expected, rel=1e-5)
 
 
 def test_se_fd_learns_the_mask_of_the_labels_and_cuts_features_out_by_it():
@@ -288,6 +324,22 @@ def test_the_posterior_is_scikit_learns():
     np.testing.assert_allclose(variance, std[:, 0] ** 2 + 0.01, rtol=1e-2, atol=1e-3)
     near, _ = posterior(query, np.concatenate([known, known + 100]), neighbours=12, length=1.3, noise=0.1)
     np.testing.assert_allclose(near, mean, rtol=1e-3, atol=1e-3)
+
+
+def test_gp_weighs_each_latent_by_what_the_process_is_sure_of():
+    method = method_of("gp", bank=12, neighbours=12, length=1.3, noise=0.1)
+    rng = np.random.default_rng(0)
+    known, query = rng.normal(size=(12, 3)).astype(np.float32), rng.normal(size=(5, 3)).astype(np.float32)
+    kernel = kernels.RBF(1.3 * 3**0.5, "fixed")
+    dense = GaussianProcessRegressor(kernel, alpha=0.01, optimizer=None).fit(known, known)
+    mean, std = dense.predict(query, return_std=True)
+    variance = std[:, 0] ** 2 + 0.01
+    assert variance.max() > 2 * variance.min()
+    expected = np.mean(((query - mean) ** 2).mean(1) / variance + 0.33 * np.log(variance))
+    loss, shown = method.distance(query, known)
+    assert float(loss) == pytest.approx(expected, rel=2e-2) and float(shown) == pytest.approx(
+        variance.mean(), rel=1e-2
+    )
 
 
 def test_gp_draws_the_targets_latents_to_what_the_labelled_ones_foretell():

@@ -5,11 +5,13 @@ import dataclasses
 import cv2
 import jax
 import jax.numpy as jnp
+import mutations
 import numpy as np
 import optax
 import pytest
 import small_methods
 
+from cc_jax import registry
 from cc_jax import state as states
 from cc_jax.errors import ConfigError
 from cc_jax.inference import Prediction
@@ -142,6 +144,32 @@ def test_the_moving_average_labels_clean_crops_and_the_network_learns_on_changed
     assert float(again["loss"]) == pytest.approx(2 * float(metrics["pseudo_loss"]), rel=1e-5)
 
 
+def test_the_moving_averages_labels_are_chosen_by_how_certain_they_are():
+    """Its samples differ in the left half alone, so that the right half is kept."""
+    method = ours.Method(steps=8, label_scale=100.0, **{**FIELDS, "teacher": "ema", "rule": "absolute"})
+
+    def draw(variables, image, roi, rng, train):
+        cells = image[:, ::8, ::8, :1].astype(jnp.float32)
+        spread = (
+            jnp.array([1.0, 0.0]).reshape(1, 1, 2, 1)
+            * jnp.linspace(-1, 1, 1 if train else 3)[:, None, None, None, None]
+        )
+        return {"density": variables["params"]["a"] * (cells + spread * (not train))}
+
+    state = small_methods.state_of(method, {"a": jnp.float32(2)}).replace(ema={"a": jnp.float32(3)})
+    rng = np.random.default_rng(0)
+    crop = {name: rng.integers(0, 255, (2, 16, 16, 3)).astype(np.uint8) for name in ("image", "clean")} | {
+        "roi": np.ones((2, 16, 16, 1)),
+        "density": np.zeros((2, 2, 2, 1)),
+        "weight": np.zeros((2, 2, 2, 1)),
+    }
+    _, metrics = method.follow(state, {"source": crop, "target": crop}, jax.random.key(0), draw)
+    student, teacher = (
+        factor * crop[name][:, ::8, 8::8, :1].astype(float) for factor, name in ((2, "image"), (3, "clean"))
+    )
+    assert float(metrics["pseudo_loss"]) == pytest.approx(np.mean((student - teacher) ** 2), rel=1e-5)
+
+
 def test_stage_1_learns_which_way_up_the_target_is():
     """A network of one parameter that compares the upper half with the lower one; the source weighs nothing."""
     method = ours.Method(steps=8, label_scale=100.0, **{**FIELDS, "upside_down_weight": 0.5})
@@ -177,3 +205,10 @@ def test_stage_1_learns_which_way_up_the_target_is():
 def test_without_its_weight_stage_1_sees_no_target():
     method = ours.Method(steps=8, label_scale=100.0, **{**FIELDS, "upside_down_weight": 0.0})
     assert method.stages()[0].update.func == method.count_update
+
+
+def test_what_the_mutations_replace_still_stands_in_the_methods():
+    """`python tests/mutations.py` shows which test notices each; it takes too long for here."""
+    for mutation in mutations.MUTATIONS:
+        assert mutations.source(mutation).read_text().count(mutation.old) == 1, mutation
+    assert {mutation.method for mutation in mutations.MUTATIONS} == set(registry.names("methods"))
