@@ -11,7 +11,7 @@ import optax
 import pytest
 import small_methods
 
-from cc_jax import registry
+from cc_jax import pseudo, registry
 from cc_jax import state as states
 from cc_jax.errors import ConfigError
 from cc_jax.inference import Prediction
@@ -46,9 +46,9 @@ SPREAD = [[0.2, 0.2, 0.001, 0.001], [0.3, 0.3, 0.009, 0.009]]
 def test_moved():
     ones = {"a": (np.ones((2, 2), np.float32), None)}
     more = {"a": (np.full((2, 2), 1.5, np.float32), None)}
-    assert ours.moved(ones, ones) == 0
-    assert ours.moved(ones, more) == pytest.approx(0.5)
-    assert ours.moved(ones, {**ones, "b": ones["a"]}) == pytest.approx(1.0)
+    assert pseudo.moved(ones, ones) == 0
+    assert pseudo.moved(ones, more) == pytest.approx(0.5)
+    assert pseudo.moved(ones, {**ones, "b": ones["a"]}) == pytest.approx(1.0)
 
 
 def test_turn_of_two_classes_is_upside_down_and_of_four_a_quarter_each():

@@ -74,7 +74,7 @@ MUTATIONS = (
              "jnp.ones_like(samples[0])", "certain", "methods"),
     Mutation("ours", "choosing by uncertainty, in rounds", "ours",
              "selection.of_images([p.samples for p in predictions], **self._choice())",
-             "[np.ones(p.samples.shape[1:], np.float32) for p in predictions]", "convergence", "methods"),
+             "[jnp.ones(p.samples.shape[1:]) for p in predictions]", "convergence", "methods"),
 )  # fmt: skip
 
 

@@ -12,9 +12,8 @@ import functools
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from cc_jax import losses, selection
+from cc_jax import losses, pseudo, selection
 from cc_jax.errors import ConfigError
 from cc_jax.methods import base
 
@@ -128,14 +127,14 @@ class Method(base.Method):
         target = sets["target"]
         predictions = list(work.predict(state, target.examples))
         weights = selection.of_images([p.samples for p in predictions], **self._choice())
-        pseudo = {
+        labels = {
             p.id: (p.samples.mean(0), weight)
             for p, weight in zip(predictions, weights, strict=True)
             if weight.any()
         }
-        if target.pseudo is not None and moved(target.pseudo, pseudo) < self.tolerance:
+        if target.pseudo is not None and pseudo.moved(target.pseudo, labels) < self.tolerance:
             return None
-        return {**sets, "target": dataclasses.replace(target, pseudo=pseudo)}
+        return {**sets, "target": dataclasses.replace(target, pseudo=labels)}
 
     def watch(self, state, sets, work):
         """Source and target, the target's crops with what they were before photometric changes."""
@@ -155,16 +154,3 @@ def turn(image_BxHxHxC: jax.Array, dealt_B: jax.Array, classes: int) -> jax.Arra
     else:
         turned = [jnp.rot90(image_BxHxHxC, k, (1, 2)) for k in range(classes)]
     return jnp.select([(dealt_B == k)[:, None, None, None] for k in range(classes)], turned)
-
-
-def moved(old: base.PseudoLabels, new: base.PseudoLabels) -> float:
-    """How far the labels of two rounds lie apart: sum of absolute differences over the sum of the old.
-
-    An image that only one of the rounds kept counts with its whole label.
-    """
-    difference = total = 0.0
-    for i in {*old, *new}:
-        a, b = (labels[i][0] if i in labels else np.float32(0) for labels in (old, new))
-        difference += float(np.abs(a - b).sum())
-        total += float(np.sum(a))
-    return difference / max(total, 1e-9)
