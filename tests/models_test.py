@@ -291,6 +291,8 @@ def test_rms_norm_is_flax_rms_norm_and_keeps_zeros():
 def test_max_pool_is_flax_max_pool():
     x = jax.random.normal(jax.random.key(0), (2, 6, 8, 3))
     same_with_gradients(layers.max_pool, lambda x: nn.max_pool(x, (2, 2), (2, 2)), x)
+    even = jax.grad(lambda x: layers.max_pool(x).sum())(jnp.ones((1, 2, 2, 1)))
+    np.testing.assert_array_equal(even, np.full((1, 2, 2, 1), 0.25))
 
 
 def test_region_pyramid_keeps_every_touched_cell():

@@ -6,6 +6,8 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 
+_REST = 0.05  # seconds; the threads of the function before (OpenMP's) go on spinning for some milliseconds
+
 
 @dataclasses.dataclass(frozen=True)
 class Options:
@@ -80,6 +82,7 @@ def alternate(
     for _ in range(rounds):
         for name, run in runs.items():
             (before or {}).get(name, lambda: None)()
+            time.sleep(_REST)
             begin = time.perf_counter()
             run()
             seconds[name].append(time.perf_counter() - begin)

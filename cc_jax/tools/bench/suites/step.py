@@ -1,4 +1,4 @@
-"""A train step of SFCN beside PyTorch's: the same weights, crops, loss (MSE at 1/8) and AdamW.
+"""A train step of SFCN beside PyTorch's: the same weights, crops, loss (MSE at 1/8), AdamW and moving average.
 
 PyTorch in its better memory layout; on a GPU in bfloat16 by autocast and compiled, as ours is. The last rows say what the
 scans of the spatial encoder take of our step. Goals: 1.2 on CPUs, 0.9 on accelerators. Needs torch.
@@ -101,16 +101,27 @@ def torch_steps(variables: dict, batch: dict, compiled: bool) -> dict[str, Calla
     found = {}
     for name, module, image in peer.layouts(lambda: peer.build(variables), source["image"], variables):
         optimizer = torch.optim.AdamW(module.parameters(), lr=1e-3, weight_decay=1e-4)
+        ema = torch.optim.swa_utils.get_ema_multi_avg_fn(default.get_config().optimizer.ema)
+        average = torch.optim.swa_utils.AveragedModel(module, multi_avg_fn=ema)
         target = torch.tensor(source["density"] * (100 / 64)).permute(0, 3, 1, 2).to(image.device)
         forward = torch.compile(module) if compiled else module
         half = torch.autocast(image.device.type, torch.bfloat16, enabled=compiled)
 
-        def run(forward=forward, optimizer=optimizer, image=image, target=target, half=half):
+        def run(
+            forward=forward,
+            module=module,
+            average=average,
+            optimizer=optimizer,
+            image=image,
+            target=target,
+            half=half,
+        ):
             optimizer.zero_grad()
             with half:
                 loss = torch.nn.functional.mse_loss(forward(image).float(), target)
             loss.backward()
             optimizer.step()
+            average.update_parameters(module)
             return float(loss.detach())
 
         found[name] = run
