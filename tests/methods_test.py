@@ -127,12 +127,7 @@ def test_the_moving_average_labels_clean_crops_and_the_network_learns_on_changed
         {"counter": {"a": jnp.float32(2)}}, {"counter": {}}, {"counter": optax.sgd(0.0)}, 0.5
     )
     state = state.replace(ema={"a": jnp.float32(3)})
-    rng = np.random.default_rng(0)
-    crop = {name: rng.integers(0, 255, (2, 16, 16, 3)).astype(np.uint8) for name in ("image", "clean")} | {
-        "roi": np.ones((2, 16, 16, 1)),
-        "density": np.zeros((2, 2, 2, 1)),
-        "weight": np.zeros((2, 2, 2, 1)),
-    }
+    crop = {**small_methods.crops(size=16), "weight": np.zeros((2, 2, 2, 1))}
     _, metrics = stage.update(state, {"source": crop, "target": crop}, jax.random.key(0), draw)
     student, teacher = (
         factor * crop[name][:, ::8, ::8, :1].astype(float) for factor, name in ((2, "image"), (3, "clean"))
@@ -157,12 +152,7 @@ def test_the_moving_averages_labels_are_chosen_by_how_certain_they_are():
         return {"density": variables["params"]["a"] * (cells + spread * (not train))}
 
     state = small_methods.state_of(method, {"a": jnp.float32(2)}).replace(ema={"a": jnp.float32(3)})
-    rng = np.random.default_rng(0)
-    crop = {name: rng.integers(0, 255, (2, 16, 16, 3)).astype(np.uint8) for name in ("image", "clean")} | {
-        "roi": np.ones((2, 16, 16, 1)),
-        "density": np.zeros((2, 2, 2, 1)),
-        "weight": np.zeros((2, 2, 2, 1)),
-    }
+    crop = {**small_methods.crops(size=16), "weight": np.zeros((2, 2, 2, 1))}
     _, metrics = method.follow(state, {"source": crop, "target": crop}, jax.random.key(0), draw)
     student, teacher = (
         factor * crop[name][:, ::8, 8::8, :1].astype(float) for factor, name in ((2, "image"), (3, "clean"))
