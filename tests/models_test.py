@@ -11,7 +11,7 @@ import pytest
 from cc_jax import registry
 from cc_jax.assemble import QUICK
 from cc_jax.errors import ConfigError
-from cc_jax.models import decoder, layers
+from cc_jax.models import convolution, decoder, layers
 
 MODELS = {
     "tiny": {},
@@ -213,7 +213,7 @@ def test_sweep_is_the_recurrence():
     rng = np.random.default_rng(0)
     f, kernel, bias = rng.normal(size=(5, 7, 3)), rng.normal(size=(9, 3, 3)) * 0.2, rng.normal(size=3)
     roi = jnp.ones((1, 5, 7, 1))
-    ours = layers.sweep(jnp.float32(f[None]), roi, lambda row: layers.convolve_row(row, kernel) + bias)
+    ours = layers.sweep(jnp.float32(f[None]), roi, lambda row: convolution.convolve_row(row, kernel) + bias)
     np.testing.assert_allclose(ours[0], reference_sweep(f, kernel, bias), rtol=1e-4, atol=1e-4)
 
 
@@ -260,7 +260,7 @@ def test_convolve_is_the_convolution(shape, size, stride, dilation):
     x = jax.random.normal(jax.random.key(0), (2, *shape, 5))
     kernel = jax.random.normal(jax.random.key(1), (*size, 5, 4))
     same_with_gradients(
-        lambda x, k: layers.convolve(x, k, stride=stride, dilation=dilation),
+        lambda x, k: convolution.convolve(x, k, stride=stride, dilation=dilation),
         lambda x, k: plain_convolution(x, k, stride, dilation),
         x,
         kernel,
@@ -272,7 +272,7 @@ def test_depthwise_is_the_grouped_convolution(shape, size, stride, dilation):
     x = jax.random.normal(jax.random.key(0), (2, *shape, 5))
     kernel = jax.random.normal(jax.random.key(1), (*size, 5))
     same_with_gradients(
-        lambda x, k: layers.depthwise(x, k, stride, dilation),
+        lambda x, k: convolution.depthwise(x, k, stride, dilation),
         lambda x, k: plain_convolution(x, k[:, :, None], stride, dilation, groups=5),
         x,
         kernel,

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from cc_jax.errors import ConfigError
-from cc_jax.models import layers
+from cc_jax.models import convolution, layers
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -60,7 +60,7 @@ class SpatialEncoder(nn.Module):
     def step(self, name: str) -> Callable[[Array], Array]:
         """The convolution along a row that "down_up", or along a column that "left_right" is made of."""
         kernel, bias = (getattr(self, f"{name}_{part}").astype(self.dtype) for part in ("kernel", "bias"))
-        return lambda row: layers.convolve_row(row, kernel) + bias
+        return lambda row: convolution.convolve_row(row, kernel) + bias
 
     def hand_on(self, name: str, upwards: bool, x: Array, roi: Array, carry: Any) -> tuple[Array, Any]:
         """A direction of one of the two over some of the rows, or of the columns as rows; see `layers.hand_on`."""

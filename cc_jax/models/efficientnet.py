@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 from jaxtyping import Array
 
-from cc_jax.models import layers
+from cc_jax.models import convolution, layers
 
 STEM = 32
 # Pixels as the official Lite models were trained: (x - 127) / 128.
@@ -59,7 +59,7 @@ class Depthwise(nn.Module):
         init = nn.initializers.normal((2.0 / self.size**2) ** 0.5)
         kernel = self.param("kernel", init, (self.size, self.size, channels)).astype(self.dtype)
         bias = self.param("bias", nn.initializers.zeros, (channels,)).astype(self.dtype)
-        return layers.depthwise(x, kernel, self.stride, self.dilation) + bias
+        return convolution.depthwise(x, kernel, self.stride, self.dilation) + bias
 
 
 class InvertedBottleneck(nn.Module):

@@ -1,14 +1,14 @@
-"""Layers that counting models share. Convolutions go through `convolve` or `depthwise`, masks through `masked`."""
+"""Layers that counting models share. Convolutions are those of convolution.py, masks go through `masked`."""
 
-import functools
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
+
+from cc_jax.models import convolution
 
 INITIALISERS: dict[str, Callable] = {
     # He et al. 2015: keeps the second moment through a ReLU; for networks trained from scratch.
@@ -18,111 +18,6 @@ INITIALISERS: dict[str, Callable] = {
     # For the recurrences of the spatial encoder: what a row hands on must shrink, or it grows with the image.
     "contracting": nn.initializers.variance_scaling(0.05, "fan_in", "normal"),
 }
-
-
-def convolve(x: Array, kernel: Array, *, stride: int = 1, dilation: int = 1) -> Array:
-    """TF-SAME convolution of [B,H,W,C] with an HWIO kernel: output ceil(H/stride) x ceil(W/stride)."""
-    if kernel.shape[:2] == (1, 1) and stride == 1:
-        return x @ kernel[0, 0]
-    return _convolve(x, kernel, stride, dilation)
-
-
-def _convolve(x: Array, kernel: Array, stride: int, dilation: int, groups: int = 1) -> Array:
-    return lax.conv_general_dilated(
-        x,
-        kernel,
-        window_strides=(stride, stride),
-        padding="SAME",
-        rhs_dilation=(dilation, dilation),
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        feature_group_count=groups,
-    )
-
-
-def depthwise(x: Array, kernel: Array, stride: int = 1, dilation: int = 1) -> Array:
-    """TF-SAME depthwise convolution of [B,H,W,C] with a kernel [size,size,C].
-
-    On CPUs a sum of shifted products: XLA's grouped convolution takes ten times as long there, its weight gradient
-    five times as long as the loop over rows below (measured, 2 cores).
-    """
-    if jax.default_backend() == "cpu":
-        return _depthwise_shifted(x, kernel, stride, dilation)
-    return _convolve(x, kernel[:, :, None], stride, dilation, groups=x.shape[-1])
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _depthwise_shifted(x: Array, kernel: Array, stride: int, dilation: int) -> Array:
-    return _sum_of_taps(x, kernel, stride, dilation)
-
-
-def _sum_of_taps(x: Array, kernel: Array, stride: int, dilation: int) -> Array:
-    taps = _taps(x, kernel.shape[:2], stride, dilation)
-    return sum(tap * weight for tap, weight in zip(taps, kernel.reshape(-1, kernel.shape[-1]), strict=True))
-
-
-def _depthwise_fwd(x, kernel, stride, dilation):
-    return _sum_of_taps(x, kernel, stride, dilation), (x, kernel)
-
-
-def _depthwise_bwd(stride, dilation, saved, g):
-    x, kernel = saved
-    if stride == 1:  # symmetric padding: the adjoint is the same sum with the kernel turned round
-        x_bar = _sum_of_taps(g, kernel[::-1, ::-1], 1, dilation)
-    else:
-        x_bar = jax.vjp(lambda x: _sum_of_taps(x, kernel, stride, dilation), x)[1](g)[0]
-    return x_bar, _depthwise_kernel_gradient(x, g, kernel.shape[0], stride, dilation).astype(kernel.dtype)
-
-
-_depthwise_shifted.defvjp(_depthwise_fwd, _depthwise_bwd)
-
-
-def _depthwise_kernel_gradient(x: Array, g: Array, size: int, stride: int, dilation: int) -> Array:
-    """[size,size,C]: each tap of `x` times `g`, summed; row by row, so that what all taps share stays in the cache."""
-    batch, height, width, channels = g.shape
-    x = jnp.pad(x, ((0, 0), *(_same_padding(n, size, stride, dilation) for n in x.shape[1:3]), (0, 0)))
-
-    def add_row(sums, y):
-        own = lax.dynamic_index_in_dim(g, y, 1, keepdims=False)
-        rows = [
-            lax.dynamic_index_in_dim(x, y * stride + i * dilation, 1, keepdims=False) for i in range(size)
-        ]
-        windows = [
-            row[:, j * dilation :][:, : (width - 1) * stride + 1 : stride]
-            for row in rows
-            for j in range(size)
-        ]
-        return [total + window * own for total, window in zip(sums, windows, strict=True)], None
-
-    zero = jnp.zeros((batch, width, channels), jnp.float32)
-    sums, _ = lax.scan(add_row, [zero] * size**2, jnp.arange(height))
-    return jnp.stack([total.sum((0, 1)) for total in sums]).reshape(size, size, channels)
-
-
-def _taps(x: Array, size: tuple[int, int], stride: int, dilation: int) -> Iterator[Array]:
-    """What each element of the kernel meets under TF-SAME padding, row by row: [B,ceil(H/stride),ceil(W/stride),C]."""
-    height, width = x.shape[1:3]
-    paddings = [_same_padding(n, k, stride, dilation) for n, k in zip((height, width), size, strict=True)]
-    x = jnp.pad(x, ((0, 0), *paddings, (0, 0)))
-    rows, columns = ((-(-n // stride) - 1) * stride + 1 for n in (height, width))
-    for i, j in itertools.product(range(size[0]), range(size[1])):
-        yield x[:, i * dilation :, j * dilation :][:, :rows:stride, :columns:stride]
-
-
-def _same_padding(size: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
-    """Zeros before and after under TF's SAME rule: the odd one goes after."""
-    total = max((-(-size // stride) - 1) * stride + (kernel - 1) * dilation + 1 - size, 0)
-    return total // 2, total - total // 2
-
-
-def convolve_row(row_BxwxC: Array, kernel: Array) -> Array:
-    """Zero-padded convolution of [B,w,C] along w with a kernel [length,C,D], the length odd.
-
-    Written as one matrix product: inside a scan XLA's CPU convolution has a gradient ten times slower.
-    """
-    length, width = kernel.shape[0], row_BxwxC.shape[1]
-    padded = jnp.pad(row_BxwxC, ((0, 0), (length // 2, length // 2), (0, 0)))
-    taps = jnp.concatenate([padded[:, i : i + width] for i in range(length)], axis=-1)
-    return taps @ kernel.reshape(-1, kernel.shape[-1])
 
 
 class Conv(nn.Module):
@@ -146,7 +41,7 @@ class Conv(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         if channels is not None:
             x, kernel = x[..., channels], kernel[:, :, channels]
-        x = convolve(
+        x = convolution.convolve(
             x.astype(self.dtype), kernel.astype(self.dtype), stride=self.stride, dilation=self.dilation
         )
         return x + bias.astype(self.dtype)
