@@ -231,9 +231,9 @@ def test_spatial_encoder_goes_down_up_then_left_right():
     np.testing.assert_allclose(ours[0], turned.swapaxes(0, 1), rtol=1e-4, atol=1e-4)
 
 
-def plain_convolution(x, kernel, stride, dilation, groups=1):
+def plain_convolution(x, kernel, stride, dilation, padding="SAME", groups=1):
     return jax.lax.conv_general_dilated(
-        x, kernel, (stride, stride), "SAME", rhs_dilation=(dilation, dilation),
+        x, kernel, (stride, stride), padding, rhs_dilation=(dilation, dilation),
         dimension_numbers=("NHWC", "HWIO", "NHWC"), feature_group_count=groups,
     )  # fmt: skip
 
@@ -265,6 +265,35 @@ def test_convolve_is_the_convolution(shape, size, stride, dilation):
         x,
         kernel,
     )
+
+
+@pytest.mark.parametrize("rows_of_a_block", ["all", "one"])
+@pytest.mark.parametrize(
+    "shape, size, dilation, padding",
+    [
+        ((6, 9), (3, 3), 2, ((2, 2), (2, 2))),
+        ((12, 8), (3, 3), 1, ((0, 0), (0, 0))),
+        ((10, 7), (2, 4), 1, ((1, 0), (2, 1))),
+        ((6, 5), (5, 3), 1, ((1, 3), (0, 2))),
+        ((3, 2), (5, 5), 1, ((2, 2), (2, 2))),
+    ],
+)
+def test_kernel_gradient_of_blocks_is_that_of_the_convolution(
+    shape, size, dilation, padding, rows_of_a_block, monkeypatch
+):
+    """What one CPU device does with many channels, here with few: any window and padding, in one block and in many."""
+    monkeypatch.setattr(convolution, "_CHANNELS", 0)
+    for name in ("_BLOCK_BYTES", "_BLOCK_POSITIONS"):
+        monkeypatch.setattr(convolution, name, 1 if rows_of_a_block == "one" else 1e9)
+    x = jax.random.normal(jax.random.key(0), (2, *shape, 5))
+    kernel = jax.random.normal(jax.random.key(1), (*size, 5, 4))
+
+    def ours(x, kernel):
+        return convolution.convolve(x, kernel, dilation=dilation, padding=padding)
+
+    gradient = str(jax.make_jaxpr(jax.grad(lambda k: ours(x, k).sum()))(kernel))
+    assert ("scan" in gradient) == (rows_of_a_block == "one")
+    same_with_gradients(ours, lambda x, k: plain_convolution(x, k, 1, dilation, padding), x, kernel)
 
 
 @pytest.mark.parametrize("shape, size, stride, dilation", WINDOWS)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-_INIT = nn.initializers.normal(0.02)
+from cc_jax.models import convolution, layers
 
 
 def instance_norm(x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
@@ -44,14 +44,8 @@ class Generator(nn.Module):
         return jnp.tanh(self._conv(3, 7, name="last")(_reflect(x, 3)).astype(jnp.float32))
 
     def _conv(self, features: int, size: int, stride: int = 1, *, padding: int = 0, name: str) -> nn.Module:
-        return nn.Conv(
-            features,
-            (size, size),
-            (stride, stride),
-            padding=padding,
-            dtype=self.dtype,
-            kernel_init=_INIT,
-            name=name,
+        return layers.Conv(
+            features, (size, size), stride, padding=padding, dtype=self.dtype, kernel_init="gan", name=name
         )
 
 
@@ -67,7 +61,9 @@ class Doubling(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b 2*h 2*w d"]:
-        kernel = self.param("kernel", _INIT, (3, 3, x.shape[-1], self.features)).astype(self.dtype)
+        kernel = self.param("kernel", layers.INITIALISERS["gan"], (3, 3, x.shape[-1], self.features)).astype(
+            self.dtype
+        )
         bias = self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype)
         # Along one axis, of (the cell before, the cell): the first place takes taps 0 and 2, the second tap 1 of the cell.
         own = (
@@ -75,13 +71,7 @@ class Doubling(nn.Module):
         )  # [place, cell, tap]
         places = jnp.einsum("put,qvs,tscd->uvcpqd", own, own, kernel)
         batch, height, width, channels = x.shape
-        y = jax.lax.conv_general_dilated(
-            x,
-            places.reshape(2, 2, channels, -1),
-            (1, 1),
-            ((1, 0), (1, 0)),
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        )
+        y = convolution.convolve(x, places.reshape(2, 2, channels, -1), padding=((1, 0), (1, 0)))
         y = y.reshape(batch, height, width, 2, 2, -1).transpose(0, 1, 3, 2, 4, 5)
         return y.reshape(batch, 2 * height, 2 * width, -1) + bias
 
@@ -97,13 +87,14 @@ class Discriminator(nn.Module):
         """Images in [-1, 1]."""
         x = image.astype(self.dtype)
         for i, (factor, stride) in enumerate(((1, 2), (2, 2), (4, 2), (8, 1))):
-            conv = nn.Conv(
-                factor * self.width, (4, 4), (stride, stride), padding=1, dtype=self.dtype, kernel_init=_INIT,
-                name=f"conv{i}",
-            )  # fmt: skip
+            conv = self._conv(factor * self.width, stride, name=f"conv{i}")
             x = nn.leaky_relu(instance_norm(conv(x)) if i else conv(x), 0.2)
-        last = nn.Conv(1, (4, 4), padding=1, dtype=self.dtype, kernel_init=_INIT, name="logits")
-        return last(x).astype(jnp.float32)
+        return self._conv(1, 1, name="logits")(x).astype(jnp.float32)
+
+    def _conv(self, features: int, stride: int, *, name: str) -> nn.Module:
+        return layers.Conv(
+            features, (4, 4), stride, padding=1, dtype=self.dtype, kernel_init="gan", name=name
+        )
 
 
 def _relu_norm(x: Array) -> Array:

@@ -15,13 +15,15 @@ INITIALISERS: dict[str, Callable] = {
     "he": nn.initializers.variance_scaling(2.0, "fan_in", "normal"),
     # GCC-SFCN and the paper's repository.
     "normal": nn.initializers.normal(0.01),
+    # CycleGAN's networks.
+    "gan": nn.initializers.normal(0.02),
     # For the recurrences of the spatial encoder: what a row hands on must shrink, or it grows with the image.
     "contracting": nn.initializers.variance_scaling(0.05, "fan_in", "normal"),
 }
 
 
 class Conv(nn.Module):
-    """Convolution with a bias; float32 parameters, computed in `dtype`."""
+    """Convolution with a bias; float32 parameters, computed in `dtype`. `padding`: on all sides; without it TF SAME."""
 
     features: int
     size: tuple[int, int] = (3, 3)
@@ -29,6 +31,7 @@ class Conv(nn.Module):
     dilation: int = 1
     kernel_init: str = "he"
     dtype: str = "float32"
+    padding: int | None = None
 
     @nn.compact
     def __call__(
@@ -42,7 +45,11 @@ class Conv(nn.Module):
         if channels is not None:
             x, kernel = x[..., channels], kernel[:, :, channels]
         x = convolution.convolve(
-            x.astype(self.dtype), kernel.astype(self.dtype), stride=self.stride, dilation=self.dilation
+            x.astype(self.dtype),
+            kernel.astype(self.dtype),
+            stride=self.stride,
+            dilation=self.dilation,
+            padding=None if self.padding is None else ((self.padding, self.padding),) * 2,
         )
         return x + bias.astype(self.dtype)
 
