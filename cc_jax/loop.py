@@ -3,12 +3,14 @@
 import contextlib
 import dataclasses
 import functools
+import itertools
 import json
 import math
 import pathlib
 import signal
 import sys
 from collections.abc import Callable, Generator, Iterator
+from concurrent import futures
 
 import jax
 import tqdm
@@ -87,8 +89,8 @@ def _train(config, workdir: pathlib.Path) -> list[dict]:
         "target", lambda records: keep(records if method.uses_target_labels else Unlabelled(records))
     )
     sets = {
-        "source": base.TrainSet(source, config.source.batch_size),
-        "target": base.TrainSet(target, config.target.batch_size),
+        "source": base.TrainSet(source),
+        "target": base.TrainSet(target),
     }
     batching = evaluation.batching(config)
     tests = [examples.Examples(records, Frame(**config.frame)) for records in opened.test]
@@ -113,20 +115,25 @@ def _train(config, workdir: pathlib.Path) -> list[dict]:
         )
 
     checkpoints = Checkpoints(workdir, keep=config.checkpoint.keep, datasets=opened.fingerprints())
-    state, done = _start(config, parts, method, device_mesh, checkpoints)
+    abstract, done = assemble.abstract_state(config, parts, device_mesh, method), checkpoints.latest() or 0
+    step_of = _steps_ahead(config, parts, device_mesh, abstract)
+    stages = method.stages()
+    ends = itertools.accumulate(stage.steps for stage in stages)
+    for stage in [stage for stage, end in zip(stages, ends, strict=True) if end > done][:1]:
+        step_of(stage)  # compiled while the state is made or restored
+    state = _start(config, parts, method, device_mesh, checkpoints, abstract)
     # Only now: what could not begin (a set that is not prepared, no encoder weights) holds no workdir.
     _write_config(workdir, config)
     log = Log(workdir / "log.jsonl", done)
     rows: list[dict] = []
-    step_of = functools.cache(
-        lambda update: _jitted(accumulation.in_parts(update, config.accumulate), parts.draw, config.seed)
-    )
     stop = _until_sigterm()
     peak = throughput.matrix_rate(config.model.dtype) * device_mesh.size
     trace = throughput.tracer(config.profile_steps, workdir / "profile")
     end = counted = 0
-    for stage in method.stages():
+    for stage in stages:
         begin, end = end, end + stage.steps
+        if done < end:
+            step_of(stage)  # compiled while images are labelled or translated
         entered = pseudo.enter(stage, state, sets, work, workdir / "stages", resumed=done > begin)
         if entered is None:
             break
@@ -141,7 +148,7 @@ def _train(config, workdir: pathlib.Path) -> list[dict]:
             ) as batches:
                 save = functools.partial(_save, checkpoints, stage, begin, counted)
                 state = _run_stage(
-                    config, stage, state, batches, (first, end), step_of, save, log, stop, peak, trace
+                    config, stage, state, batches, (first, end), step_of(stage), save, log, stop, peak, trace
                 )
             done = end
         counted += stage.steps * stage.counter
@@ -259,30 +266,80 @@ def _write_config(workdir: pathlib.Path, config) -> None:
         write_atomic(path, json.dumps(config.to_dict(), indent=2))
 
 
-def _start(config, parts, method, device_mesh, checkpoints: Checkpoints):
-    """(state, steps done): restored where there is a checkpoint, fresh otherwise."""
+def _start(config, parts, method, device_mesh, checkpoints: Checkpoints, abstract):
+    """The state: restored where there is a checkpoint, fresh otherwise."""
     step = checkpoints.latest()
     if step is None:
-        state = assemble.fresh_state(config, parts, device_mesh, method)
-        return state, 0
-    abstract = assemble.abstract_state(config, parts, device_mesh, method)
+        fresh = assemble.fresh_state(config, parts, device_mesh, method)
+        return fresh.replace(txs=abstract.txs)  # equal, but the compiled steps know these
     items = checkpoints.restore(step, assemble.checkpoint_items(abstract))
     if not config.checkpoint.any_data:
         checkpoints.check_datasets(step)
     print(f"resuming from step {step}", flush=True)
-    return assemble.state_of(items, abstract), step
+    return assemble.state_of(items, abstract)
 
 
-def _jitted(update: Callable, draw: Callable, seed: int) -> Callable:
-    """The compiled step `(state, batch) -> (state, Means)`; its randomness is a function of (seed, state.step)."""
-    root = rngs.root(seed)
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """A compiled step `run(state, batch) -> (state, Means)` and how many operations it takes."""
 
-    def train_step(state, batch):
-        rng = rngs.stream(root, "update", state.step)
-        state, values = update(state, batch, rng, draw)
-        return state.replace(step=state.step + 1), metrics.Means.of(values)
+    run: Callable
+    operations: int
 
-    return jax.jit(train_step, donate_argnums=0)
+
+def _steps_ahead(config, parts, device_mesh, abstract) -> Callable[[base.Stage], futures.Future]:
+    """A function that begins to compile the step of a stage, on a thread, and gives the `Step` to come.
+
+    Compiled for the shapes that its state and batches will have, before there are any; once for all stages of the same
+    `program`. A step's randomness is a function of (seed, state.step).
+    """
+    thread, begun, root = futures.ThreadPoolExecutor(1), {}, rngs.root(config.seed)
+
+    def compiled(stage: base.Stage) -> Step:
+        update = accumulation.in_parts(stage.update, config.accumulate)
+
+        def train_step(state, batch):
+            rng = rngs.stream(root, "update", state.step)
+            state, values = update(state, batch, rng, parts.draw)
+            return state.replace(step=state.step + 1), metrics.Means.of(values)
+
+        places = jax.tree.map(lambda x: x.sharding, abstract)  # what goes in must fit what came out
+        step = jax.jit(train_step, donate_argnums=0, out_shardings=(places, None))
+        traced = step.trace(abstract, _abstract_batch(config, stage, device_mesh, parts.uncertainty.shard))
+        return Step(traced.lower().compile(), throughput.operations(traced.jaxpr))
+
+    def step_of(stage: base.Stage) -> futures.Future:
+        if stage.program not in begun:
+            begun[stage.program] = thread.submit(compiled, stage)
+        return begun[stage.program]
+
+    return step_of
+
+
+def _crops_of(config, stage: base.Stage) -> dict[str, tuple[int, transforms.Augment]]:
+    """{set: (crops in a global batch, how they are cut)} of the stage."""
+    alone = len(stage.draws) == 1
+    found = {}
+    for name in stage.draws:
+        own = {
+            field: config[name][field]
+            for field in ("scale_min", "scale_max", "native", "photometric", "grey")
+        }
+        augment = transforms.Augment(**config.augment, **own, clean=name in stage.clean)
+        found[name] = stage.batch_size or config["source" if alone else name].batch_size, augment
+    return found
+
+
+def _abstract_batch(config, stage: base.Stage, device_mesh, whole: bool) -> base.Batch:
+    """Shapes and places of what `_batches` yields."""
+    sharding = mesh.replicated(device_mesh) if whole else mesh.split(device_mesh)
+    return {
+        name: {
+            field: jax.ShapeDtypeStruct((size, *shape), dtype, sharding=sharding)
+            for field, (shape, dtype) in augment.shapes().items()
+        }
+        for name, (size, augment) in _crops_of(config, stage).items()
+    }
 
 
 def _batches(
@@ -298,28 +355,22 @@ def _batches(
 
     Split over the devices, or `whole` on each of them. `before`: steps of earlier stages that did not train the counter.
     """
-    spec, datasets = density.Density(**config.density), {}
-    sizes = {name: stage.batch_size or train_set.batch_size for name, train_set in sets.items()}
-    for name, train_set in sets.items():
+    spec, datasets, crops = density.Density(**config.density), {}, _crops_of(config, stage)
+    for name, (size, augment) in crops.items():
         if not whole:
             mesh.check_batch_size(
-                f"the batch of {name} crops in {stage.name}", sizes[name], device_mesh, config.accumulate
+                f"the batch of {name} crops in {stage.name}", size, device_mesh, config.accumulate
             )
-        own = {
-            field: config[name][field]
-            for field in ("scale_min", "scale_max", "native", "photometric", "grey")
-        }
-        augment = transforms.Augment(**config.augment, **own, clean=train_set.clean)
         make_dataset = functools.partial(
             pipeline.train_dataset,
-            train_set.examples,
+            sets[name].examples,
             density=spec,
             seed=config.seed * 2 + (name == "target"),
-            pseudo=train_set.pseudo,
+            pseudo=sets[name].pseudo,
         )
         datasets[name] = make_dataset(augment=augment), make_dataset(augment=augment.plain())
     plain_from = {
-        name: 0 if stage.plain else before + config.steps * (1 - config[name].plain_share) for name in sets
+        name: 0 if stage.plain else before + config.steps * (1 - config[name].plain_share) for name in crops
     }
     # Asked here: worker processes would not know.
     share = {} if whole else {"process_index": jax.process_index(), "process_count": jax.process_count()}
@@ -327,8 +378,8 @@ def _batches(
 
     def make(i: int) -> dict:
         return {
-            name: pipeline.batch_at(datasets[name][i >= plain_from[name]], i, batch_size=sizes[name], **share)
-            for name in sizes
+            name: pipeline.batch_at(datasets[name][i >= plain_from[name]], i, batch_size=size, **share)
+            for name, (size, _) in crops.items()
         }
 
     host = pipeline.batches(make, *span, threads=config.threads, workers=config.workers)
@@ -341,23 +392,23 @@ def _save(checkpoints: Checkpoints, stage: base.Stage, begin: int, counted: int,
     checkpoints.save(step, assemble.checkpoint_items(state), stage=stage.name, counted=counted)
 
 
-def _run_stage(config, stage, state, batches, span, step_of, save, log, stop, peak, trace):
+def _run_stage(config, stage, state, batches, span, step, save, log, stop, peak, trace):
     """Runs the steps of one stage and returns the state at its end, saved.
 
     Args:
+      step: the `Step` to come.
       peak: operations a second that all devices could do.
       trace: called with each step that is about to run, and with what to wait for before a trace may end.
     """
     first, end = span
-    train_step, means, start, operations = step_of(stage.update), None, 0.0, 0
+    means, start = None, 0.0
     meter = throughput.Meter(peak)
     bar = progress_bar(meter.waiting(batches), f"{stage.name}", end - first)
     for i, batch in enumerate(bar, start=first + 1):
         trace(i, state)
-        operations = operations or throughput.operations(train_step.trace(state, batch).jaxpr)
-        state, values = train_step(state, batch)
+        state, values = step.result().run(state, batch)
         means = values if means is None else means.merge(values)
-        meter.add(sum(crops["image"].shape[0] for crops in batch.values()), operations)
+        meter.add(sum(crops["image"].shape[0] for crops in batch.values()), step.result().operations)
         logged = i % config.log_every == 0 or i == end
         if logged:
             row = {"step": i, "stage": stage.name, **means.compute(), **meter.read()}

@@ -188,9 +188,12 @@ def test_the_counter_learns_on_the_translated_source_with_its_own_head_points():
     def rewrite(name, function, params, examples):
         return [{**one, "image": np.asarray(function(params, one["image"][None])[0])} for one in examples]
 
-    sets = {"source": TrainSet(before, 2), "target": TrainSet([], 2)}
+    sets = {"source": TrainSet(before), "target": TrainSet([])}
     shown = method.stages()[-1].data(state, sets, Work(None, rewrite, None))
-    assert list(shown) == ["source"] and (shown["source"].examples[0]["points"] == before[0]["points"]).all()
+    assert (
+        method.stages()[-1].draws == ("source",)
+        and (shown["source"].examples[0]["points"] == before[0]["points"]).all()
+    )
     made = method.generator.apply(
         {"params": state.params["translator"]["target"]}, before[0]["image"][None] / 127.5 - 1
     )

@@ -187,7 +187,7 @@ def test_a_loss_that_moves_as_losses_do_is_no_error():
 def test_the_last_steps_of_a_set_see_plain_crops():
     image = np.random.default_rng(0).integers(0, 256, (160, 160, 3), np.uint8)
     examples = Examples([record_of(image, [(80, 80)])])
-    sets = {name: TrainSet(examples, 2) for name in ("source", "target")}
+    sets = {name: TrainSet(examples) for name in ("source", "target")}
 
     def batches(share):
         config = demo.get_config("smoke")
@@ -202,6 +202,25 @@ def test_the_last_steps_of_a_set_see_plain_crops():
         np.testing.assert_array_equal(b["target"]["image"], (a if i < 6 else c)["target"]["image"])
         np.testing.assert_array_equal(b["source"]["image"], a["source"]["image"])
         assert (a["target"]["image"] != c["target"]["image"]).any()
+
+
+def test_a_step_is_compiled_before_there_is_a_state_or_a_batch():
+    config = demo.get_config("smoke")
+    config.model.tiny.sweep = 0
+    parts, method, device_mesh = assemble.counting(config), assemble.method(config), mesh.make_mesh()
+    abstract = assemble.abstract_state(config, parts, device_mesh, method)
+    step_of = loop._steps_ahead(config, parts, device_mesh, abstract)
+    _, *rounds = method.stages()
+    assert all(step_of(stage) is step_of(rounds[0]) for stage in rounds)
+    step = step_of(rounds[0]).result()
+    assert step.operations > 0
+
+    image = np.random.default_rng(0).integers(0, 256, (160, 160, 3), np.uint8)
+    sets = {name: TrainSet(Examples([record_of(image, [(80, 80)])])) for name in ("source", "target")}
+    batch = next(loop._batches(config, rounds[0], sets, (0, 1), 0, device_mesh))
+    state = assemble.fresh_state(config, parts, device_mesh, method).replace(txs=abstract.txs)
+    state, means = step.run(state, batch)
+    assert int(state.step) == 1 and np.isfinite(means.compute()["loss"])
 
 
 class Moved:

@@ -73,10 +73,10 @@ def test_every_method_takes_the_same_steps(method, steps):
 @pytest.mark.parametrize("method, own", [(no_adapt, "source"), (supervised, "target")])
 def test_those_without_adaptation_learn_one_domains_labels_alone(method, own):
     method = method.Method(steps=8, label_scale=100.0)
-    sets = {name: TrainSet([{"labelled": True, "name": name}], 3) for name in ("source", "target")}
+    sets = {name: TrainSet([{"labelled": True, "name": name}]) for name in ("source", "target")}
     (stage,) = method.stages()
     shown = stage.data(None, sets, None)
-    assert [(name, one.examples[0]["name"]) for name, one in shown.items()] == [(own, own)]
+    assert stage.draws == (own,) and shown[own].examples[0]["name"] == own
     state = small_methods.state_of(method, rate=1e-3)
     batch = {own: small_methods.BATCH[own]}
     _, metrics = stage.update(state, batch, small_methods.KEY, small_methods.draw)
@@ -85,9 +85,10 @@ def test_those_without_adaptation_learn_one_domains_labels_alone(method, own):
     assert float(metrics["loss"]) == pytest.approx(expected, rel=1e-4)
 
 
-def test_rounds_share_one_compiled_update():
-    stages = ours.Method(steps=8, label_scale=100.0, **FIELDS).stages()
-    assert stages[1].update == stages[2].update and hash(stages[1].update) == hash(stages[2].update)
+def test_rounds_share_one_compiled_step():
+    stage1, *rounds = ours.Method(steps=8, label_scale=100.0, **FIELDS).stages()
+    assert len(rounds) > 1 and len({stage.program for stage in rounds}) == 1
+    assert stage1.program != rounds[0].program
 
 
 @pytest.mark.parametrize(
@@ -101,7 +102,7 @@ def test_wrong_fields_are_refused(wrong):
 
 def test_convergence_ends_the_rounds():
     method = ours.Method(steps=8, label_scale=100.0, **{**FIELDS, "tolerance": 0.01})
-    sets = {"target": TrainSet([{}], 1)}
+    sets = {"target": TrainSet([{}])}
     guesses = [Prediction("a", 0, samples_of(MEAN, SPREAD), float("nan"), *NEITHER)]
     first = method.relabel(None, sets, Work(lambda state, records: guesses, None, None))
     assert first["target"].pseudo["a"][1].sum() == 4
@@ -116,7 +117,7 @@ def test_the_moving_average_labels_clean_crops_and_the_network_learns_on_changed
     method = ours.Method(steps=8, label_scale=scale, **{**FIELDS, "teacher": "ema", "rule": "none"})
     stage = method.stages()[-1]
     assert (stage.name, stage.steps) == ("teacher", 4)
-    assert stage.data(None, {"target": TrainSet([{}], 1)}, None)["target"].clean
+    assert stage.clean == ("target",)
 
     def draw(variables, image, roi, rng, train):
         cells = image[:, ::8, ::8, :1].astype(jnp.float32)

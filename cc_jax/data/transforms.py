@@ -56,6 +56,16 @@ class Augment:
                     f"config.source or .target: {name}={getattr(self, name)}: it lies between 0 and 1"
                 )
 
+    def shapes(self) -> dict[str, tuple[tuple[int, int, int], type]]:
+        """{name: (shape, number type)} of what a crop is made of."""
+        side, cells = self.crop, self.crop // CELL
+        images = ("image", "clean") if self.clean else ("image",)
+        return {
+            **{name: ((side, side, 3), np.uint8) for name in images},
+            "roi": ((side, side, 1), np.uint8),
+            **{name: ((cells, cells, 1), np.float32) for name in ("density", "weight")},
+        }
+
     def plain(self) -> "Augment":
         """Crops as the evaluation sees the image: at its scale, its light and grain as they are."""
         return dataclasses.replace(self, native=1.0, photometric=0.0)

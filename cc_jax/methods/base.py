@@ -25,15 +25,11 @@ class TrainSet:
 
     Attributes:
       examples: the images (data/examples.py), with their head points where the method may see them.
-      batch_size: crops of a global batch.
       pseudo: labels that stand in for the head points; only images that have one are drawn.
-      clean: whether each crop also comes as it is before photometric changes, as "clean" beside its "image".
     """
 
     examples: Sequence[dict[str, Any]]
-    batch_size: int
     pseudo: PseudoLabels | None = None
-    clean: bool = False
 
 
 Sets = dict[str, TrainSet]
@@ -65,13 +61,16 @@ class Stage:
       name: unique in the method; names the stage's files and log rows.
       steps: how often `update` is called.
       update: pure `update(state, batch, rng, draw) -> (state, metrics)`, scalars, "loss" among them. A
-        bound method of a frozen dataclass: equal stages share one compiled step.
+        bound method of a frozen dataclass, so that equal ones are known for equal (see `program`).
       data: `data(state, sets, work) -> sets`, run on the host when the stage is entered, with the sets of the stage
         before and a `Work`. Its pseudo labels are saved, so a resume does not make them again with later weights. None
         ends the method here: it has converged.
+      draws: the sets that its batches have crops of. One alone gives as many as config.source.batch_size: where methods
+        learn from one domain's labels, they see equally many.
+      clean: those of them whose crops also come as they are before photometric changes, as "clean" beside their "image".
       counter: whether its steps train the counter. Those of a translator alone are beside the number that all methods
         of a table have in common.
-      batch_size: crops of each set in a global batch; 0: as many as the set says.
+      batch_size: crops of each set in a global batch; 0: as many as its config says.
       plain: whether all crops are as the evaluation sees the image: at its scale, with its light and grain.
     """
 
@@ -79,9 +78,16 @@ class Stage:
     steps: int
     update: Callable[..., tuple[TrainState, dict[str, jax.Array]]]
     data: Callable[..., Sets | None]
+    draws: tuple[str, ...] = ("source", "target")
+    clean: tuple[str, ...] = ()
     counter: bool = True
     batch_size: int = 0
     plain: bool = False
+
+    @property
+    def program(self) -> tuple:
+        """What its compiled step depends on: stages of the same share one."""
+        return self.update, self.draws, self.clean, self.batch_size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,11 +158,6 @@ def both_domains(sets: Sets) -> Sets:
     """Labelled source and unlabelled target, as they come. Raises ConfigError without labels."""
     require_labels(sets["source"], "config.source")
     return sets
-
-
-def with_clean(sets: Sets, *names: str) -> Sets:
-    """The sets, each crop of those named beside itself as it is before photometric changes."""
-    return {**sets, **{name: dataclasses.replace(sets[name], clean=True) for name in names}}
 
 
 def require_labels(train_set: TrainSet, what: str) -> None:

@@ -13,7 +13,9 @@ class Method(translation.Translation):
     """Stage `translate`, then stage `count` on the whole source, translated once and kept as files."""
 
     def stages(self) -> tuple[base.Stage, ...]:
-        return self.first_stage(), base.Stage("count", self.steps, self.count, self.translated)
+        return self.first_stage(), base.Stage(
+            "count", self.steps, self.count, self.translated, draws=("source",)
+        )
 
     def count(self, state, batch, rng, draw):
         """A step of the counter on translated source crops."""
@@ -23,4 +25,4 @@ class Method(translation.Translation):
         """The source, each image translated; its head points are what they were."""
         source = sets["source"]
         images = work.rewrite("translated", self.to_target, state.params["translator"], source.examples)
-        return {"source": dataclasses.replace(source, examples=images)}
+        return {**sets, "source": dataclasses.replace(source, examples=images)}

@@ -38,7 +38,7 @@ class Method(base.Method):
             )
 
     def stages(self) -> tuple[base.Stage, ...]:
-        return (base.Stage("masked", self.steps, self.learn, self.data),)
+        return (base.Stage("masked", self.steps, self.learn, self.both, clean=("target",)),)
 
     def learn(self, state, batch, rng, draw):
         """A step on the source's density and on the target's, as the teacher has it, seen through holes."""
@@ -62,9 +62,9 @@ class Method(base.Method):
         (value, metrics), grads = jax.value_and_grad(loss, has_aux=True)(state.params["counter"])
         return state.descend("counter", grads), {"loss": value, **metrics}
 
-    def data(self, state, sets, work):
-        """Source and target, the target's crops with what they were before photometric changes, for the teacher."""
-        return base.with_clean(base.both_domains(sets), "target")
+    def both(self, state, sets, work):
+        """Labelled source and unlabelled target, whose clean crops are the teacher's."""
+        return base.both_domains(sets)
 
 
 def masked(image: jax.Array, rng: jax.Array, patch: int, ratio: float) -> jax.Array:

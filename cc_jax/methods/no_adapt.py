@@ -10,13 +10,13 @@ class Method(base.Method):
     """One stage on the source."""
 
     def stages(self) -> tuple[base.Stage, ...]:
-        return (base.Stage("source", self.steps, self.update, self.data),)
+        return (base.Stage("source", self.steps, self.update, self.data, draws=("source",)),)
 
     def update(self, state, batch, rng, draw):
         """A step on source crops."""
         return self.count_update("source", state, batch, rng, draw)
 
     def data(self, state, sets, work):
-        """The source alone."""
+        """The sets as they come. Raises ConfigError where the source has no labels."""
         base.require_labels(sets["source"], "config.source")
-        return {"source": sets["source"]}
+        return sets

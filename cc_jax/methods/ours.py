@@ -60,7 +60,7 @@ class Method(base.Method):
     def stages(self) -> tuple[base.Stage, ...]:
         share = int(self.steps * self.round_share)
         if self.teacher == "ema":
-            rounds = [base.Stage("teacher", share, self.follow, self.watch)]
+            rounds = [base.Stage("teacher", share, self.follow, self.both, clean=("target",))]
         else:
             each = share // self.rounds if self.rounds else 0
             rounds = [
@@ -135,10 +135,6 @@ class Method(base.Method):
         if target.pseudo is not None and pseudo.moved(target.pseudo, labels) < self.tolerance:
             return None
         return {**sets, "target": dataclasses.replace(target, pseudo=labels)}
-
-    def watch(self, state, sets, work):
-        """Source and target, the target's crops with what they were before photometric changes."""
-        return base.with_clean(sets, "target")
 
     def _choice(self) -> dict:
         return {"rule": self.rule, "fraction": self.fraction, "foreground": self.foreground}

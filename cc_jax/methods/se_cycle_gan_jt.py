@@ -23,7 +23,9 @@ class Method(se_cycle_gan.Method):
     task_weight: float
 
     def stages(self) -> tuple[base.Stage, ...]:
-        return self.first_stage(), base.Stage("joint", self.steps, self.joint, self.watch)
+        return self.first_stage(), base.Stage(
+            "joint", self.steps, self.joint, self.both, clean=("source", "target")
+        )
 
     @property
     def translator_steps(self) -> int:
@@ -48,10 +50,6 @@ class Method(se_cycle_gan.Method):
         crops = {**batch["source"], "image": in_pixels(whole)}
         state, counted = self.count_update("source", state, {"source": crops}, count_rng, draw)
         return state, {**metrics, **counted}
-
-    def watch(self, state, sets, work):
-        """Source and target, each crop beside itself as it is before photometric changes, which is what is translated."""
-        return base.with_clean(sets, "source", "target")
 
     def finish(self, state, sets, work):
         """A few source images as the translator makes them in the end: its crops are never kept."""

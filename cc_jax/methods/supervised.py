@@ -13,13 +13,13 @@ class Method(base.Method):
     uses_target_labels: ClassVar[bool] = True
 
     def stages(self) -> tuple[base.Stage, ...]:
-        return (base.Stage("target", self.steps, self.update, self.data),)
+        return (base.Stage("target", self.steps, self.update, self.data, draws=("target",)),)
 
     def update(self, state, batch, rng, draw):
         """A step on labelled target crops."""
         return self.count_update("target", state, batch, rng, draw)
 
     def data(self, state, sets, work):
-        """The target alone."""
+        """The sets as they come. Raises ConfigError where the target has no labels."""
         base.require_labels(sets["target"], "config.target")
-        return {"target": dataclasses.replace(sets["target"], batch_size=sets["source"].batch_size)}
+        return sets
