@@ -1,4 +1,4 @@
-"""What counting a huge image takes: `lite` 8192x8192 pixels, `sfcn` 3072x3072, at their own size, in a process of its own.
+"""What counting a huge image takes: `lite` 8192x8192 pixels, `sfcn` 2048x2048, at their own size, in a process of its own.
 
 The columns are GiB here: the most that the process held, beside the 3 GiB that it may. The other row is what tiles change in
 the count of an image that fits into one piece too, as a share, beside the hundredth that it may.
@@ -10,7 +10,7 @@ import sys
 
 from cc_jax.tools.bench import Options, Row, Times
 
-_SIDES = {"lite": 8192, "sfcn": 3072}  # 8192 take `sfcn` more than seven minutes on two cores
+_SIDES = {"lite": 8192, "sfcn": 2048}  # 8192 take `sfcn` more than seven minutes on two cores
 _BUDGET = 3.0
 _SMALLER = 1536
 
