@@ -6,6 +6,8 @@ the image to the other; it runs over the whole at an eighth of the size, some ro
 """
 
 import functools
+import itertools
+import math
 from collections.abc import Callable, Iterator
 
 import jax
@@ -57,14 +59,27 @@ def bytes_a_pixel(whole: Callable, variables) -> float:
 
 
 def window_of(size: Size, pixels: int, reach: int) -> Size:
-    """Height and width of tiles of about `pixels` pixels in an image of that size, as square as it allows.
+    """Height and width of the tiles of at most `pixels` pixels that see an image of that size in the fewest pixels in all.
 
-    At least `4 * reach` where the image has that many: of smaller ones most would be seen in vain.
+    At least `4 * reach` where the image has that many, though there be more pixels then: of smaller ones most would be seen
+    in vain.
     """
-    rows, columns = (-(-side // 8) * 8 for side in size)
-    height = min(rows, max(4 * reach, int(pixels**0.5) // 8 * 8))
-    width = min(columns, max(4 * reach, pixels // height // 8 * 8))
-    return min(rows, max(4 * reach, pixels // width // 8 * 8)), width
+    choices = list(itertools.product(*(list(_windows(-(-side // 8) * 8, reach)) for side in size)))
+    fitting = [(rows, columns) for rows, columns in choices if rows[1] * columns[1] <= pixels]
+    rows, columns = min(fitting or choices[-1:], key=lambda two: math.prod((*two[0], *two[1])))
+    return rows[1], columns[1]
+
+
+def _windows(side: int, reach: int) -> Iterator[tuple[int, int]]:
+    """(number of tiles along a side, pixels of each), so that the last one is as full as the others."""
+    yield 1, side
+    for number in itertools.count(2):
+        window = max(4 * reach, -(-(side - 2 * reach) // (8 * number)) * 8 + 2 * reach)
+        if window >= side:
+            return
+        yield number, window
+        if window == 4 * reach:
+            return
 
 
 def spans(size: int, window: int, reach: int) -> Iterator[Span]:

@@ -1,6 +1,7 @@
 """cc_jax/tiles.py: tiles give what the whole image gives, whatever the network and however its samples are drawn."""
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -73,8 +74,21 @@ def test_windows_keep_to_the_budget(height, width, pixels, reach):
     rows, columns = tiles.window_of((height, width), pixels, reach)
     assert rows % 8 == columns % 8 == 0 and rows < height + 8 and columns < width + 8
     assert rows * columns <= max(pixels, 16 * reach**2)
-    if rows < height or columns < width:
-        assert rows * columns > pixels / 2, "smaller than it need be"
+    square = [min(-(-side // 8) * 8, max(4 * reach, int(pixels**0.5) // 8 * 8)) for side in (height, width)]
+    if square[0] * square[1] <= pixels:
+        assert in_all((height, width), (rows, columns), reach) <= in_all((height, width), square, reach)
+
+
+def in_all(size, window, reach):
+    """Pixels of all tiles together."""
+    sides = zip(size, window, strict=True)
+    return math.prod(one * len(list(tiles.spans(-(-side // 8) * 8, one, reach))) for side, one in sides)
+
+
+def test_no_tile_is_seen_for_a_sliver():
+    """Square windows of that budget are 36, 145 million pixels in all, the last of each row for 312 columns."""
+    window = tiles.window_of((8192, 8192), 4_057_642, 240)
+    assert in_all((8192, 8192), window, 240) < 1.6 * 8192**2
 
 
 @functools.cache
