@@ -26,7 +26,7 @@ from cc_jax.errors import ConfigError
 from cc_jax.tools.bench import Options, Row, alternate
 
 GOAL = 3
-_IMAGES, _BATCH, _BATCHES, _WORKERS, _ROUNDS = 64, 8, 64, 2, 5
+_IMAGES, _BATCH, _BATCHES, _WORKERS, _ROUNDS = 64, 8, 64, 2, 3
 _AUGMENT = transforms.Augment(crop=256, scale_min=0.8, scale_max=1.25, photometric=0.5, grey=0.1)
 
 

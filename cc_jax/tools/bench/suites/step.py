@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from cc_jax import assemble, mesh, rngs, throughput
-from cc_jax.tools.bench import Options, Row, Times, alternate, best, peer
+from cc_jax.tools.bench import Options, Row, Times, beside_best, peer
 from configs import default
 
 _ROUNDS = 5
@@ -32,17 +32,12 @@ def _rows(cpu: bool, name: str, width: float, crops: int, side: int) -> list[Row
     batch = batch_of(crops, side)
     step, operations, variables = step_of(width, dtype, batch)
     runs = {"ours": step, "without": step_of(width, dtype, batch, sweep=0)[0]}
-    runs |= torch_steps(variables, batch, compiled=not cpu)
-    for start in runs.values():  # compiled outside the clock
-        start()
-    seconds = alternate(runs, _ROUNDS)
-    ours, without = seconds.pop("ours"), seconds.pop("without")
-    peers = best(seconds)
-    theirs = seconds[peers]
+    seconds, layout, theirs = beside_best(runs, torch_steps(variables, batch, compiled=not cpu), _ROUNDS)
+    ours, without = seconds["ours"], seconds["without"]
     share = operations / ours.median / throughput.matrix_rate(dtype)
     case = f"{name}, {crops}x{side}x{side}, {dtype}"
     return [
-        Row("step", f"{case}: {share:.0%} of the matrix rate", ours, f"torch, {peers}", theirs,
+        Row("step", f"{case}: {share:.0%} of the matrix rate", ours, f"torch, {layout}", theirs,
             ours.median / theirs.median, 1.2 if cpu else 0.9),
         Row("step", f"{case}: the spatial encoder's share", Times.once(ours.median - without.median), "our step", ours,
             1 - without.median / ours.median, 0.2),
