@@ -86,12 +86,23 @@ def fresh_state(config, parts: Counting, mesh, method=None) -> states.TrainState
     root = rngs.root(config.seed)
     params, collections = initial(parts, root)
     if config.model.pretrained:
-        load = functools.partial(pretrained.load_encoder, config.model.pretrained)
-        params, collections["norm"] = parts.uncertainty.each(load)(params, collections["norm"])
+        params, collections["norm"] = _load_encoder(config, parts)(params, collections["norm"])
     make = functools.partial(_state, config, parts, method)
     beside = jax.jit(functools.partial(_beside, config, method, parts.model), compiler_options=QUICK)(root)
     networks = _by_kind({"counter": (params, collections), **beside})
     return jax.jit(make, out_shardings=_shardings(parts, mesh, jax.eval_shape(make, *networks)))(*networks)
+
+
+def check_encoder(config, parts: Counting, abstract: states.TrainState) -> None:
+    """Raises ConfigError where `config.model.pretrained` is no file for a state of these shapes; it is read for that."""
+    if config.model.pretrained:
+        of = abstract.params["counter"], abstract.collections["counter"]["norm"]
+        jax.eval_shape(_load_encoder(config, parts), *of)
+
+
+def _load_encoder(config, parts: Counting) -> Callable:
+    """(params, norm) -> both with the encoder of `config.model.pretrained`, for each network of the counter."""
+    return parts.uncertainty.each(functools.partial(pretrained.load_encoder, config.model.pretrained))
 
 
 def initial(parts: Counting, root: jax.Array) -> tuple[Any, dict[str, Any]]:

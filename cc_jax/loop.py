@@ -116,6 +116,8 @@ def _train(config, workdir: pathlib.Path) -> list[dict]:
 
     checkpoints = Checkpoints(workdir, keep=config.checkpoint.keep, datasets=opened.fingerprints())
     abstract, done = assemble.abstract_state(config, parts, device_mesh, method), checkpoints.latest() or 0
+    if not done:  # said before a compile begins, whose end the process would wait for
+        assemble.check_encoder(config, parts, abstract)
     step_of = _steps_ahead(config, parts, device_mesh, abstract)
     stages = method.stages()
     ends = itertools.accumulate(stage.steps for stage in stages)

@@ -16,6 +16,7 @@ from cc_jax import assemble, loop, mesh
 from cc_jax.data.examples import Examples
 from cc_jax.errors import ConfigError
 from cc_jax.methods.base import Stage, TrainSet
+from cc_jax.models.pretrained import Encoder, write_encoder
 from configs import demo
 
 STAGE = Stage("one", 8, None, None)
@@ -152,6 +153,21 @@ def test_what_could_not_begin_does_not_hold_the_workdir(environment, tmp_path):
     assert not (tmp_path / "config.json").exists()
     right = train(environment, tmp_path, "--config.steps=2", method="no_adapt")
     assert right.returncode == 0, right.stderr
+
+
+@pytest.mark.parametrize("tensors, words", [(None, "no pretrained weights at"), ({}, "has no such tensor")])
+def test_no_step_is_compiled_for_weights_that_do_not_fit(
+    tensors, words, uninterrupted, environment, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("TFDS_DATA_DIR", environment["TFDS_DATA_DIR"])
+    monkeypatch.setattr(loop, "_steps_ahead", None)
+    config = demo.get_config("smoke")
+    config.model.pretrained = str(tmp_path / "encoder.safetensors")
+    if tensors is not None:
+        norm = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
+        write_encoder(config.model.pretrained, Encoder("none", "a test", tensors, *norm))
+    with pytest.raises(ConfigError, match=words):
+        loop.train_and_adapt(config, tmp_path / "run")
 
 
 def test_target_labels_do_not_reach_an_unsupervised_method(uninterrupted, environment, tmp_path, monkeypatch):

@@ -121,6 +121,11 @@ class Method:
     def finish(self, state: TrainState, sets: Sets, work: Work) -> None:
         """What there is to keep of a run beside its counter, made after the last stage; nothing here."""
 
+    def both(self, state: TrainState, sets: Sets, work: Work) -> Sets:
+        """A stage's `data`: labelled source and unlabelled target, as they come. Raises ConfigError without labels."""
+        require_labels(sets["source"], "config.source")
+        return sets
+
     def density_loss(self, draw: Draw, variables, batch: dict[str, jax.Array], rng: jax.Array) -> jax.Array:
         """Density loss of one set's crops, each seen through one sample of the network."""
         drawn = draw(variables, batch["image"], batch["roi"], rng, train=True)
@@ -152,12 +157,6 @@ class Method:
 
         value, grads = jax.value_and_grad(loss)(state.params["counter"])
         return state.descend("counter", grads), {"loss": value, "density_loss": value}
-
-
-def both_domains(sets: Sets) -> Sets:
-    """Labelled source and unlabelled target, as they come. Raises ConfigError without labels."""
-    require_labels(sets["source"], "config.source")
-    return sets
 
 
 def require_labels(train_set: TrainSet, what: str) -> None:

@@ -82,7 +82,3 @@ class Method(base.Method):
             error = optax.sigmoid_binary_cross_entropy(logits, jnp.full_like(logits, label))
             total += jnp.sum(error * inside) / jnp.maximum(jnp.sum(inside), 1.0)
         return total / len(PARTS)
-
-    def both(self, state, sets, work):
-        """Labelled source and unlabelled target."""
-        return base.both_domains(sets)

@@ -98,10 +98,6 @@ class Method(base.Method):
         squared = jnp.mean((latents - jax.lax.stop_gradient(mean)) ** 2, 1)
         return jnp.mean(squared / variance + 0.33 * jnp.log(variance)), variance.mean()
 
-    def both(self, state, sets, work):
-        """Labelled source and unlabelled target."""
-        return base.both_domains(sets)
-
 
 def remember(bank, latents):
     """The bank with the latents in the place of its oldest."""

@@ -62,10 +62,6 @@ class Method(base.Method):
         (value, metrics), grads = jax.value_and_grad(loss, has_aux=True)(state.params["counter"])
         return state.descend("counter", grads), {"loss": value, **metrics}
 
-    def both(self, state, sets, work):
-        """Labelled source and unlabelled target, whose clean crops are the teacher's."""
-        return base.both_domains(sets)
-
 
 def masked(image: jax.Array, rng: jax.Array, patch: int, ratio: float) -> jax.Array:
     """Images [B, H, W, 3] with squares of `patch` pixels turned grey, each with the probability `ratio`."""

@@ -118,10 +118,6 @@ class Method(base.Method):
         labelled = {**target, "density": samples.mean(0), "weight": weight}
         return self.refine(state, {**batch, "target": labelled}, refine_rng, draw)
 
-    def both(self, state, sets, work):
-        """Labelled source and unlabelled target."""
-        return base.both_domains(sets)
-
     def relabel(self, state, sets, work):
         """The target images, labelled by the network as it is now; None once the labels no longer move."""
         target = sets["target"]

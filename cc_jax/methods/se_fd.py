@@ -90,10 +90,6 @@ class Method(base.Method):
         value, grads = jax.value_and_grad(loss)(state.params["critic"])
         return state.descend("critic", grads), value
 
-    def both(self, state, sets, work):
-        """Labelled source and unlabelled target."""
-        return base.both_domains(sets)
-
 
 def extract(params, features):
     """The extractor's logits."""

@@ -179,10 +179,6 @@ class Translation(base.Method):
             counter=False, batch_size=self.translate_batch, plain=True,
         )  # fmt: skip
 
-    def both(self, state, sets, work):
-        """Labelled source and unlabelled target."""
-        return base.both_domains(sets)
-
 
 def part(batch: base.Batch, side: int, key: jax.Array) -> base.Batch:
     """The square of `side` pixels at one random place of all crops, with its cells of 8x8 pixels; all of smaller crops."""
