@@ -296,24 +296,28 @@ def test_kernel_gradient_of_blocks_is_that_of_the_convolution(
     same_with_gradients(ours, lambda x, k: plain_convolution(x, k, 1, dilation, padding), x, kernel)
 
 
-@pytest.mark.parametrize("shape", [(8, 8), (7, 12), (13, 5)])
-@pytest.mark.parametrize("dilation", [1, 2, 3])
-@pytest.mark.parametrize("padding", [None, ((1, 0), (2, 1)), ((0, 2), (2, 2))])
+@pytest.mark.parametrize(
+    "shape, dilation, padding",
+    [
+        ((8, 8), 1, ((1, 1), (1, 1))),
+        ((7, 12), 2, ((2, 2), (2, 2))),
+        ((13, 5), 3, ((3, 3), (4, 1))),
+        ((6, 9), 1, ((1, 0), (2, 1))),
+    ],
+)
 def test_winograds_way_is_the_convolution(shape, dilation, padding, monkeypatch):
     """What one CPU device does with many channels in large images, here with few and small."""
     for name in ("_CHANNELS", "_WINOGRAD_CHANNELS", "_WINOGRAD_PRODUCTS"):
         monkeypatch.setattr(convolution, name, 0)
     x = jax.random.normal(jax.random.key(0), (2, *shape, 5))
     kernel = jax.random.normal(jax.random.key(1), (3, 3, 5, 4))
-    if padding and min(n + sum(zeros) for n, zeros in zip(shape, padding, strict=True)) <= 2 * dilation:
-        pytest.skip("smaller than the window")
 
+    @jax.jit
     def ours(x, kernel):
         return convolution.convolve(x, kernel, dilation=dilation, padding=padding)
 
     assert "conv_general" not in str(jax.make_jaxpr(ours)(x, kernel))
-    plain = padding or [(dilation, dilation)] * 2
-    same_with_gradients(ours, lambda x, k: plain_convolution(x, k, 1, dilation, plain), x, kernel)
+    same_with_gradients(ours, lambda x, k: plain_convolution(x, k, 1, dilation, padding), x, kernel)
 
 
 def test_only_what_gains_by_winograds_way_takes_it():
