@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.io
@@ -193,6 +194,8 @@ def test_torchs_sfcn_is_ours(monkeypatch):
     for torchs in step_suite.torch_steps(start, batch, compiled=False).values():
         assert torchs() == pytest.approx(loss, rel=1e-4)
     assert operations > 1e7
+    (gradients, _) = step_suite.scans_of(0.125, "float32", 2, 64)()
+    assert jax.tree.map(jnp.shape, gradients["params"]) == jax.tree.map(jnp.shape, start["params"]["spatial"])
 
 
 def test_processes_of_their_own_say_their_memory_and_their_time(monkeypatch, environment):

@@ -17,9 +17,9 @@ Padding = tuple[tuple[int, int], tuple[int, int]]  # zeros above and below, left
 _BLOCK_BYTES, _BLOCK_POSITIONS = 1.5e6, 1024
 _CHANNELS = 2048  # of input times output; with fewer, XLA's own gradient takes less of a CPU's time
 
-# Winograd's F(2x2, 3x3): the fewest channels (input times output) and products (of the plain way) that are worth its memory,
-# four times the input and the output, and a second of compiling; and the matrices of its sums over four rows or columns of
-# the input, three of the kernel, and four of the products.
+# Winograd's F(2x2, 3x3): the fewest channels (input times output) and products of an image (the plain way's) that are worth
+# its memory, four times the input and the output, and a second of compiling; and the matrices of its sums over four rows or
+# columns of the input, three of the kernel, and four of the products.
 _WINOGRAD_CHANNELS, _WINOGRAD_PRODUCTS = 8192, 8e9
 _OF_INPUT = (1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1)
 _OF_KERNEL = (1, 0, 0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0, 0, 1)
@@ -81,7 +81,7 @@ _convolve_written_out.defvjp(_written_out_fwd, _written_out_bwd)
 
 def _by_winograd(x: Array, kernel: Array, dilation: int, padding: Padding) -> bool:
     sides = zip(x.shape[1:3], padding, strict=True)
-    positions = x.shape[0] * math.prod(n + sum(zeros) - 2 * dilation for n, zeros in sides)
+    positions = math.prod(n + sum(zeros) - 2 * dilation for n, zeros in sides)
     channels = kernel.shape[2] * kernel.shape[3]
     large = channels >= _WINOGRAD_CHANNELS and 9 * channels * positions >= _WINOGRAD_PRODUCTS
     return large and kernel.shape[:2] == (3, 3) and x.dtype == jnp.float32
