@@ -80,11 +80,15 @@ _convolve_written_out.defvjp(_written_out_fwd, _written_out_bwd)
 
 
 def _by_winograd(x: Array, kernel: Array, dilation: int, padding: Padding) -> bool:
-    sides = zip(x.shape[1:3], padding, strict=True)
-    positions = math.prod(n + sum(zeros) - 2 * dilation for n, zeros in sides)
+    positions = math.prod(_size_behind(x, dilation, padding))
     channels = kernel.shape[2] * kernel.shape[3]
     large = channels >= _WINOGRAD_CHANNELS and 9 * channels * positions >= _WINOGRAD_PRODUCTS
     return large and kernel.shape[:2] == (3, 3) and x.dtype == jnp.float32
+
+
+def _size_behind(x: Array, dilation: int, padding: Padding) -> list[int]:
+    """Height and width of what a 3x3 kernel makes of `x`."""
+    return [n + sum(zeros) - 2 * dilation for n, zeros in zip(x.shape[1:3], padding, strict=True)]
 
 
 def _winograd(x: Array, kernel: Array, dilation: int, padding: Padding) -> Array:
@@ -94,7 +98,7 @@ def _winograd(x: Array, kernel: Array, dilation: int, padding: Padding) -> Array
     an image at once, for sums inside a loop run on one thread; a dilated image as its `dilation**2` grids of such pixels.
     """
     batch, *size, channels = x.shape
-    out = [n + sum(zeros) - 2 * dilation for n, zeros in zip(size, padding, strict=True)]
+    out = _size_behind(x, dilation, padding)
     tall, wide = (-(-n // (2 * dilation)) for n in out)
     sides = zip(((tall + 1) * 2 * dilation, (wide + 1) * 2 * dilation), size, padding, strict=True)
     edges = ((zeros[0], whole - n - zeros[0], 0) for whole, n, zeros in sides)

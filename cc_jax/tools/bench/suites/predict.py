@@ -36,8 +36,8 @@ def run(options: Options) -> list[Row]:
     image = np.random.default_rng(0).integers(0, 256, (1, *_SIZE, 3), np.uint8)
     count, variables = our_count(_WIDTH, "float32" if cpu else "bfloat16", image)
     peers = torch_counts(variables, image, half=not cpu)
-    ours, layout, theirs = beside_best({"ours": count}, peers, _ROUNDS)
-    ours, first = ours["ours"], first_count()
+    seconds, layout, theirs = beside_best({"ours": count}, peers, _ROUNDS)
+    ours, first = seconds["ours"], first_count()
     case = f"SFCN, one image of {_SIZE[0]}x{_SIZE[1]}"
     return [
         Row("predict", case, ours, f"torch, {layout}", theirs, ours.median / theirs.median, 1.2),

@@ -59,9 +59,9 @@ def batch_of(crops: int, side: int) -> dict[str, dict[str, np.ndarray]]:
 
 def scans_of(width: float, dtype: str, crops: int, side: int) -> Callable[[], object]:
     """A call that waits for the spatial encoder's output and its gradients."""
-    channels = sfcn.Model(width=width).channels[-1]
-    encoder = decoder.SpatialEncoder(9, channels, "normal", dtype)
-    x = jax.random.normal(jax.random.key(0), (crops, side // 8, side // 8, channels), dtype)
+    model = sfcn.Model(width=width)
+    encoder = decoder.SpatialEncoder(model.sweep, model.channels[-1], model.sweep_init, dtype)
+    x = jax.random.normal(jax.random.key(0), (crops, side // 8, side // 8, model.channels[-1]), dtype)
     roi = jnp.ones((*x.shape[:3], 1), dtype)
     params = encoder.init(jax.random.key(1), x, roi)
     gradients = jax.jit(jax.grad(lambda params, x: encoder.apply(params, x, roi).sum(), (0, 1)))
