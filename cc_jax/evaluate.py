@@ -27,14 +27,25 @@ def main(args: list[str]) -> None:
     """Restores, evaluates, writes."""
     del args
     app.require(workdir=_WORKDIR.value)
-    from cc_jax import evaluation, reliability
-    from cc_jax.counter import Counter
+    from cc_jax.counting.counter import Counter
     from cc_jax.data import sources
     from cc_jax.data.density import Density
     from cc_jax.data.examples import Examples
     from cc_jax.data.files import write_atomic
-    from cc_jax.loop import progress_bar
+    from cc_jax.evaluation import uncertainty_metrics
+    from cc_jax.evaluation.evaluate import (
+        batching_of,
+        describe_result,
+        evaluate_examples,
+        finished_rows,
+        result_rows,
+        write_panels,
+        write_predictions,
+        write_reliability,
+        write_results,
+    )
     from cc_jax.report import page
+    from cc_jax.training.loop import progress_bar
 
     app.compile_cache()
     workdir = pathlib.Path(_WORKDIR.value)
@@ -43,7 +54,7 @@ def main(args: list[str]) -> None:
     dataset = _DATASET.value or config.target.dataset
     split = _SPLIT.value or ("test" if _DATASET.value else config.target.test_split)
     # A run that has not finished has no results yet: its results.json would say that it has.
-    earlier = evaluation.finished_rows(workdir)
+    earlier = finished_rows(workdir)
     own = (
         earlier
         and not _CALIBRATE_ON.value
@@ -56,34 +67,32 @@ def main(args: list[str]) -> None:
         calibrated = counter.calibrate(_CALIBRATE_ON.value, _DATA_DIR.value or "", bar)
         calibrated.save(workdir)
     examples = Examples(records, counter.frame)
-    rows, found = evaluation.evaluate(
+    rows, found = evaluate_examples(
         counter.sampler, counter.variables, examples,
-        evaluation.batching(config), counter.interval_level, bar, calibrated,
+        batching_of(config), counter.interval_level, bar, calibrated,
     )  # fmt: skip
     suffix = "_calibrated" if calibrated else ""
     below = workdir / "evaluations" / f"{dataset}_{split}_{counter.step}{suffix}".replace("/", "-")
     if records.submission and all(math.isnan(row["true"]) for row in rows):
         output = pathlib.Path(_OUTPUT.value) if _OUTPUT.value else below
-        evaluation.write_predictions(output / "predictions.csv", rows)
+        write_predictions(output / "predictions.csv", rows)
         write_atomic(output / "submission.txt", records.submission(rows))
         print(f"{dataset} {split} has no labels: wrote {output / 'submission.txt'} for its authors' server")
         return
     params = counter.variables["params"]
-    summaries = evaluation.summaries(
-        config, rows, params, stage=counter.stage, step=counter.step, records=records
-    )
-    measured = reliability.of_predictions(found, calibrated and calibrated.bounds(found))
-    print("\n".join([*map(evaluation.describe, summaries), reliability.describe(measured)]))
+    summaries = result_rows(config, rows, params, stage=counter.stage, step=counter.step, records=records)
+    measured = uncertainty_metrics.of_predictions(found, calibrated and calibrated.bounds(found))
+    print("\n".join([*map(describe_result, summaries), uncertainty_metrics.describe(measured)]))
     if calibrated:
         stands_on = f"{calibrated.describe(counter.interval_level)}; {calibrated.unlike_share(found)}"
         measured["images"]["calibration"] = stands_on
         print(stands_on)
     output = pathlib.Path(_OUTPUT.value) if _OUTPUT.value else workdir if own else below
     others = [row for row in earlier if row["stage"] != counter.stage] if output == workdir else []
-    evaluation.write_predictions(output / "predictions.csv", rows)
-    evaluation.write_reliability(output, measured)
-    evaluation.write_panels(output / "panels", examples, found, Density(**config.density))
-    evaluation.write_results(output, [*others, *summaries])
+    write_predictions(output / "predictions.csv", rows)
+    write_reliability(output, measured)
+    write_panels(output / "panels", examples, found, Density(**config.density))
+    write_results(output, [*others, *summaries])
     page.write_report(
         output / "report.html", [page.read_run(output, trained_in=workdir)], f"{dataset} {split}"
     )

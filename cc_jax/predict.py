@@ -10,7 +10,8 @@ import sys
 
 from absl import flags
 
-from cc_jax import app, prediction
+from cc_jax import app
+from cc_jax.counting import files
 from cc_jax.errors import InputError
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "A workdir of cc_jax.train: whose counter to use.")
@@ -35,15 +36,15 @@ def main(args: list[str]) -> int:
     del args
     app.require(workdir=_WORKDIR.value, input=_INPUT.value, output=_OUTPUT.value)
     source, output = pathlib.Path(_INPUT.value), pathlib.Path(_OUTPUT.value)
-    paths = prediction.find(source, output)
+    paths = files.find(source, output)
     # Here, so that --help and a wrong path need not wait for JAX.
-    from cc_jax.counter import Counter
+    from cc_jax.counting.counter import Counter
 
     app.compile_cache()
     counter = Counter.load(_WORKDIR.value, max_side=_MAX_SIDE.value, memory_gib=_MEMORY_GIB.value)
     if _CALIBRATE_ON.value:
         counter.calibrate(_CALIBRATE_ON.value).save(pathlib.Path(_WORKDIR.value))
-    counter.plan(prediction.sizes(paths))
+    counter.plan(files.sizes(paths))
     about = {
         "command": shlex.join(["python", "-m", "cc_jax.predict", *sys.argv[1:]]),
         "weights_sha256": counter.weights_sha256,
@@ -51,9 +52,9 @@ def main(args: list[str]) -> int:
     if counter.calibration:
         about["intervals"] = counter.calibration.describe(counter.interval_level)
         print(about["intervals"], flush=True)
-    items = prediction.read(paths, source if source.is_dir() else source.parent, _EVERY_S.value)
-    unreadable = prediction.predict(
-        counter, items, output, with_overlays=_OVERLAYS.value, about=about, progress=prediction.bar
+    items = files.read(paths, source if source.is_dir() else source.parent, _EVERY_S.value)
+    unreadable = files.predict(
+        counter, items, output, with_overlays=_OVERLAYS.value, about=about, progress=files.bar
     )
     return InputError.exit_code if unreadable else 0
 

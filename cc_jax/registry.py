@@ -10,8 +10,7 @@ from cc_jax.errors import ConfigError
 _ROOT = pathlib.Path(__file__).parent
 # Modules that the plug-ins of a folder share; they are no plug-ins themselves.
 _SHARED = {
-    "methods": {"base", "translation"},
-    "models": {"layers", "vgg", "efficientnet", "decoder", "pretrained", "gan", "heads"},
+    "methods": {"base"},
     "uncertainty": {"base", "masks"},
     "data.builders": {"base", "labels", "matlab"},
 }

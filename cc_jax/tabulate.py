@@ -9,9 +9,10 @@ import sys
 
 from absl import flags
 
-from cc_jax import app, tables
+from cc_jax import app
 from cc_jax.data.files import write_atomic
 from cc_jax.errors import ConfigError, InputError
+from cc_jax.report import tables
 
 _FORMAT = flags.DEFINE_enum("format", "text", tables.FORMATS, "How the table is written; csv is unrounded.")
 _OUTPUT = flags.DEFINE_string("output", None, "A file for the table; without it, it is printed.")

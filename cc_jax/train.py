@@ -41,13 +41,14 @@ def main(args: list[str]) -> None:
     # Imported here: a wrong flag is reported before JAX has started.
     import jax
 
-    from cc_jax import hosts, sweep
+    from cc_jax.distributed import processes
+    from cc_jax.training import sweep
 
     app.compile_cache()
     if _DISTRIBUTED.value:
-        hosts.connect(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value, _HEARTBEAT.value)
+        processes.connect(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value, _HEARTBEAT.value)
         app.speak(jax.process_index() == 0)
-    with hosts.together():
+    with processes.together():
         sweep.run(config, pathlib.Path(_WORKDIR.value))
 
 

@@ -15,14 +15,15 @@ from skimage.metrics import structural_similarity
 from sklearn.gaussian_process import GaussianProcessRegressor, kernels
 from small_methods import BATCH, KEY, SMALL, draw, method_of, state_of
 
-from cc_jax import loop, registry
-from cc_jax.counter import Counter
+from cc_jax import registry
+from cc_jax.counting.counter import Counter
 from cc_jax.errors import ConfigError
-from cc_jax.gaussian_process import posterior
-from cc_jax.methods import mic, se_fd, translation
+from cc_jax.methods import mic, se_fd
 from cc_jax.methods.base import TrainSet, Work
-from cc_jax.models import gan, heads
-from cc_jax.ssim import ssim
+from cc_jax.methods.parts import gan, heads, translation
+from cc_jax.methods.parts.gaussian_process import posterior
+from cc_jax.methods.parts.ssim import ssim
+from cc_jax.training import loop
 from configs import demo
 
 BESIDE = sorted(set(registry.names("methods")) - {"ours", "no_adapt", "supervised"})

@@ -11,9 +11,10 @@ from conftest import ROOT
 from counter_test import make_workdir
 from raw_trees import shanghaitech
 
-from cc_jax import Counter, calibration, conformal
+from cc_jax import Counter
 from cc_jax.data import images, preparation, scenes
 from cc_jax.errors import CheckpointError, ConfigError, InputError
+from cc_jax.evaluation import calibration, conformal
 
 
 @pytest.fixture(scope="module")

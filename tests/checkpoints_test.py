@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cc_jax.checkpoints import Checkpoints
 from cc_jax.errors import CheckpointError
+from cc_jax.workdir.checkpoints import Checkpoints
 
 
 def items(value):

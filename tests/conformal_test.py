@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cc_jax import conformal
 from cc_jax.errors import ConfigError, InputError
+from cc_jax.evaluation import conformal
 
 
 def counted(rng, number, bias=1.0):

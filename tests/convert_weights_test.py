@@ -18,8 +18,8 @@ import safetensors.numpy
 from conftest import ROOT
 
 from cc_jax.errors import ConfigError, InputError
-from cc_jax.models import efficientnet, layers, vgg
-from cc_jax.models.pretrained import read_encoder
+from cc_jax.models.parts import efficientnet, layers, vgg
+from cc_jax.models.parts.pretrained import read_encoder
 from cc_jax.tools.convert_weights import convert
 
 KERAS_MEAN, HED_MEAN = np.array([103.939, 116.779, 123.68]), np.array([104.00699, 116.66877, 122.67892])

@@ -5,10 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from cc_jax import Counter, assemble, inference, mesh
-from cc_jax.checkpoints import Checkpoints
+from cc_jax import Counter, build
 from cc_jax.data import images
+from cc_jax.distributed import mesh
 from cc_jax.errors import CheckpointError, ConfigError, InputError
+from cc_jax.inference.predict import interval_from_samples
+from cc_jax.workdir.checkpoints import Checkpoints
 from configs import demo
 
 
@@ -16,9 +18,9 @@ def make_workdir(folder, **changes):
     """A workdir as training leaves it, of an untrained network."""
     config = demo.get_config()
     config.update(changes)
-    state = assemble.fresh_state(config, assemble.counting(config), mesh.make_mesh())
+    state = build.fresh_state(config, build.counting(config), mesh.make_mesh())
     checkpoints = Checkpoints(folder)
-    checkpoints.save(5, assemble.checkpoint_items(state), stage="stage1", counted=5)
+    checkpoints.save(5, build.checkpoint_items(state), stage="stage1", counted=5)
     checkpoints.close()
     (folder / "config.json").write_text(json.dumps(config.to_dict()))
     return folder
@@ -102,23 +104,23 @@ def test_an_unknown_model_names_its_siblings(tmp_path):
     config = demo.get_config()
     config.model.name = "tinny"
     with pytest.raises(ConfigError, match="did you mean 'tiny'"):
-        assemble.counting(config)
+        build.counting(config)
 
 
 def test_interval_of_known_samples():
     # Student's t with 2 degrees of freedom: 2.920 at 90 %; std of (9, 10, 11) is 1.
-    count, std, low, high = inference.interval(np.array([9.0, 10.0, 11.0]), 0.9)
+    count, std, low, high = interval_from_samples(np.array([9.0, 10.0, 11.0]), 0.9)
     half = 2.91999 * (4 / 3) ** 0.5
     assert (count, std) == (10.0, 1.0)
     assert (low, high) == pytest.approx((10 - half, 10 + half), rel=1e-4)
-    assert inference.interval(np.array([7.0]), 0.9) == (7.0, 0.0, 7.0, 7.0)
-    assert inference.interval(np.array([0.0, 1.0]), 0.9)[2] == 0.0
+    assert interval_from_samples(np.array([7.0]), 0.9) == (7.0, 0.0, 7.0, 7.0)
+    assert interval_from_samples(np.array([0.0, 1.0]), 0.9)[2] == 0.0
 
 
 def test_interval_covers_one_more_draw():
     """Of normal samples the interval holds a further draw as often as it says."""
     draws = np.random.default_rng(0).normal(100, 5, (4000, 4))
-    hits = [low <= d[3] <= high for d in draws for _, _, low, high in [inference.interval(d[:3], 0.9)]]
+    hits = [low <= d[3] <= high for d in draws for _, _, low, high in [interval_from_samples(d[:3], 0.9)]]
     assert np.mean(hits) == pytest.approx(0.9, abs=0.02)
 
 

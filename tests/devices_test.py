@@ -9,7 +9,8 @@ import sys
 import pytest
 from conftest import ROOT
 
-from cc_jax import mesh, registry
+from cc_jax import registry
+from cc_jax.distributed import mesh
 
 
 @pytest.mark.slow

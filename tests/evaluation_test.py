@@ -9,9 +9,12 @@ from conftest import ROOT
 from counter_test import make_workdir
 from raw_trees import nwpu, picture, save_points, worldexpo10
 
-from cc_jax import assemble, evaluation, inference, mesh
+from cc_jax import build
 from cc_jax.data import images, preparation, sources
 from cc_jax.data.examples import Examples
+from cc_jax.distributed import mesh
+from cc_jax.evaluation.evaluate import batching_of, counter_variables, evaluate_examples, result_rows
+from cc_jax.inference.predict import make_sampler
 from configs import demo
 
 HALF = [(0, 0), (50, 0), (50, 60), (0, 60)]
@@ -28,12 +31,12 @@ FRAMES = {
 def counter():
     """An untrained counter: (config, sampler, variables)."""
     config = demo.get_config()
-    parts = assemble.counting(config)
-    state = assemble.fresh_state(config, parts, mesh.make_mesh())
+    parts = build.counting(config)
+    state = build.fresh_state(config, parts, mesh.make_mesh())
     return (
         config,
-        inference.make_sampler(parts, config.evaluation.memory_gib),
-        evaluation.counter_variables(state),
+        make_sampler(parts, config.evaluation.memory_gib),
+        counter_variables(state),
         state.ema,
     )
 
@@ -42,8 +45,8 @@ def evaluate(counter, raw, data_dir):
     config, sampler, variables, params = counter
     preparation.prepare("worldexpo10", raw, data_dir)
     records = Examples(sources.open_source("worldexpo10", "test", data_dir))
-    rows, _ = evaluation.evaluate(sampler, variables, records, evaluation.batching(config), 0.9)
-    return rows, evaluation.summaries(config, rows, params, stage="last", step=1, records=records)
+    rows, _ = evaluate_examples(sampler, variables, records, batching_of(config), 0.9)
+    return rows, result_rows(config, rows, params, stage="last", step=1, records=records)
 
 
 def test_each_scene_has_a_row_and_their_mean_is_the_last(counter, tmp_path):

@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 from frames_of import record_of
 
-from cc_jax import assemble, loop, mesh
+from cc_jax import build
 from cc_jax.data.examples import Examples
+from cc_jax.distributed import mesh
 from cc_jax.errors import ConfigError
 from cc_jax.methods.base import Stage, TrainSet
-from cc_jax.models.pretrained import Encoder, write_encoder
+from cc_jax.models.parts.pretrained import Encoder, write_encoder
+from cc_jax.training import loop
 from configs import demo
 
 STAGE = Stage("one", 8, None, None)
@@ -27,17 +29,17 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 # right after a stage's pseudo labels are.
 KILLED = """
 import os, signal, sys
-from cc_jax import loop, pseudo
+from cc_jax.training import loop, pseudo_labels
 kind, moment = sys.argv.pop(1).split(":")
 die = lambda: os.kill(os.getpid(), signal.SIGNAL)
-write, save = loop.Log.write, pseudo.save
+write, save = loop.Log.write, pseudo_labels.save
 def writing(self, row):
     write(self, row)
     if kind == "step" and row["step"] == int(moment): die()
 def saving(path, labels):
     save(path, labels)
     if kind == "labels" and path.stem == moment: die()
-loop.Log.write, pseudo.save = writing, saving
+loop.Log.write, pseudo_labels.save = writing, saving
 from cc_jax import app, train
 app.run(train.main)
 """
@@ -223,8 +225,8 @@ def test_the_last_steps_of_a_set_see_plain_crops():
 def test_a_step_is_compiled_before_there_is_a_state_or_a_batch():
     config = demo.get_config("smoke")
     config.model.tiny.sweep = 0
-    parts, method, device_mesh = assemble.counting(config), assemble.method(config), mesh.make_mesh()
-    abstract = assemble.abstract_state(config, parts, device_mesh, method)
+    parts, method, device_mesh = build.counting(config), build.method(config), mesh.make_mesh()
+    abstract = build.abstract_state(config, parts, device_mesh, method)
     step_of = loop._steps_ahead(config, parts, device_mesh, abstract)
     _, *rounds = method.stages()
     assert all(step_of(stage) is step_of(rounds[0]) for stage in rounds)
@@ -234,7 +236,7 @@ def test_a_step_is_compiled_before_there_is_a_state_or_a_batch():
     image = np.random.default_rng(0).integers(0, 256, (160, 160, 3), np.uint8)
     sets = {name: TrainSet(Examples([record_of(image, [(80, 80)])])) for name in ("source", "target")}
     batch = next(loop._batches(config, rounds[0], sets, (0, 1), 0, device_mesh))
-    state = assemble.fresh_state(config, parts, device_mesh, method).replace(txs=abstract.txs)
+    state = build.fresh_state(config, parts, device_mesh, method).replace(txs=abstract.txs)
     state, means = step.run(state, batch)
     assert int(state.step) == 1 and np.isfinite(means.compute()["loss"])
 
@@ -292,4 +294,4 @@ def test_values_that_would_fail_hours_later(name, value):
     config = demo.get_config("smoke")
     config.update_from_flattened_dict({name: value})
     with pytest.raises(ConfigError, match=rf"config\.{name}={value}"):
-        assemble.check_fields(config)
+        build.check_fields(config)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cc_jax import losses
+from cc_jax.optimization import losses
 
 
 def full_size_mse(output_BxhxwX1, density_BxHxW, label_scale):

@@ -11,12 +11,13 @@ import optax
 import pytest
 import small_methods
 
-from cc_jax import pseudo, registry
-from cc_jax import state as states
+from cc_jax import registry
 from cc_jax.errors import ConfigError
-from cc_jax.inference import Prediction
+from cc_jax.inference.predict import Prediction
 from cc_jax.methods import no_adapt, ours, supervised
 from cc_jax.methods.base import TrainSet, Work
+from cc_jax.optimization import train_state as states
+from cc_jax.training import pseudo_labels
 
 NEITHER = np.zeros(0), np.zeros((0, 2))  # embedding, heads
 FIELDS = {
@@ -46,9 +47,9 @@ SPREAD = [[0.2, 0.2, 0.001, 0.001], [0.3, 0.3, 0.009, 0.009]]
 def test_moved():
     ones = {"a": (np.ones((2, 2), np.float32), None)}
     more = {"a": (np.full((2, 2), 1.5, np.float32), None)}
-    assert pseudo.moved(ones, ones) == 0
-    assert pseudo.moved(ones, more) == pytest.approx(0.5)
-    assert pseudo.moved(ones, {**ones, "b": ones["a"]}) == pytest.approx(1.0)
+    assert pseudo_labels.moved(ones, ones) == 0
+    assert pseudo_labels.moved(ones, more) == pytest.approx(0.5)
+    assert pseudo_labels.moved(ones, {**ones, "b": ones["a"]}) == pytest.approx(1.0)
 
 
 def test_turn_of_two_classes_is_upside_down_and_of_four_a_quarter_each():

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from cc_jax import registry
-from cc_jax.assemble import QUICK
+from cc_jax.build import QUICK
 from cc_jax.errors import ConfigError
-from cc_jax.models import convolution, decoder, layers
+from cc_jax.models.parts import convolution, decoder, layers
 
 MODELS = {
     "tiny": {},

@@ -12,7 +12,10 @@ import numpy as np
 import optax
 from small_methods import KEY, SMALL, crops, method_of, state_of
 
-from cc_jax import mesh, metrics, registry, rngs
+from cc_jax import registry
+from cc_jax.distributed import mesh
+from cc_jax.optimization import rngs
+from cc_jax.training.step import Means
 
 STEPS = 2  # the second sees the first one's pools and bank; more drift apart by rounding
 BATCH = {name: crops(seed, number=8) for seed, name in enumerate(("source", "target"))}
@@ -63,7 +66,7 @@ def ended(method, update, number: int):
     @jax.jit
     def step(state, batch):
         state, values = update(state, batch, rngs.stream(KEY, "update", state.step), draw)
-        return state.replace(step=state.step + 1), metrics.Means.of(values)
+        return state.replace(step=state.step + 1), Means.of(values)
 
     means = None
     for _ in range(STEPS):

@@ -1,12 +1,12 @@
-"""cc_jax/optimizers.py."""
+"""cc_jax/optimization/optimizers.py."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cc_jax import optimizers
 from cc_jax.errors import ConfigError
+from cc_jax.optimization import optimizers
 
 FIELDS = {
     "name": "adamw", "learning_rate": 0.01, "warmup_steps": 0, "schedule": "constant", "final_scale": 0.1,

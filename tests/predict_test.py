@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from cc_jax import prediction
+from cc_jax.counting import files
 from cc_jax.data import images, video
 from cc_jax.errors import ConfigError, InputError
 
@@ -58,8 +58,8 @@ def photos(tmp_path):
 
 
 def run(folder, output, **options):
-    items = prediction.read(prediction.find(folder, output), folder, 1.0)
-    return prediction.predict(FakeCounter(), items, output, **options)
+    items = files.read(files.find(folder, output), folder, 1.0)
+    return files.predict(FakeCounter(), items, output, **options)
 
 
 def test_folder(photos, tmp_path, capsys):
@@ -95,10 +95,9 @@ def test_every_image_has_an_overlay_of_its_own(photos, tmp_path):
 def test_names_stay_apart_whatever_their_case():
     taken = set()
     items = [
-        prediction.Item(i, o, None)
-        for i, o in (("A.png", "A"), ("a.jpg", "a"), ("a.png", "a"), ("A.PNG", "A"))
+        files.Item(i, o, None) for i, o in (("A.png", "A"), ("a.jpg", "a"), ("a.png", "a"), ("A.PNG", "A"))
     ]
-    names = [prediction.free_name(item, taken) for item in items]
+    names = [files.free_name(item, taken) for item in items]
     assert names == ["A", "a.jpg", "a.png", "A.PNG-2"]
     assert len({name.casefold() for name in names}) == 4
 
@@ -112,13 +111,13 @@ def test_results_inside_the_input_are_not_counted_again(photos):
     first = run(photos, photos / "out")
     assert run(photos, photos / "out") == first
     assert len(json.loads((photos / "out" / "counts.json").read_text())["counts"]) == 4
-    assert {p.name for p in prediction.find(photos, photos) if "overlays" in p.parts} == {
+    assert {p.name for p in files.find(photos, photos) if "overlays" in p.parts} == {
         "a.jpg",
         "a.png.jpg",
         "grey.jpg",
     }
     run(photos, photos)
-    assert not any(p.parent == photos / "overlays" for p in prediction.find(photos, photos))
+    assert not any(p.parent == photos / "overlays" for p in files.find(photos, photos))
 
 
 def test_rows_before_a_crash_are_whole(photos, tmp_path):
@@ -131,24 +130,24 @@ def test_rows_before_a_crash_are_whole(photos, tmp_path):
                 raise MemoryError
             return super().count(image)
 
-    items = prediction.read(prediction.find(photos, tmp_path / "out"), photos, 1.0)
+    items = files.read(files.find(photos, tmp_path / "out"), photos, 1.0)
     with pytest.raises(MemoryError):
-        prediction.predict(Dies(), items, tmp_path / "out")
+        files.predict(Dies(), items, tmp_path / "out")
     lines = (tmp_path / "out" / "counts.csv").read_text().splitlines()
     assert len(lines) == 3 and all(line.count(",") == 5 for line in lines)
 
 
 def test_what_is_not_there(tmp_path):
     with pytest.raises(ConfigError, match="no such file"):
-        prediction.find(tmp_path / "none", tmp_path / "out")
+        files.find(tmp_path / "none", tmp_path / "out")
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConfigError, match="holds no image"):
-        prediction.find(tmp_path / "empty", tmp_path / "out")
+        files.find(tmp_path / "empty", tmp_path / "out")
 
 
 def test_a_file_that_is_no_image(tmp_path):
     (tmp_path / "x.dat").write_bytes(b"nothing")
-    items = list(prediction.read(prediction.find(tmp_path / "x.dat", tmp_path / "out"), tmp_path, 1.0))
+    items = list(files.read(files.find(tmp_path / "x.dat", tmp_path / "out"), tmp_path, 1.0))
     assert len(items) == 1 and isinstance(items[0].image, InputError)
 
 
@@ -180,8 +179,8 @@ def test_video_frames(tmp_path, name, code):
 
 def test_video_is_counted_like_a_folder(tmp_path):
     clip = write_video(tmp_path / "clip.mp4")
-    items = prediction.read(prediction.find(clip, tmp_path / "out"), tmp_path, 2.0)
-    assert prediction.predict(FakeCounter(), items, tmp_path / "out") == []
+    items = files.read(files.find(clip, tmp_path / "out"), tmp_path, 2.0)
+    assert files.predict(FakeCounter(), items, tmp_path / "out") == []
     rows = json.loads((tmp_path / "out" / "counts.json").read_text())["counts"]
     assert [row["id"] for row in rows] == ["clip.mp4@0.000s", "clip.mp4@2.000s"]
     assert (tmp_path / "out/overlays/clip.mp4@2.000s.jpg").is_file()
@@ -217,7 +216,7 @@ def test_rotation_of_a_phone_is_applied(tmp_path):
 def test_predict_needs_no_training_libraries():
     """It must run where array_record and grain have no wheel."""
     code = (
-        "import sys, cc_jax.predict, cc_jax.counter\n"
+        "import sys, cc_jax.predict, cc_jax.counting.counter\n"
         "heavy = {'grain', 'array_record', 'tensorflow_datasets', 'tensorflow', 'torch', 'matplotlib'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
@@ -247,7 +246,7 @@ def test_exit_codes(tmp_path, flags, code, word):
 def test_real_images(real_data, tmp_path):
     """An overlay of a real photograph keeps its size and changes it."""
     path = next(iter(images.list_images(real_data / "shanghaitech" / "part_A" / "test_data" / "images")))
-    items = prediction.read([path], path.parent, 1.0)
-    assert prediction.predict(FakeCounter(), items, tmp_path) == []
+    items = files.read([path], path.parent, 1.0)
+    assert files.predict(FakeCounter(), items, tmp_path) == []
     before, after = images.read_image(path), images.read_image(next((tmp_path / "overlays").iterdir()))
     assert before.shape == after.shape and np.abs(before.astype(int) - after).mean() > 5

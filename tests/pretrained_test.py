@@ -7,10 +7,10 @@ import pytest
 import safetensors.numpy
 from flax import traverse_util
 
-from cc_jax.assemble import QUICK
+from cc_jax.build import QUICK
 from cc_jax.errors import ConfigError
 from cc_jax.models import tiny
-from cc_jax.models.pretrained import Encoder, load_encoder, read_encoder, write_encoder
+from cc_jax.models.parts.pretrained import Encoder, load_encoder, read_encoder, write_encoder
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from cc_jax import selection
+from cc_jax.methods.parts import selection
 
 
 def samples_of(mean, spread):

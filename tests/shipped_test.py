@@ -11,8 +11,9 @@ import sys
 import pytest
 from conftest import ROOT
 
-from cc_jax import registry, tables
+from cc_jax import registry
 from cc_jax.errors import UserError
+from cc_jax.report import tables
 
 # Packages for side-by-side comparisons; only benchmark suites may need one.
 EXTRAS = ("torch", "masksembles")

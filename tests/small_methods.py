@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from cc_jax import assemble
-from cc_jax import state as states
+from cc_jax import build
 from cc_jax.models.tiny import Model
+from cc_jax.optimization import train_state as states
 from configs import default
 
 KEY = jax.random.key(0)
@@ -19,7 +19,7 @@ def method_of(name, steps=8, **fields):
     config.method.name, config.steps = name, steps
     if fields:  # some have none
         config.method[name].update(fields)
-    return assemble.method(config)
+    return build.method(config)
 
 
 SMALL = {"translate_steps": 4, "width": 4, "blocks": 1, "critic_width": 4, "pool": 3}

@@ -3,8 +3,9 @@
 import fake_runs
 import pytest
 
-from cc_jax import assemble, sweep
+from cc_jax import build
 from cc_jax.errors import Busy, ConfigError
+from cc_jax.training import sweep
 from configs import ablation, demo
 
 
@@ -69,8 +70,8 @@ def test_the_ablation_names_fields_and_values_that_there_are(arg):
     found = sweep.runs(config)
     assert len(found) == len(config.sweep.variants) * max(1, len(config.sweep.seeds))
     for one in found.values():
-        assert sum(stage.steps for stage in assemble.method(one).stages()) == config.steps
-        assemble.counting(one)
+        assert sum(stage.steps for stage in build.method(one).stages()) == config.steps
+        build.counting(one)
 
 
 def test_a_run_in_other_hands_is_passed_over(tmp_path, monkeypatch, capsys):

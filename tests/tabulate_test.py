@@ -14,8 +14,8 @@ from fake_runs import row
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cc_jax import tables
 from cc_jax.errors import ConfigError, InputError
+from cc_jax.report import tables
 
 
 def write(folder, *rows):

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cc_jax import assemble, mesh
+from cc_jax import build
+from cc_jax.distributed import mesh
 from cc_jax.errors import ConfigError
 from cc_jax.models import tiny
 from cc_jax.uncertainty import deep_ensemble, masksembles, mc_dropout, single
@@ -24,7 +25,7 @@ def model():
 
 
 def started(way, model):
-    params, collections = assemble.initial(assemble.Counting(model, way, way.draw, 100.0), KEY)
+    params, collections = build.initial(build.Counting(model, way, way.draw, 100.0), KEY)
     return {"params": params, **collections}
 
 
@@ -171,17 +172,17 @@ def test_members_train_as_if_alone(method, optimizer):
     config.model.tiny.sweep = 0  # compiles in half the time
     config.method.name, config.optimizer.name, config.optimizer.clip = method, optimizer, 0.01
     config.uncertainty.name = "deep_ensemble"
-    together = assemble.counting(config)
-    state = assemble.fresh_state(config, together, mesh.make_mesh())
+    together = build.counting(config)
+    state = build.fresh_state(config, together, mesh.make_mesh())
     config.uncertainty.name = "single"
-    apart = assemble.counting(config)
-    own = assemble.fresh_state(config, apart, mesh.make_mesh())
+    apart = build.counting(config)
+    own = build.fresh_state(config, apart, mesh.make_mesh())
     rng = np.random.default_rng(0)
     crops = {
         "image": jnp.asarray(rng.integers(0, 255, (2, 64, 64, 3)), jnp.uint8), "roi": jnp.ones((2, 64, 64, 1), jnp.uint8),
         "density": jnp.asarray(rng.gamma(0.2, 1, (2, 8, 8, 1)), jnp.float32), "weight": jnp.ones((2, 8, 8, 1)),
     }  # fmt: skip
-    batch, update = {"source": crops, "target": crops}, assemble.method(config).stages()[0].update
+    batch, update = {"source": crops, "target": crops}, build.method(config).stages()[0].update
     after, values = jax.jit(lambda s: update(s, batch, KEY, together.draw))(state)
     step, losses = jax.jit(lambda s: update(s, batch, KEY, apart.draw)), []
     for i in range(3):
@@ -198,9 +199,9 @@ def test_members_train_as_if_alone(method, optimizer):
 def test_members_that_the_devices_cannot_share_out(monkeypatch):
     config = demo.get_config("smoke")
     config.uncertainty.name, config.uncertainty.deep_ensemble.shard = "deep_ensemble", True
-    parts = assemble.counting(config)
+    parts = build.counting(config)
     two = types.SimpleNamespace(size=2)
-    monkeypatch.setattr(assemble.meshes, "replicated", lambda mesh: None)
-    monkeypatch.setattr(assemble.meshes, "split", lambda mesh: None)
+    monkeypatch.setattr(build.meshes, "replicated", lambda mesh: None)
+    monkeypatch.setattr(build.meshes, "split", lambda mesh: None)
     with pytest.raises(ConfigError, match=r"deep_ensemble\.members=3 cannot be shared out over 2 devices"):
-        assemble._shardings(parts, two, None)
+        build._shardings(parts, two, None)

@@ -8,9 +8,9 @@ import jax
 import numpy as np
 import optax
 
-from cc_jax import losses
 from cc_jax.errors import ConfigError
-from cc_jax.state import TrainState
+from cc_jax.optimization import losses
+from cc_jax.optimization.train_state import TrainState
 
 Batch = dict[str, dict[str, jax.Array]]  # {"source": {"image", "roi", "density", "weight"}, "target": {...}}
 Draw = Callable[

@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cc_jax import losses
 from cc_jax.methods import base
-from cc_jax.models import heads
+from cc_jax.methods.parts import heads
+from cc_jax.optimization import losses
 
 PARTS = ("crowd", "background")
 

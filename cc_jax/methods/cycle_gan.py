@@ -5,7 +5,8 @@ Zhu et al., ICCV 2017, as the baseline of Wang et al. (CVPR 2019) and Liu et al.
 
 import dataclasses
 
-from cc_jax.methods import base, translation
+from cc_jax.methods import base
+from cc_jax.methods.parts import translation
 
 
 @dataclasses.dataclass(frozen=True)

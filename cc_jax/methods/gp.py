@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import optax
 
 from cc_jax.errors import ConfigError
-from cc_jax.gaussian_process import posterior
 from cc_jax.methods import base
-from cc_jax.models.layers import adaptive_mean, roi_pyramid
+from cc_jax.methods.parts.gaussian_process import posterior
+from cc_jax.models.parts.layers import adaptive_mean, roi_pyramid
 
 
 @dataclasses.dataclass(frozen=True)

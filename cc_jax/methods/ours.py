@@ -13,9 +13,11 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from cc_jax import losses, pseudo, selection
 from cc_jax.errors import ConfigError
 from cc_jax.methods import base
+from cc_jax.methods.parts import selection
+from cc_jax.optimization import losses
+from cc_jax.training import pseudo_labels
 
 TEACHERS = ("rounds", "ema")
 
@@ -128,7 +130,7 @@ class Method(base.Method):
             for p, weight in zip(predictions, weights, strict=True)
             if weight.any()
         }
-        if target.pseudo is not None and pseudo.moved(target.pseudo, labels) < self.tolerance:
+        if target.pseudo is not None and pseudo_labels.moved(target.pseudo, labels) < self.tolerance:
             return None
         return {**sets, "target": dataclasses.replace(target, pseudo=labels)}
 

@@ -6,7 +6,7 @@ Wang et al., "Learning from Synthetic Data for Crowd Counting in the Wild", CVPR
 import dataclasses
 
 from cc_jax.methods import cycle_gan
-from cc_jax.ssim import ssim
+from cc_jax.methods.parts.ssim import ssim
 
 
 @dataclasses.dataclass(frozen=True)

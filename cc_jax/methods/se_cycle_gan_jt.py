@@ -10,7 +10,8 @@ from typing import Any
 
 import jax
 
-from cc_jax.methods import base, se_cycle_gan, translation
+from cc_jax.methods import base, se_cycle_gan
+from cc_jax.methods.parts import translation
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 
 from cc_jax.methods import base
-from cc_jax.models import heads
+from cc_jax.methods.parts import heads
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 import flax.linen as nn
 
-from cc_jax.models import vgg
-from cc_jax.models.decoder import CountingModel
+from cc_jax.models.parts import vgg
+from cc_jax.models.parts.decoder import CountingModel
 
 
 class Model(CountingModel):

@@ -10,9 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cc_jax import tables
 from cc_jax.data.files import write_atomic
-from cc_jax.report import markup, overlays, plots
+from cc_jax.report import markup, overlays, plots, tables
 from cc_jax.report.runs import COMMON, Panel, Prediction, Run, read_run
 
 __all__ = ["Run", "read_run", "write_report"]

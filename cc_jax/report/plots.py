@@ -145,7 +145,7 @@ def histogram(counts: dict[str, Sequence[float]]) -> bytes:
 
 
 def reliability(found: dict[str, dict]) -> bytes:
-    """What an uncertainty is worth (cc_jax/reliability.py): sparsification curves, and what intervals hold.
+    """What an uncertainty is worth (evaluation/uncertainty_metrics.py): sparsification curves, and what intervals hold.
 
     Args:
       found: name -> figures of `reliability.measure`; those without a spread are left out on the left.

@@ -9,9 +9,9 @@ import zipfile
 
 import numpy as np
 
-from cc_jax import tables
 from cc_jax.data.images import read_image
 from cc_jax.errors import InputError
+from cc_jax.report import tables
 
 RANKS = ("best", "middle", "worst")
 COMMON = ("sparse", "typical", "dense")  # by the true count: the same images under every method
@@ -45,7 +45,7 @@ class Panel:
 class Run:
     """A workdir as the report needs it; `missing` says, a sentence each, what could not be read.
 
-    `reliability` is that of cc_jax/reliability.py; empty without labels. `translated`: source images above what a translator
+    `reliability` is that of uncertainty_metrics.py; empty without labels. `translated`: source images above what a translator
     made of them, where the method has one that works ahead.
     """
 

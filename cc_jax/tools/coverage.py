@@ -11,8 +11,9 @@ import pathlib
 import numpy as np
 from absl import flags
 
-from cc_jax import app, conformal
+from cc_jax import app
 from cc_jax.errors import ConfigError, InputError
+from cc_jax.evaluation import conformal
 from cc_jax.report import runs
 
 _COUNTED = flags.DEFINE_string("counted", None, "predictions.csv of the images to draw from.")

@@ -138,12 +138,13 @@ def main(args: list[str]) -> None:
         raise ConfigError("give either --workdir=DIR or --config=FILE with --step_ms=MS")
     import jax
 
-    from cc_jax import assemble, mesh
+    from cc_jax import build
+    from cc_jax.distributed import mesh
     from cc_jax.report import runs
 
     if _WORKDIR.value:
         workdir = pathlib.Path(_WORKDIR.value)
-        config = assemble.read_config(workdir)
+        config = build.read_config(workdir)
         what, step = measured(runs.read_log(workdir / "log.jsonl"), _STAGE.value)
         what = f"stage {what} of {workdir}, {config.model.name}"
     else:
@@ -152,7 +153,7 @@ def main(args: list[str]) -> None:
         what = config.model.name
     step = _STEP.value / 1e3 if _STEP.value else step
     one = mesh.make_mesh(jax.devices()[:1])
-    state = assemble.abstract_state(config, assemble.counting(config), one, assemble.method(config))
+    state = build.abstract_state(config, build.counting(config), one, build.method(config))
     size = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state.params))
     crops, side = config.source.batch_size + config.target.batch_size, config.augment.crop
     print(f"{what}: {1e3 * step:.4g} ms a step on one device, {size / 1e6:.1f} MB of gradients")

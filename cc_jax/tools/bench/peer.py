@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cc_jax.errors import ConfigError
-from cc_jax.models import vgg
+from cc_jax.models.parts import vgg
 
 
 def import_torch():

@@ -18,15 +18,16 @@ _SMALLER, _TIGHT = 1280, 0.25  # side; GiB, for four tiles
 _COUNT = """
 import json, pathlib, re, sys
 import numpy as np
-from cc_jax import app, assemble, rngs
-from cc_jax.counter import Counter
+from cc_jax import app, build
+from cc_jax.optimization import rngs
+from cc_jax.counting.counter import Counter
 from configs import default
 model, side, memory = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
 app.keep_memory()
 config = default.get_config()
 config.model.name, config.frame.max_side, config.evaluation.memory_gib = model, 0, memory
-parts = assemble.counting(config)
-params, collections = assemble.initial(parts, rngs.root(0))
+parts = build.counting(config)
+params, collections = build.initial(parts, rngs.root(0))
 counter = Counter(config, parts, {"params": params, **collections}, 0, "untrained")
 small = np.random.default_rng(0).integers(0, 256, (side // 8, side // 8, 3), np.uint8)
 image = small.repeat(8, 0).repeat(8, 1)

@@ -19,10 +19,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cc_jax import assemble, inference, mesh, rngs
-from cc_jax.checkpoints import Checkpoints
+from cc_jax import build
 from cc_jax.data import images
+from cc_jax.distributed import mesh
+from cc_jax.inference.predict import make_sampler
+from cc_jax.optimization import rngs
 from cc_jax.tools.bench import Options, Row, Times, beside_best, peer
+from cc_jax.workdir.checkpoints import Checkpoints
 from configs import default
 
 _SIZE, _WIDTH, _ROUNDS = (768, 1024), 1.0, 3  # in a test: less
@@ -52,10 +55,10 @@ def our_count(width: float, dtype: str, image: np.ndarray) -> tuple[Callable[[],
     config.model.name, config.model.dtype = "sfcn", dtype
     config.model.sfcn.width = width
     config.uncertainty.name = "single"
-    parts = assemble.counting(config)
-    params, collections = assemble.initial(parts, rngs.root(0))
+    parts = build.counting(config)
+    params, collections = build.initial(parts, rngs.root(0))
     variables = {"params": params, **collections}
-    sample = inference.make_sampler(parts, config.evaluation.memory_gib)
+    sample = make_sampler(parts, config.evaluation.memory_gib)
     on_device, roi = jnp.asarray(image), jnp.ones((*image.shape[:3], 1), jnp.uint8)
     return lambda: float(sample(variables, on_device, roi)[0].sum()), jax.device_get(variables)
 
@@ -77,12 +80,12 @@ def torch_counts(variables: dict, image: np.ndarray, half: bool) -> dict[str, Ca
 def first_count() -> float:
     """Seconds of a `cc_jax.predict` of one image, the second time."""
     config = default.get_config()
-    parts = assemble.counting(config)
+    parts = build.counting(config)
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         checkpoints = Checkpoints(folder / "run")
-        state = assemble.fresh_state(config, parts, mesh.make_mesh(jax.local_devices()[:1]))
-        checkpoints.save(0, assemble.checkpoint_items(state), stage="untrained", counted=0)
+        state = build.fresh_state(config, parts, mesh.make_mesh(jax.local_devices()[:1]))
+        checkpoints.save(0, build.checkpoint_items(state), stage="untrained", counted=0)
         checkpoints.close()
         (folder / "run" / "config.json").write_text(json.dumps(config.to_dict()))
         image = np.random.default_rng(0).integers(0, 256, (*_SIZE, 3), np.uint8)

@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterator
 import jax
 import numpy as np
 
-from cc_jax import assemble, mesh, rngs
+from cc_jax import build
+from cc_jax.distributed import mesh
+from cc_jax.optimization import rngs
 from cc_jax.tools.bench import Options, Row, alternate
 from configs import default
 
@@ -51,9 +53,9 @@ def step_on(devices: int, crops: int, side: int) -> Callable[[], float]:
     config = default.get_config()
     config.source.batch_size = config.target.batch_size = crops
     config.augment.crop = side
-    parts, method = assemble.counting(config), assemble.method(config)
+    parts, method = build.counting(config), build.method(config)
     those = mesh.make_mesh(jax.devices()[:devices])
-    state = assemble.fresh_state(config, parts, those, method)
+    state = build.fresh_state(config, parts, those, method)
     rng, cells = np.random.default_rng(0), side // 8
     batch = {
         name: {

@@ -10,9 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cc_jax import assemble, mesh, rngs, throughput
-from cc_jax.models import decoder, sfcn
+from cc_jax import build
+from cc_jax.distributed import mesh
+from cc_jax.models import sfcn
+from cc_jax.models.parts import decoder
+from cc_jax.optimization import rngs
 from cc_jax.tools.bench import Options, Row, beside_best, peer
+from cc_jax.training import profiling
 from configs import default
 
 _ROUNDS = 5
@@ -35,7 +39,7 @@ def _rows(cpu: bool, name: str, width: float, crops: int, side: int) -> list[Row
     runs = {"ours": step, "scans": scans_of(width, dtype, crops, side)}
     seconds, layout, theirs = beside_best(runs, torch_steps(variables, batch, compiled=not cpu), _ROUNDS)
     ours, scans = seconds["ours"], seconds["scans"]
-    share = operations / ours.median / throughput.matrix_rate(dtype)
+    share = operations / ours.median / profiling.matrix_rate(dtype)
     case = f"{name}, {crops}x{side}x{side}, {dtype}"
     return [
         Row("step", f"{case}: {share:.0%} of the matrix rate", ours, f"torch, {layout}", theirs,
@@ -74,9 +78,9 @@ def step_of(width: float, dtype: str, batch: dict) -> tuple[Callable, int, dict]
     config.model.name, config.model.dtype = "sfcn", dtype
     config.model.sfcn.width = width
     config.uncertainty.name, config.method.name = "single", "no_adapt"
-    parts, method = assemble.counting(config), assemble.method(config)
+    parts, method = build.counting(config), build.method(config)
     device_mesh = mesh.make_mesh(jax.devices()[:1])
-    state = assemble.fresh_state(config, parts, device_mesh, method)
+    state = build.fresh_state(config, parts, device_mesh, method)
     variables = jax.device_get(state.variables(state.params["counter"]))
     (stage,) = method.stages()
 
@@ -86,7 +90,7 @@ def step_of(width: float, dtype: str, batch: dict) -> tuple[Callable, int, dict]
 
     jitted = jax.jit(train_step, donate_argnums=0)
     on_device = mesh.put_batch(device_mesh, batch)
-    operations = throughput.operations(jitted.trace(state, on_device).jaxpr)
+    operations = profiling.operations(jitted.trace(state, on_device).jaxpr)
 
     def run():
         nonlocal state

@@ -12,8 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cc_jax import assemble, rngs
+from cc_jax import build
 from cc_jax.models import sfcn
+from cc_jax.optimization import rngs
 from cc_jax.tools.bench import Options, Row, alternate
 from cc_jax.uncertainty import deep_ensemble, masksembles, mc_dropout, single
 
@@ -55,7 +56,7 @@ def run(options: Options) -> list[Row]:
 
 def _variables(way: Any, model: Any) -> dict[str, Any]:
     """A network of that uncertainty, from noise."""
-    params, collections = assemble.initial(assemble.Counting(model, way, way.draw, 100.0), rngs.root(0))
+    params, collections = build.initial(build.Counting(model, way, way.draw, 100.0), rngs.root(0))
     return {"params": params, **collections}
 
 

@@ -1,0 +1,181 @@
+"""Layers that counting models share. Convolutions are those of convolution.py, masks go through `masked`."""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from cc_jax.models.parts import convolution
+
+INITIALISERS: dict[str, Callable] = {
+    # He et al. 2015: keeps the second moment through a ReLU; for networks trained from scratch.
+    "he": nn.initializers.variance_scaling(2.0, "fan_in", "normal"),
+    # GCC-SFCN and the paper's repository.
+    "normal": nn.initializers.normal(0.01),
+    # CycleGAN's networks.
+    "gan": nn.initializers.normal(0.02),
+    # For the recurrences of the spatial encoder: what a row hands on must shrink, or it grows with the image.
+    "contracting": nn.initializers.variance_scaling(0.05, "fan_in", "normal"),
+}
+
+
+class Conv(nn.Module):
+    """Convolution with a bias; float32 parameters, computed in `dtype`. `padding`: on all sides; without it TF SAME."""
+
+    features: int
+    size: tuple[int, int] = (3, 3)
+    stride: int = 1
+    dilation: int = 1
+    kernel_init: str = "he"
+    dtype: str = "float32"
+    padding: int | None = None
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b h w c"], channels: Array | None = None
+    ) -> Float[Array, "b h2 w2 d"]:
+        """`channels`: int [m], those of the input that are read; the others count as zeros and cost nothing."""
+        kernel = self.param(
+            "kernel", INITIALISERS[self.kernel_init], (*self.size, x.shape[-1], self.features)
+        )
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        if channels is not None:
+            x, kernel = x[..., channels], kernel[:, :, channels]
+        x = convolution.convolve(
+            x.astype(self.dtype),
+            kernel.astype(self.dtype),
+            stride=self.stride,
+            dilation=self.dilation,
+            padding=None if self.padding is None else ((self.padding, self.padding),) * 2,
+        )
+        return x + bias.astype(self.dtype)
+
+
+def masked(x: Array, roi: Array) -> Array:
+    """`x` with zeros outside the region of interest, both [B,h,w,...]: a bias must not reach in from there."""
+    return x * roi.astype(x.dtype)
+
+
+def rms_norm(x: Array) -> Array:
+    """[B,h,w,C] with a root mean square of 1 over the channels of each position (Zhang & Sennrich 2019), 0 staying 0.
+
+    Over channels alone, so that neither padding nor the rest of the image enters.
+    """
+    square = jnp.mean(jnp.square(x.astype(jnp.float32)), axis=-1, keepdims=True)
+    return (x * jax.lax.rsqrt(square + 1e-6)).astype(x.dtype)
+
+
+@jax.custom_vjp
+def max_pool(x: Array) -> Array:
+    """2x2 max pooling, stride 2, of [B,H,W,C] with H and W even; what is equally large shares the gradient.
+
+    As maxima of slices: XLA's windowed maximum has a slow gradient on CPUs, and stalls when a constant is folded. The
+    gradient is written out because that of slices adds up four padded arrays: `sfcn`'s step took 4 % longer.
+    """
+    top = jnp.maximum(x[:, ::2, ::2], x[:, ::2, 1::2])
+    return jnp.maximum(top, jnp.maximum(x[:, 1::2, ::2], x[:, 1::2, 1::2]))
+
+
+def _max_pool_fwd(x):
+    largest = max_pool(x)
+    return largest, (x, largest)
+
+
+def _max_pool_bwd(saved, g):
+    x, largest = saved
+    batch, height, width, channels = x.shape
+    chosen = x.reshape(batch, height // 2, 2, width // 2, 2, channels) == largest[:, :, None, :, None]
+    share = g / chosen.sum((2, 4), dtype=g.dtype)
+    return (jnp.where(chosen, share[:, :, None, :, None], 0).reshape(x.shape).astype(x.dtype),)
+
+
+max_pool.defvjp(_max_pool_fwd, _max_pool_bwd)
+
+
+def roi_pyramid(roi_BxHxWx1: Array) -> dict[int, Array]:
+    """The region of interest (above 0 is inside) at strides 1, 2, 4 and 8, a cell inside when any of its pixels is.
+
+    [B,ceil(H/s),ceil(W/s),1] of 0 and 1 in float32; at stride 1 padded to multiples of 8.
+    """
+    levels = {1: (pad_to_multiple(roi_BxHxWx1, 8) > 0).astype(jnp.float32)}
+    for stride in (2, 4, 8):
+        levels[stride] = max_pool(levels[stride // 2])
+    return levels
+
+
+def pad_to_multiple(x: Array, multiple: int) -> Array:
+    """[B,H,W,C] with zeros added at the bottom and on the right up to a multiple of `multiple`."""
+    _, height, width, _ = x.shape
+    return jnp.pad(x, ((0, 0), (0, -height % multiple), (0, -width % multiple), (0, 0)))
+
+
+def adaptive_mean(x_BxhxwxC: Array, roi_Bxhxwx1: Array, height: int, width: int) -> Array:
+    """Adaptive average pooling of the ROI's bounding box to [B,height,width,C].
+
+    Bin i of n over a side of length s covers floor(i s / n) to ceil((i + 1) s / n), as in Torch; cells outside the
+    ROI count neither above nor below the fraction bar, so padding changes nothing.
+    """
+    roi = roi_Bxhxwx1.astype(jnp.float32)
+    rows = _bins(jnp.any(roi > 0, axis=(2, 3)), height)
+    columns = _bins(jnp.any(roi > 0, axis=(1, 3)), width)
+
+    def pool(x):
+        return jnp.einsum("bih,bhwc,bjw->bijc", rows, x, columns)
+
+    return pool(x_BxhxwxC.astype(jnp.float32) * roi) / jnp.maximum(pool(roi), 1.0)
+
+
+def _bins(inside_Bxs: Array, n: int) -> Array:
+    """0/1 matrix [B,n,s]: which cells of the span of `inside` fall into each of n bins."""
+    size = inside_Bxs.shape[1]
+    first = jnp.argmax(inside_Bxs, axis=1)[:, None]
+    length = (size - jnp.argmax(inside_Bxs[:, ::-1], axis=1))[:, None] - first
+    i = jnp.arange(n)[None]
+    start = first + i * length // n
+    stop = first - (-(i + 1) * length // n)
+    cell = jnp.arange(size)
+    return ((cell >= start[..., None]) & (cell < stop[..., None])).astype(jnp.float32)
+
+
+def sweep(f_BxhxwxC: Array, roi_Bxhxwx1: Array, step: Callable[[Array], Array]) -> Array:
+    """The spatial encoder over rows (SFCN, after SCNN): down `o[i] = relu(step(o[i-1])) + f[i]`, then up
+    `o[i] = relu(step(o[i+1])) + o[i]`, with `step` a convolution along the row, shared by both directions.
+
+    A cell outside the region of interest hands nothing on (its bias would travel) and takes nothing.
+    """
+    for upwards in (False, True):
+        f_BxhxwxC, _ = hand_on(f_BxhxwxC, roi_Bxhxwx1, step, None, upwards)
+    return f_BxhxwxC
+
+
+def hand_on(
+    f_BxhxwxC: Array,
+    roi_Bxhxwx1: Array,
+    step: Callable[[Array], Array],
+    carry: tuple[Array, Array] | None,
+    upwards: bool,
+) -> tuple[Array, tuple[Array, Array]]:
+    """One direction of `sweep` over some of the rows: (these rows, what the next ones are handed).
+
+    `carry`: what the rows before have handed on; None where there are none.
+    """
+    f, roi = jnp.moveaxis(f_BxhxwxC, 1, 0), jnp.moveaxis(roi_Bxhxwx1, 1, 0).astype(f_BxhxwxC.dtype)
+
+    def pass_on(carry, row):
+        above, inside_above = carry
+        own, inside = row
+        out = (jax.nn.relu(step(above)) * inside_above + own) * inside
+        return (out, inside), out
+
+    if carry is None:
+        carry = (jnp.zeros_like(f[0]), jnp.zeros_like(roi[0]))
+    carry, o = lax.scan(pass_on, carry, (f, roi), reverse=upwards)
+    return jnp.moveaxis(o, 0, 1), carry
+
+
+def staged(stage: Callable, remat: bool) -> Callable:
+    """`stage(module, ...)`, a part of a module's computation; with `remat` done again for the gradient instead of kept."""
+    return nn.remat(stage) if remat else stage

@@ -1,0 +1,152 @@
+"""Sets of images rewritten by a network, once, as files: a translated source is trained on and looked at like any other."""
+
+import pathlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from cc_jax.data import buckets, frames, images
+from cc_jax.data.files import write_atomic
+from cc_jax.data.mixture import Mixture
+from cc_jax.data.wrapped import Wrapped
+from cc_jax.distributed import mesh
+from cc_jax.errors import CheckpointError
+from cc_jax.inference.predict import Batching
+
+_PAIRS, _PAIR_SIDE = 4, 240  # images that are shown, and their height in pixels
+
+
+def rewrite(
+    function: Callable,
+    params: Any,
+    examples: Any,
+    folder: pathlib.Path,
+    batching: Batching,
+    keep: Callable[[Any], Any],
+    progress: Callable = iter,
+) -> Any:
+    """The examples, or each part of their mixture, with `function(params, image)` in the place of each image.
+
+    Args:
+      function: uint8 [B, H, W, 3] -> uint8 of the same shape. It sees padded images, the border pixels repeated.
+      folder: where the images are kept, `<index>.png`; those that are there already are not made again.
+      keep: records -> examples (data/examples.py).
+    """
+    if isinstance(examples, Mixture):
+        parts = [
+            rewrite(function, params, part.inner, folder / str(k), batching, keep, progress)
+            for k, part in enumerate(examples.parts)
+        ]
+        return Mixture(parts, examples.weights)
+    folder.mkdir(parents=True, exist_ok=True)
+    if jax.process_index() == 0:
+        missing = [i for i in range(len(examples)) if not _path(folder, i).exists()]
+        for i, image in _apply(function, params, examples, missing, batching, progress):
+            write_atomic(_path(folder, i), images.encode_image(image, ".png"))
+        chosen = _spread(examples)
+        _write_pairs(folder, examples, {i: _read(folder, i) for i in chosen})
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(f"rewritten {folder}")
+    return keep(Rewritten(examples, folder))
+
+
+def show(function: Callable, params: Any, examples: Any, folder: pathlib.Path, batching: Batching) -> None:
+    """Writes `folder`.jpg as `rewrite` does, of the few images that it shows (of a mixture, of its first part)."""
+    if isinstance(examples, Mixture):
+        examples = examples.parts[0].inner
+    if jax.process_index() == 0:
+        _write_pairs(folder, examples, dict(_apply(function, params, examples, _spread(examples), batching)))
+
+
+def _apply(
+    function: Callable,
+    params: Any,
+    examples: Any,
+    chosen: Sequence[int],
+    batching: Batching,
+    progress: Callable = iter,
+) -> Iterator[tuple[int, np.ndarray]]:
+    """(index, rewritten image) of those chosen, on this host's devices."""
+    params = mesh.whole(mesh.make_mesh(jax.local_devices()), params)
+    function = jax.jit(function)
+    shapes = buckets.choose_buckets(examples.sizes, max_buckets=batching.max_buckets)
+    batches = buckets.evaluation_batches(
+        examples, chosen, batch_size=batching.batch_size, buckets=shapes, threads=batching.threads
+    )
+    for batch in progress(batches):
+        rewritten = np.asarray(function(params, _padded(batch)))
+        for b, index in enumerate(batch["index"]):
+            if index >= 0:  # others fill up the last batch
+                height, width = batch["size"][b]
+                yield int(index), rewritten[b, :height, :width]
+
+
+class Rewritten(Wrapped):
+    """Records (data/sources.py) of examples, with the images of a folder."""
+
+    def __init__(self, examples: Any, folder: pathlib.Path):
+        super().__init__(examples)
+        self._folder = folder
+        self.sizes: list[tuple[int, int]] = examples.sizes
+
+    @property
+    def fingerprint(self) -> str:
+        """Another one than that of the images as they were."""
+        return f"{self.inner.fingerprint} {self._folder}"
+
+    def __getitem__(self, i: int) -> dict[str, Any]:
+        record, (height, width) = self.inner.record(i), self.sizes[i]
+        path = _path(self._folder, i)
+        try:
+            image = path.read_bytes()
+        except OSError as error:
+            raise CheckpointError(
+                f"{path} cannot be read ({error.strerror}): remove its folder, and the same command makes it anew"
+            ) from error
+        scale = np.float32([width / int(record["width"]), height / int(record["height"])])
+        moved = {
+            name: np.asarray(record[name], np.float32).reshape(-1, 2) * scale for name in ("points", "roi")
+        }
+        return {**record, **moved, "height": height, "width": width, "image": image}
+
+
+def pairs_path(folder: pathlib.Path) -> pathlib.Path:
+    """Where a few images are shown beside what they became."""
+    return folder.with_name(f"{folder.name}.jpg")
+
+
+def _spread(examples: Any) -> list[int]:
+    """A few indices from the set's beginning to its end."""
+    return sorted({round(float(i)) for i in np.linspace(0, len(examples) - 1, _PAIRS)})
+
+
+def _write_pairs(folder: pathlib.Path, examples: Any, rewritten: dict[int, np.ndarray]) -> None:
+    """Those images above, what they became below."""
+    columns = [
+        np.vstack(
+            [frames.resize(one, _PAIR_SIDE, _PAIR_SIDE * 4 // 3) for one in (examples[i]["image"], image)]
+        )
+        for i, image in sorted(rewritten.items())
+    ]
+    images.write_image(pairs_path(folder), np.hstack(columns))
+
+
+def _read(folder: pathlib.Path, i: int) -> np.ndarray:
+    return images.read_image(_path(folder, i).read_bytes(), name=str(_path(folder, i)))
+
+
+def _path(folder: pathlib.Path, i: int) -> pathlib.Path:
+    return folder / f"{i:06d}.png"
+
+
+def _padded(batch: dict[str, Any]) -> np.ndarray:
+    """The images, each going on beyond its border as it ends there: black would be part of what it looks like."""
+    image = batch["image"].copy()
+    for b, (height, width) in enumerate(batch["size"]):
+        if height:
+            image[b, height:, :width] = image[b, height - 1, :width]
+            image[b, :, width:] = image[b, :, width - 1 : width]
+    return image

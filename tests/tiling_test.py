@@ -1,0 +1,173 @@
+"""tiling.py: tiles give what the whole image gives, whatever the network and however its samples are drawn."""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from models_test import MODELS, built, picture
+
+from cc_jax import build, registry
+from cc_jax.distributed import mesh
+from cc_jax.inference import tiling
+from cc_jax.inference.predict import make_sampler
+from cc_jax.optimization import rngs
+from cc_jax.uncertainty import deep_ensemble, masksembles, mc_dropout, single
+
+WAYS = {
+    "single": single.Uncertainty(),
+    "masksembles": masksembles.Uncertainty(members=3, scale=2.0),
+    "mc_dropout": mc_dropout.Uncertainty(members=2, rate=0.3),
+    "deep_ensemble": deep_ensemble.Uncertainty(members=2),
+}
+SMALL = {
+    "tiny": {"encoder_channels": ((8,), (8,), (16,)), "back_end": (32, 8)},
+    "sfcn": {"width": 0.0625, "back_end": (512, 64), "kernel_init": "he", "sweep_init": "contracting"},
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_cell_depends_on_nothing_beyond_reach(name):
+    model, variables = built(name)
+    side = 2 * model.reach + 64
+    middle = side // 2 // 8
+    image, roi = picture(side, side), np.ones((1, side, side, 1), np.uint8)
+
+    @jax.jit
+    def seen(image):
+        features = model.apply(variables, image, roi, method="encode")
+        unfinished = model.clone(finished=False)
+        return unfinished.apply(variables, features, None, roi, method="decode")[0, middle, middle]
+
+    before = np.asarray(seen(image))
+
+    def moved(distance):
+        """How far the cell's features move when all is changed that is so far right of it, below it, or both."""
+        changed = image.copy()
+        begin = 8 * (middle + 1) + distance
+        changed[:, begin:] = changed[:, :, begin:] = 255
+        changed[:, : 8 * middle - distance] = changed[:, :, : 8 * middle - distance] = 255
+        return np.abs(np.asarray(seen(changed)) - before).max()
+
+    assert moved(model.reach) == 0
+    assert moved(model.reach - 24) > 0, "tiles are larger than they need be"
+
+
+@given(st.integers(1, 60), st.integers(1, 12), st.integers(0, 4))
+def test_each_pixel_is_stood_for_once(size, window, reach):
+    size, window, reach = 8 * size, 8 * (window + 2 * reach), 8 * reach
+    window = min(window, size)
+    found = list(tiling.spans(size, window, reach))
+    assert [first for _, first, _ in found] == [0, *(last for _, _, last in found[:-1])] and found[-1][
+        2
+    ] == size
+    for begin, first, last in found:
+        assert 0 <= begin <= first < last <= begin + window <= size
+        assert begin == 0 or first - begin >= reach
+        assert begin + window == size or begin + window - last >= reach
+
+
+@given(
+    st.integers(1, 30_000), st.integers(1, 30_000), st.integers(2**16, 2**22), st.sampled_from([88, 144, 240])
+)
+def test_windows_keep_to_the_budget(height, width, pixels, reach):
+    rows, columns = tiling.window_of((height, width), pixels, reach)
+    assert rows % 8 == columns % 8 == 0 and rows < height + 8 and columns < width + 8
+    assert rows * columns <= max(pixels, 16 * reach**2)
+    square = [min(-(-side // 8) * 8, max(4 * reach, int(pixels**0.5) // 8 * 8)) for side in (height, width)]
+    if square[0] * square[1] <= pixels:
+        assert in_all((height, width), (rows, columns), reach) <= in_all((height, width), square, reach)
+
+
+def in_all(size, window, reach):
+    """Pixels of all tiles together."""
+    sides = zip(size, window, strict=True)
+    return math.prod(one * len(list(tiling.spans(-(-side // 8) * 8, one, reach))) for side, one in sides)
+
+
+def test_no_tile_is_seen_for_a_sliver():
+    """Square windows of that budget are 36, 145 million pixels in all, the last of each row for 312 columns."""
+    window = tiling.window_of((8192, 8192), 4_057_642, 240)
+    assert in_all((8192, 8192), window, 240) < 1.6 * 8192**2
+
+
+@functools.cache
+def parts_of(name, way):
+    model = registry.load("models", name).Model(**SMALL[name])
+    parts = build.Counting(model, WAYS[way], functools.partial(WAYS[way].draw, model), 100.0)
+    params, collections = build.initial(parts, rngs.root(0))
+    rng = np.random.default_rng(1)
+    noisy = jax.tree.map(lambda x: x + 0.02 * rng.normal(size=x.shape).astype(np.float32), params)
+    return parts, {"params": noisy, **collections}
+
+
+IN_TILES = tiling.Tiles.sample
+
+
+def counted(parts, variables, image, roi, pixels, monkeypatch):
+    """What is drawn where a device can work on so many pixels at once, and the tiles' sizes."""
+    windows = []
+    monkeypatch.setattr(tiling, "NEVER_CUT", 0)
+    monkeypatch.setattr(tiling, "bytes_a_pixel", lambda *_: 2**30 / pixels)
+    monkeypatch.setattr(tiling.Tiles, "sample", lambda *args: windows.append(args[-1]) or IN_TILES(*args))
+    monkeypatch.setattr(tiling, "_ROWS", 7)
+    drawn = make_sampler(parts, 1.0)(variables, image, roi)
+    return [np.asarray(x) for x in drawn], windows
+
+
+@pytest.mark.parametrize("name, way", [*(("tiny", way) for way in WAYS), ("sfcn", "masksembles")])
+def test_tiles_give_what_the_whole_image_gives(name, way, monkeypatch):
+    """With a region of interest, sides that are no multiples of 8, and two images at a time."""
+    parts, variables = parts_of(name, way)
+    image = picture(5 * parts.model.reach + 3, 3 * parts.model.reach + 9, batch=2)
+    roi = np.ones((*image.shape[:3], 1), np.uint8)
+    roi[0, :50, :120] = 0
+    (people, embedding), whole = counted(parts, variables, image, roi, 2**30, monkeypatch)
+    (in_tiles, of_tiles), windows = counted(parts, variables, image, roi, 1, monkeypatch)
+    side = 4 * parts.model.reach
+    assert not whole and windows == [(side, -(-image.shape[2] // 8) * 8)]
+    assert in_tiles.shape == people.shape and people.std() > 0
+    np.testing.assert_allclose(in_tiles.sum((2, 3)), people.sum((2, 3)), rtol=1e-5)
+    np.testing.assert_allclose(in_tiles, people, rtol=1e-3, atol=1e-4 * people.max())
+    np.testing.assert_allclose(of_tiles, embedding, rtol=1e-4, atol=1e-5)
+
+
+def test_tiles_that_see_too_little_give_something_else(monkeypatch):
+    """The comparison above can fail."""
+    parts, variables = parts_of("tiny", "single")
+    image = picture(5 * parts.model.reach, 24)
+    roi = np.ones((*image.shape[:3], 1), np.uint8)
+    (people, _), _ = counted(parts, variables, image, roi, 2**30, monkeypatch)
+    monkeypatch.setattr(type(parts.model), "reach", 8)
+    (blind, _), _ = counted(parts, variables, image, roi, 1, monkeypatch)
+    assert np.abs(blind - people).max() > 1e-2 * people.max()
+
+
+def test_batches_over_devices_are_cut_too(monkeypatch):
+    parts, variables = parts_of("tiny", "masksembles")
+    image = picture(5 * parts.model.reach, 24)
+    roi = np.ones((*image.shape[:3], 1), np.uint8)
+    put = mesh.put_batch(mesh.make_mesh(), (image, roi))
+    (people, _), _ = counted(parts, variables, image, roi, 2**30, monkeypatch)
+    (in_tiles, _), windows = counted(parts, variables, *put, 1, monkeypatch)
+    assert len(windows) == 1
+    np.testing.assert_allclose(in_tiles.sum(), people.sum(), rtol=1e-5)
+
+
+def test_memory_is_asked_of_the_compiler():
+    """`tiny` holds 16 channels at half of the size at least, float32, read and written."""
+    parts, variables = parts_of("tiny", "single")
+    whole = jax.jit(
+        lambda v, image, roi: parts.draw(v, image, roi, jax.random.key(0), train=False)["density"]
+    )
+    assert 16 * 4 / 4 < tiling.bytes_a_pixel(whole, variables) < 300
+
+
+def test_no_program_for_small_images(monkeypatch):
+    monkeypatch.setattr(tiling, "bytes_a_pixel", None)  # would be called
+    sample = tiling.make_sampler(parts_of("tiny", "single")[0], lambda *_: "whole", 1e-9)
+    assert sample(None, jnp.zeros((1, 1024, 1024, 3)), None) == "whole"
