@@ -96,10 +96,9 @@ def compile_cache() -> None:
     jax.config.update("jax_compilation_cache_dir", str(folder))
 
 
-def speak(aloud: bool) -> None:
-    """Of several processes one speaks; the others' errors are still said."""
-    if not aloud:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+def mute_stdout() -> None:
+    """Sends standard output nowhere: of several processes one prints, all of them report errors."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def require(**values: object) -> None:

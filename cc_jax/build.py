@@ -20,7 +20,6 @@ from cc_jax.models.parts import pretrained
 from cc_jax.optimization import rngs
 from cc_jax.optimization import train_state as states
 from cc_jax.optimization.optimizers import Optimizer
-from cc_jax.training import profiling
 
 _NEWEST = (
     "evaluation.memory_gib"  # the field of a config that was added last: a workdir without it cannot be read
@@ -30,7 +29,7 @@ QUICK = {"xla_backend_optimization_level": 0}
 
 
 @dataclasses.dataclass(frozen=True)
-class Counting:
+class CountingNetwork:
     """What counting needs, without a method: a model and the way its samples are drawn."""
 
     model: Any
@@ -50,7 +49,7 @@ class Counting:
         return params, variables
 
 
-def counting(config) -> Counting:
+def counting_network(config) -> CountingNetwork:
     """The model and the uncertainty that the config names, with the fields of their sections."""
     name = config.model.name
     model = registry.load("models", name).Model(
@@ -60,7 +59,7 @@ def counting(config) -> Counting:
         **_section(config.model, name),
     )
     uncertainty = _make("uncertainty", config.uncertainty)
-    return Counting(model, uncertainty, functools.partial(uncertainty.draw, model), config.label_scale)
+    return CountingNetwork(model, uncertainty, functools.partial(uncertainty.draw, model), config.label_scale)
 
 
 def method(config):
@@ -80,37 +79,37 @@ def _section(section, name: str) -> dict:
     return dict(section[name]) if name in section else {}
 
 
-def fresh_state(config, parts: Counting, mesh, method=None) -> states.TrainState:
+def fresh_state(config, network: CountingNetwork, mesh, method=None) -> states.TrainState:
     """The state at step 0, replicated over the mesh; the encoder from `config.model.pretrained` if that is set.
 
     With the networks that `method`, if given, has beside the counter.
     """
     root = rngs.root(config.seed)
-    params, collections = initial(parts, root)
+    params, collections = initial(network, root)
     if config.model.pretrained:
-        params, collections["norm"] = _load_encoder(config, parts)(params, collections["norm"])
-    make = functools.partial(_state, config, parts, method)
-    beside = jax.jit(functools.partial(_beside, config, method, parts.model), compiler_options=QUICK)(root)
+        params, collections["norm"] = _load_encoder(config, network)(params, collections["norm"])
+    make = functools.partial(_state, config, network, method)
+    beside = jax.jit(functools.partial(_beside, config, method, network.model), compiler_options=QUICK)(root)
     networks = _by_kind({"counter": (params, collections), **beside})
-    return jax.jit(make, out_shardings=_shardings(parts, mesh, jax.eval_shape(make, *networks)))(*networks)
+    return jax.jit(make, out_shardings=_shardings(network, mesh, jax.eval_shape(make, *networks)))(*networks)
 
 
-def check_encoder(config, parts: Counting, abstract: states.TrainState) -> None:
+def check_encoder(config, network: CountingNetwork, abstract: states.TrainState) -> None:
     """Raises ConfigError where `config.model.pretrained` is no file for a state of these shapes; it is read for that."""
     if config.model.pretrained:
         of = abstract.params["counter"], abstract.collections["counter"]["norm"]
-        jax.eval_shape(_load_encoder(config, parts), *of)
+        jax.eval_shape(_load_encoder(config, network), *of)
 
 
-def _load_encoder(config, parts: Counting) -> Callable:
+def _load_encoder(config, network: CountingNetwork) -> Callable:
     """(params, norm) -> both with the encoder of `config.model.pretrained`, for each network of the counter."""
-    return parts.uncertainty.each(functools.partial(pretrained.load_encoder, config.model.pretrained))
+    return network.uncertainty.each(functools.partial(pretrained.load_encoder, config.model.pretrained))
 
 
-def initial(parts: Counting, root: jax.Array) -> tuple[Any, dict[str, Any]]:
+def initial(network: CountingNetwork, root: jax.Array) -> tuple[Any, dict[str, Any]]:
     """(parameters, collections) of the counter from the run's root key."""
-    params, collections = jax.jit(parts.init, compiler_options=QUICK)(root)
-    collections.update(parts.uncertainty.collections(rngs.stream(root, "members"), parts.model))
+    params, collections = jax.jit(network.init, compiler_options=QUICK)(root)
+    collections.update(network.uncertainty.collections(rngs.stream(root, "members"), network.model))
     return params, collections
 
 
@@ -124,36 +123,36 @@ def _by_kind(networks: dict[str, tuple[Any, dict[str, Any]]]) -> tuple[dict[str,
     return {name: p for name, (p, _) in networks.items()}, {name: c for name, (_, c) in networks.items()}
 
 
-def abstract_state(config, parts: Counting, mesh, method=None) -> states.TrainState:
+def abstract_state(config, network: CountingNetwork, mesh, method=None) -> states.TrainState:
     """The shapes and shardings of `fresh_state`, without computing it or reading a file."""
     root = rngs.root(config.seed)
 
     def shapes():
-        params, collections = parts.init(root)
+        params, collections = network.init(root)
         return params, collections
 
     params, collections = jax.eval_shape(shapes)
     # Members are drawn with NumPy, which cannot be traced; it is quick.
-    collections.update(parts.uncertainty.collections(rngs.stream(root, "members"), parts.model))
-    beside = jax.eval_shape(functools.partial(_beside, config, method, parts.model), root)
+    collections.update(network.uncertainty.collections(rngs.stream(root, "members"), network.model))
+    beside = jax.eval_shape(functools.partial(_beside, config, method, network.model), root)
     shaped = jax.eval_shape(
-        functools.partial(_state, config, parts, method),
+        functools.partial(_state, config, network, method),
         *_by_kind({"counter": (params, collections), **beside}),
     )
     return jax.tree.map(
         lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
-        shaped, _shardings(parts, mesh, shaped),
+        shaped, _shardings(network, mesh, shaped),
     )  # fmt: skip
 
 
-def _shardings(parts: Counting, mesh, state: states.TrainState) -> states.TrainState:
+def _shardings(network: CountingNetwork, mesh, state: states.TrainState) -> states.TrainState:
     """Where each array of the state lies: replicated, or the counter's networks shared out over the devices."""
     everywhere, own = meshes.replicated(mesh), meshes.split(mesh)
-    if not parts.uncertainty.shard:
+    if not network.uncertainty.shard:
         return jax.tree.map(lambda x: everywhere, state)
-    if parts.uncertainty.members % mesh.size:
+    if network.uncertainty.members % mesh.size:
         raise ConfigError(
-            f"config.uncertainty.{parts.uncertainty.__module__.rsplit('.', 1)[1]}.members={parts.uncertainty.members} "
+            f"config.uncertainty.{network.uncertainty.__module__.rsplit('.', 1)[1]}.members={network.uncertainty.members} "
             f"cannot be shared out over {mesh.size} devices: make it a multiple of {mesh.size}, or set shard=False"
         )
 
@@ -164,9 +163,9 @@ def _shardings(parts: Counting, mesh, state: states.TrainState) -> states.TrainS
     return jax.tree_util.tree_map_with_path(place, state)
 
 
-def _state(config, parts: Counting, method, params, collections) -> states.TrainState:
+def _state(config, network: CountingNetwork, method, params, collections) -> states.TrainState:
     optimizer = Optimizer(**config.optimizer)
-    each, counter = parts.uncertainty.each, optimizer.transformation(config.steps)
+    each, counter = network.uncertainty.each, optimizer.transformation(config.steps)
     txs = {"counter": optax.GradientTransformation(each(counter.init), each(counter.update))}
     txs |= method.optimizers() if method else {}
     return states.create(params, collections, txs, optimizer.ema)
@@ -220,8 +219,6 @@ def check_fields(config) -> None:
             )
     if not config.evaluation.memory_gib > 0:
         raise ConfigError(f"config.evaluation.memory_gib={config.evaluation.memory_gib}: it is positive")
-    if config.profile_steps:
-        profiling.span_of(config.profile_steps)
     if not config.label_scale > 0:
         raise ConfigError(f"config.label_scale={config.label_scale}: it is positive")
 

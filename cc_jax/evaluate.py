@@ -66,7 +66,7 @@ def main(args: list[str]) -> None:
     if _CALIBRATE_ON.value:
         calibrated = counter.calibrate(_CALIBRATE_ON.value, _DATA_DIR.value or "", bar)
         calibrated.save(workdir)
-    examples = Examples(records, counter.frame)
+    examples = Examples(records, counter.resize_rule)
     rows, found = evaluate_examples(
         counter.sampler, counter.variables, examples,
         batching_of(config), counter.interval_level, bar, calibrated,

@@ -47,8 +47,9 @@ def main(args: list[str]) -> None:
     app.compile_cache()
     if _DISTRIBUTED.value:
         processes.connect(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value, _HEARTBEAT.value)
-        app.speak(jax.process_index() == 0)
-    with processes.together():
+        if jax.process_index() > 0:
+            app.mute_stdout()
+    with processes.translate_peer_errors():
         sweep.run(config, pathlib.Path(_WORKDIR.value))
 
 

@@ -50,14 +50,14 @@ def get_config(arg: str | None = None):
     if arg == "b_to_a":
         config = shb_to_sha.get_config("cpu")
         config.target.split = "train[:240]"
-        config.evaluation.also = (("shanghaitech/part_a", "train[240:]"),)
+        config.evaluation.extra_datasets = (("shanghaitech/part_a", "train[240:]"),)
         config.sweep.methods = ()
         config.method.ours.teacher = "rounds"
         config.sweep.variants = tuple(one for one in VARIANTS if one[0] != SAME_FROM_B_TO_A)
         return config
     config = demo.get_config("smoke" if arg == "smoke" else None)
     config.evaluation.every_stage = False
-    config.evaluation.also = (("synthetic/validation", "test[:8]" if arg == "smoke" else "test"),)
+    config.evaluation.extra_datasets = (("synthetic/validation", "test[:8]" if arg == "smoke" else "test"),)
     config.sweep.variants = {"smoke": VARIANTS[:3], "uncertainty": SPECTRUM}.get(arg, VARIANTS)
     config.sweep.seeds = (0,) if arg == "smoke" else (0, 1, 2)
     return config

@@ -43,11 +43,13 @@ def get_config() -> ConfigDict:
         ""  # only scenes of this target's kind ("shanghaitech/part_a", ...): GCC's regularisation
     )
     # Further labelled sets, (dataset, split, weight) each: how often a crop is drawn from it, the set above having 1.
-    config.source.also = ()
+    config.source.extra_datasets = ()
     config.source.batch_size = 8
     config.source.scale_min = 0.8  # bounds of the random scale of its crops
     config.source.scale_max = 1.25
-    config.source.native = 0.5  # share of its crops that keep the evaluation's scale, and with it the grain
+    config.source.unscaled_share = (
+        0.5  # share of its crops that keep the evaluation's scale, and with it the grain
+    )
     # Share of all steps, the last ones, whose crops are as the evaluation sees the image (its scale, no photometric
     # changes). Not for the source: what varies it stands in for the target.
     config.source.plain_share = 0.0
@@ -61,11 +63,11 @@ def get_config() -> ConfigDict:
     config.target.split = "train"
     config.target.test_split = "test"
     # Further targets, (dataset, split, test_split, weight) each: adapted to together, evaluated on apart.
-    config.target.also = ()
+    config.target.extra_datasets = ()
     config.target.batch_size = 8
     config.target.scale_min = 0.8
     config.target.scale_max = 1.25
-    config.target.native = 0.5
+    config.target.unscaled_share = 0.5
     # A network that sees changed crops to the end learns to make up for the heads that blur and noise take away, and
     # counts too many in unchanged images.
     config.target.plain_share = 0.25
@@ -73,11 +75,11 @@ def get_config() -> ConfigDict:
     config.target.grey = 0.0
 
     # Sides that images are brought to before anything else, in pixels, aspect kept; 0: no limit.
-    config.frame = ConfigDict()
-    config.frame.min_side = 0  # of the short side
-    config.frame.max_short_side = 0
-    config.frame.max_side = 1536  # of the long side
-    config.frame.multiple = 1  # both sides are rounded to multiples of it
+    config.resize = ConfigDict()
+    config.resize.min_side = 0  # of the short side
+    config.resize.max_short_side = 0
+    config.resize.max_side = 1536  # of the long side
+    config.resize.multiple = 1  # both sides are rounded to multiples of it
 
     config.density = ConfigDict()
     config.density.kernel = "fixed"  # "fixed" or "adaptive" (0.3 x mean distance to the three nearest heads)
@@ -98,7 +100,9 @@ def get_config() -> ConfigDict:
     config.model.remat = False
     config.model.pretrained = ""  # encoder weights of tools/convert_weights; "" starts from noise
     config.model.sfcn = ConfigDict({"width": 1.0})  # factor on all channels
-    config.model.tiny = ConfigDict({"sweep": 9})  # kernel length of the spatial encoder; 0 leaves it out
+    config.model.tiny = ConfigDict(
+        {"spatial_kernel_size": 9}
+    )  # kernel length of the spatial encoder; 0 leaves it out
 
     config.uncertainty = ConfigDict()
     config.uncertainty.name = "masksembles"  # a file of cc_jax/uncertainty
@@ -190,7 +194,7 @@ def get_config() -> ConfigDict:
     config.evaluation.memory_gib = 2.0
     config.evaluation.interval_level = 0.9
     # Further labelled sets that are counted too, (dataset, split) each: to choose by, which no test split is for.
-    config.evaluation.also = ()
+    config.evaluation.extra_datasets = ()
     config.evaluation.every_stage = False  # a row of results.json after each stage, not only after the last
 
     config.checkpoint = ConfigDict()

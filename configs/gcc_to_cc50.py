@@ -26,7 +26,7 @@ def get_config(arg: str | None = None):
     config = gcc_to_sha.gcc(arg, "ucf_cc_50")
     config.source.grey = 1.0  # so are all of the target
     # Its heads are a few pixels wide at half the size: larger frames, and the source shown at the size it has elsewhere.
-    config.frame.max_side = 2048
+    config.resize.max_side = 2048
     config.source.scale_min, config.source.scale_max = 0.4, 0.75
     folds = tuple(f"fold_{n}" for n in range(1, 6))
     if arg == "smoke":

@@ -25,7 +25,7 @@ def get_config(arg: str | None = None):
     """`arg`: "cpu" (the default), "gpu" or "smoke"."""
     config = gcc_to_sha.gcc(arg, "ucf_qnrf")
     # The rule decides the number. C-3 fits the images into 1024x1024, sides to multiples of 16; others clamp the short
-    # side: --config.frame.min_side=512 --config.frame.max_short_side=2048 --config.frame.max_side=0.
+    # side: --config.resize.min_side=512 --config.resize.max_short_side=2048 --config.resize.max_side=0.
     if arg != "smoke":
-        config.frame.max_side, config.frame.multiple = 1024, 16
+        config.resize.max_side, config.resize.multiple = 1024, 16
     return config

@@ -28,8 +28,8 @@ def get_config(arg: str | None = None):
 
 def gcc(arg: str | None, target: str):
     """GCC to one of the paper's targets; shared by configs/gcc_to_*.py."""
-    # Renders of 1920x1080 are brought to 1024x576 by `config.frame`; GCC-SFCN and NLT train on 960x544.
-    config = shb_to_sha.real(arg, source="gcc/random", target=target, scales=(0.7, 1.4), native=0.25)
+    # Renders of 1920x1080 are brought to 1024x576 by `config.resize`; GCC-SFCN and NLT train on 960x544.
+    config = shb_to_sha.real(arg, source="gcc/random", target=target, scales=(0.7, 1.4), unscaled_share=0.25)
     config.method.ours.teacher = "rounds"  # as published
     config.source.scenes = "" if arg == "smoke" else target  # of its 8 renders none may be of that kind
     return config

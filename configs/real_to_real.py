@@ -29,6 +29,8 @@ def get_config(arg: str | None = None):
         pair, size = "b_to_a", "smoke"
     size = size or "gpu"
     source, _, target = pair.split("_")
-    scales, native = SCALES[source if source == "b" else "to_b" if target == "b" else ""]
-    config = shb_to_sha.real(size, source=NAMES[source], target=NAMES[target], scales=scales, native=native)
+    scales, unscaled_share = SCALES[source if source == "b" else "to_b" if target == "b" else ""]
+    config = shb_to_sha.real(
+        size, source=NAMES[source], target=NAMES[target], scales=scales, unscaled_share=unscaled_share
+    )
     return table1.every_method(config, size)

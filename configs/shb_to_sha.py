@@ -18,7 +18,7 @@ def get_config(arg: str | None = None):
     """`arg`: "cpu" (the default), "gpu" or "smoke"."""
     # Half of A's people stand in cells of 8x8 pixels with 0.44 people or more; of B's in 0.35 at its own size, 0.51 at
     # 0.4 and 0.69 at 0.3 (training splits). Shown between 0.3 and 1, B has crowds as dense as nearly all of A's.
-    return real(arg, source="shanghaitech/part_b", scales=(0.3, 1.0), native=0.0)
+    return real(arg, source="shanghaitech/part_b", scales=(0.3, 1.0), unscaled_share=0.0)
 
 
 def real(
@@ -26,7 +26,7 @@ def real(
     *,
     source: str,
     scales: tuple[float, float],
-    native: float,
+    unscaled_share: float,
     target: str = "shanghaitech/part_a",
 ):
     """A labelled source to a real target; shared by the configs of real targets."""
@@ -36,7 +36,7 @@ def real(
     config.target.dataset = target
     config.sweep.methods = ("no_adapt", "ours", "supervised")
     config.source.scale_min, config.source.scale_max = scales
-    config.source.native = native
+    config.source.unscaled_share = unscaled_share
     # With half of the steps in rounds, stage 1 ended too early: from B the first labels of A's training images had a
     # Pearson of 0.78 with their true counts, the second ones 0.75.
     config.method.ours.round_share = 0.25
@@ -57,7 +57,7 @@ def _cpu(config):
     # 60 labelled images of A's training split, 300 at 0.03 with 1.0 at 0.86 (MAE 277 and 201).
     config.optimizer.encoder_scale = 0.03
     config.source.photometric, config.source.grey = 1.0, 0.2
-    config.frame.max_side = 1024
+    config.resize.max_side = 1024
     config.checkpoint.every = 100
 
 
@@ -88,6 +88,6 @@ def _smoke(config):
     config.source.split, config.target.split, config.target.test_split = "train[:8]", "train[:8]", "test[:4]"
     config.augment.crop = 128
     config.source.batch_size = config.target.batch_size = 2
-    config.frame.max_side = 256
+    config.resize.max_side = 256
     config.evaluation.max_buckets = 2
     config.log_every = config.checkpoint.every = 2

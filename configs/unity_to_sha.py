@@ -16,4 +16,4 @@ def get_config(arg: str | None = None):
     """`arg`: "cpu" (the default), "gpu" or "smoke"."""
     # Unity's crowds are as dense as A's at their own size (half of the people in cells of 0.50 or more, A: 0.44), and
     # four times denser at 0.4, where nobody could be told from another.
-    return shb_to_sha.real(arg, source="unity_crowd", scales=(0.7, 1.6), native=0.25)
+    return shb_to_sha.real(arg, source="unity_crowd", scales=(0.7, 1.6), unscaled_share=0.25)

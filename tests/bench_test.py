@@ -12,7 +12,7 @@ import pytest
 import scipy.io
 
 from cc_jax import registry
-from cc_jax.data import frames, images, scenes
+from cc_jax.data import images, resizing, scenes
 from cc_jax.data.density import Density
 from cc_jax.models import sfcn
 from cc_jax.tools import bench
@@ -141,7 +141,7 @@ def test_the_peers_crops_are_ours(tmp_path):
     }  # fmt: skip
     peers = pipeline_suite.PeerDataset([record], tmp_path)
     for i in range(6):
-        ours = pipeline_suite._AUGMENT(frames.decode(record), np.random.default_rng(i), Density())
+        ours = pipeline_suite._AUGMENT(resizing.decode(record), np.random.default_rng(i), Density())
         image, target = peers[i]
         # PIL and OpenCV carry JPEG libraries of their own, and the noise amplifies what they differ in.
         assert np.abs(image.astype(int) - ours["image"]).mean() < 1.0

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from cc_jax.data import buckets, images
 from cc_jax.data.examples import Examples
-from cc_jax.data.frames import Frame
+from cc_jax.data.resizing import ResizeRule
 
 
 def frame_of(i, height, width, **fields):
@@ -91,7 +91,7 @@ def _check_slot(batch, b, index):
 
 
 def test_a_subset_and_a_smaller_frame():
-    examples = Examples(RECORDS, Frame(max_side=50))
+    examples = Examples(RECORDS, ResizeRule(max_side=50))
     fitted = examples.sizes
     shapes = buckets.choose_buckets(fitted, max_buckets=2)
     batches = list(buckets.evaluation_batches(examples, [3, 1], batch_size=1, buckets=shapes, threads=0))
@@ -126,7 +126,7 @@ def test_every_record_is_read_once():
 
 
 def test_an_array_is_batched_as_its_record():
-    frame = Frame(max_side=60)
+    frame = ResizeRule(max_side=60)
     (batch,) = buckets.evaluation_batches(
         Examples(RECORDS, frame), [3], batch_size=1, buckets=[(64, 64)], threads=0
     )

@@ -31,10 +31,10 @@ from cc_jax import registry
 from cc_jax.data import (
     density,
     examples,
-    frames,
     images,
     pipeline,
     preparation,
+    resizing,
     scenes,
     sources,
     transforms,
@@ -52,7 +52,7 @@ def checked(dataset, raw, tmp_path):
     return sources.make_builder(dataset, tmp_path / "unused").checked(raw)
 
 
-def frames_of(raw: base.Raw) -> dict[str, base.Frame]:
+def frames_of(raw: base.Raw) -> dict[str, base.RawImage]:
     return {frame.id: frame for frames in raw.splits.values() for frame in frames}
 
 
@@ -291,7 +291,7 @@ def test_the_part_that_is_not_there_is_a_usage_error(tmp_path):
 def test_unitys_y_is_turned_over(tmp_path):
     points = {n: [(70.0 + n, 8.0), (20.0, 50.0 - n)] for n in range(1, 7)}
     frames = frames_of(checked("unity_crowd", unity(tmp_path / "raw", points), tmp_path))
-    assert_points_are_where_the_heads_are(frames.values())
+    assert_points_are_where_the_heads_are(resizing.values())
     np.testing.assert_allclose(frames["IMG_3"].points, points[3])
 
 
@@ -311,8 +311,8 @@ def test_near_duplicates_go_to_the_same_side(tmp_path):
             noisy = np.clip(image * rng.uniform(0.8, 1.1) + rng.normal(0, 6, image.shape), 0, 255).astype(
                 np.uint8
             )
-            frames.append(
-                base.Frame(f"{scene}_{copy}", images.encode_image(noisy), np.zeros((0, 2), np.float32))
+            resizing.append(
+                base.RawImage(f"{scene}_{copy}", images.encode_image(noisy), np.zeros((0, 2), np.float32))
             )
     rng.shuffle(frames)
     sides = unity_crowd.split(frames)
@@ -355,26 +355,26 @@ def tree(name: str, root):
     """A small copy of the dataset, {id: points}."""
     if name == "ucf_cc_50":
         frames = {1: [(70.0, 12.0)], 11: [(20.0, 50.0)], 50: []}
-        return ucf_cc_50(root, frames), {str(n): points for n, points in frames.items()}
+        return ucf_cc_50(root, frames), {str(n): points for n, points in resizing.items()}
     if name == "ucf_qnrf":
         return ucf_qnrf(root, SIDES), {f"{s}_img_{n:04d}": p for s, f in SIDES.items() for n, p in f.items()}
     if name == "jhu":
         return jhu(root, SIDES), {f"{s}/{n:04d}": p for s, f in SIDES.items() for n, p in f.items()}
     if name == "nwpu":
         frames = {"train": POINTS, "val": {7: [(99.0, 2.0)]}, "test": {5109: []}}
-        return nwpu(root, frames), {f"{n:04d}": p for f in frames.values() for n, p in f.items()}
+        return nwpu(root, frames), {f"{n:04d}": p for f in resizing.values() for n, p in f.items()}
     if name == "worldexpo10":
         frames = {
             "train": {"100001/100001_C09-05-S-20100717-0001": POINTS[1], "104242/104242-1-0001": []},
             "test": {"104207/200100-01": [(70.0, 12.0), (20.0, 50.0)], "500717/200100-01": []},
         }
-        return worldexpo10(root, frames, HALF), {i: p for f in frames.values() for i, p in f.items()}
+        return worldexpo10(root, frames, HALF), {i: p for f in resizing.values() for i, p in f.items()}
     frames = {
         "train_list.txt": {"scene_00_0/0123456789": POINTS[1], "scene_71_3/0123456789": POINTS[2]},
         "test_list.txt": {"scene_00_0/0000000001": []},
     }
     return gcc(root, frames, new={"scene_71_3/0123456789"}), {
-        i: p for f in frames.values() for i, p in f.items()
+        i: p for f in resizing.values() for i, p in f.items()
     }
 
 
@@ -427,7 +427,7 @@ def test_worldexpos_region_decides_who_counts(tmp_path):
     source = sources.open_source("worldexpo10", "test", tmp_path / "data")
     heads = {
         example["id"]: example["points"].tolist()
-        for example in (frames.decode(source[i]) for i in range(len(source)))
+        for example in (resizing.decode(source[i]) for i in range(len(source)))
     }
     assert heads == {"104207/200100-01": [[20.0, 50.0]], "500717/200100-01": []}  # the empty frame stays
 
@@ -585,9 +585,9 @@ def test_images_of_rare_kinds_are_stored_as_png(tmp_path):
     import cv2
 
     cv2.imwrite(str(tmp_path / "raw.tif"), cv2.imread(str(tmp_path / "a.png")))
-    stored = base.features(base.check(base.Frame("a", tmp_path / "raw.tif", np.zeros((0, 2), np.float32))))[
-        "image"
-    ]
+    stored = base.features(
+        base.check(base.RawImage("a", tmp_path / "raw.tif", np.zeros((0, 2), np.float32)))
+    )["image"]
     assert stored.startswith(b"\x89PNG")
     np.testing.assert_array_equal(images.read_image(stored), picture([(30, 20)]))
 

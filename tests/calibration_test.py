@@ -73,10 +73,12 @@ def test_images_of_another_kind_are_told():
     rng = np.random.default_rng(0)
     known = rng.normal(size=(30, 64)).astype(np.float32)
     one = calibration.Calibrated(conformal.Calibration("count", np.ones(30)), known, "these", "")
-    alike = np.mean([one.unlike(rng.normal(size=64)) for _ in range(2000)])
+    alike = np.mean([one.is_out_of_distribution(rng.normal(size=64)) for _ in range(2000)])
     assert alike < 0.08  # one in 31 by exchangeability
-    assert np.mean([one.unlike(rng.normal(1.5, 1, 64)) for _ in range(200)]) > 0.95
-    assert not calibration.Calibrated(one.errors, known[:1], "one", "").unlike(np.full(64, 99.0))
+    assert np.mean([one.is_out_of_distribution(rng.normal(1.5, 1, 64)) for _ in range(200)]) > 0.95
+    assert not calibration.Calibrated(one.errors, known[:1], "one", "").is_out_of_distribution(
+        np.full(64, 99.0)
+    )
 
 
 @pytest.mark.parametrize(

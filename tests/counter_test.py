@@ -18,7 +18,7 @@ def make_workdir(folder, **changes):
     """A workdir as training leaves it, of an untrained network."""
     config = demo.get_config()
     config.update(changes)
-    state = build.fresh_state(config, build.counting(config), mesh.make_mesh())
+    state = build.fresh_state(config, build.counting_network(config), mesh.make_mesh())
     checkpoints = Checkpoints(folder)
     checkpoints.save(5, build.checkpoint_items(state), stage="stage1", counted=5)
     checkpoints.close()
@@ -74,7 +74,7 @@ def test_warnings(counter, photo):
 
 
 def test_a_large_image_is_shrunk_and_says_so(tmp_path, photo):
-    counter = Counter.load(make_workdir(tmp_path, frame={"min_side": 0, "max_side": 96}))
+    counter = Counter.load(make_workdir(tmp_path, resize={"min_side": 0, "max_side": 96}))
     found = counter.count(photo)
     assert any("203x150" in line and "96x71" in line for line in found.warnings)
     assert found.density.shape == (9, 12)
@@ -104,7 +104,7 @@ def test_an_unknown_model_names_its_siblings(tmp_path):
     config = demo.get_config()
     config.model.name = "tinny"
     with pytest.raises(ConfigError, match="did you mean 'tiny'"):
-        build.counting(config)
+        build.counting_network(config)
 
 
 def test_interval_of_known_samples():

@@ -34,7 +34,11 @@ def test_a_step_does_not_know_the_number_of_devices(environment):
 def run(workdir, environment, devices: int):
     """OURS with a round, tiny, on so many devices; its results."""
     flags = ["--config.steps=4", "--config.method.ours.rounds=1", "--config.augment.crop=64"]
-    own = ["--config=configs/demo.py:smoke", "--config.model.tiny.sweep=0", f"--workdir={workdir}"]
+    own = [
+        "--config=configs/demo.py:smoke",
+        "--config.model.tiny.spatial_kernel_size=0",
+        f"--workdir={workdir}",
+    ]
     done = subprocess.run(
         [sys.executable, "-m", "cc_jax.train", *own, *flags], cwd=ROOT, capture_output=True, text=True,
         env={**environment, **mesh.fake_devices(devices)},

@@ -31,11 +31,11 @@ FRAMES = {
 def counter():
     """An untrained counter: (config, sampler, variables)."""
     config = demo.get_config()
-    parts = build.counting(config)
-    state = build.fresh_state(config, parts, mesh.make_mesh())
+    network = build.counting_network(config)
+    state = build.fresh_state(config, network, mesh.make_mesh())
     return (
         config,
-        make_sampler(parts, config.evaluation.memory_gib),
+        make_sampler(network, config.evaluation.memory_gib),
         counter_variables(state),
         state.ema,
     )

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from frames_of import Records, record_of
 
-from cc_jax.data import examples, frames, pipeline, scenes, transforms
+from cc_jax.data import examples, pipeline, resizing, scenes, transforms
 from cc_jax.data.density import Density
 from cc_jax.data.examples import Examples
-from cc_jax.data.frames import Frame
+from cc_jax.data.resizing import ResizeRule
 from cc_jax.errors import ConfigError, InputError
 
-SIDE, FRAME = 96, Frame(max_side=80)
+SIDE, FRAME = 96, ResizeRule(max_side=80)
 SMALL = 80 * 80 * 3
 
 
@@ -26,15 +26,15 @@ def records():
 def reads(monkeypatch):
     """Names of the images that are decoded."""
     calls = []
-    kept = frames.read_image
+    kept = resizing.read_image
     monkeypatch.setattr(
-        frames, "read_image", lambda data, name, **k: calls.append(name) or kept(data, name=name, **k)
+        resizing, "read_image", lambda data, name, **k: calls.append(name) or kept(data, name=name, **k)
     )
     return calls
 
 
 def batches_of(one, photometric=0.0, count=5):
-    augment = transforms.Augment(crop=80, native=0.5, scale_max=1.5, photometric=photometric)
+    augment = transforms.Augment(crop=80, unscaled_share=0.5, scale_max=1.5, photometric=photometric)
     dataset = pipeline.train_dataset(one, augment=augment, density=Density(), seed=1)
     return [pipeline.batch_at(dataset, i, batch_size=4) for i in range(count)]  # several epochs
 
@@ -64,7 +64,7 @@ def test_a_folder_serves_later_runs(records, reads, tmp_path):
     for _ in range(2):  # the second finds the files
         kept = Examples(records, FRAME, folder=tmp_path)
         for i in [0, 1, 0]:
-            example, plain = kept[i], frames.decode(records[i], FRAME)
+            example, plain = kept[i], resizing.decode(records[i], FRAME)
             for name in ("image", "points", "roi"):
                 np.testing.assert_array_equal(example[name], plain[name])
     assert (reads.count("0"), reads.count("1")) == (5, 3)  # once for the folder, the others by `plain`
@@ -78,7 +78,7 @@ def test_another_copy_split_or_frame_has_a_folder_of_its_own(records, tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
     Examples(Records(records, fingerprint="2"), FRAME, folder=tmp_path)
     Examples(Records(records, split="test"), FRAME, folder=tmp_path)
-    Examples(records, Frame(max_side=64), folder=tmp_path)
+    Examples(records, ResizeRule(max_side=64), folder=tmp_path)
     assert len(list(tmp_path.iterdir())) == 4
 
 

@@ -83,7 +83,7 @@ def test_rematerialised_gradients_are_the_same_and_keep_less(name):
     image, roi = np.zeros((1, 64, 64, 3), np.uint8), jnp.ones((1, 64, 64, 1))
     image[:, ::3] = 200
     fields = {"width": 0.0625} if name == "sfcn" else {}
-    model = registry.load("models", name).Model(sweep=0, back_end=(32, 16), **fields)
+    model = registry.load("models", name).Model(spatial_kernel_size=0, back_end=(32, 16), **fields)
     shapes = jax.eval_shape(model.init, KEY, image, roi)
 
     def loss(remat, variables):

@@ -452,7 +452,7 @@ class Cloud:
 
 ARGUMENTS = (
     "--config=configs/demo.py:smoke",
-    "--config.source.also=((\"it's\", 'train', 0.5),)",
+    "--config.source.extra_datasets=((\"it's\", 'train', 0.5),)",
     "--workdir=/a b",
 )
 

@@ -50,7 +50,7 @@ def train(environment, workdir, *more, kill="", signal_name="SIGKILL", method="o
     arguments = ["--config=configs/demo.py:smoke", f"--workdir={workdir}", "--config.log_every=1"]
     arguments += ["--config.checkpoint.every=2", f"--config.method.name={method}"]
     # Without the scans of the spatial encoder half of the compile time is gone.
-    arguments += ["--config.model.tiny.sweep=0", *more]
+    arguments += ["--config.model.tiny.spatial_kernel_size=0", *more]
     return subprocess.run(
         [sys.executable, *command, *arguments],
         cwd=ROOT,
@@ -102,8 +102,8 @@ def test_sigterm_saves_and_exits_75(uninterrupted, environment, tmp_path):
 def test_two_sources_and_two_targets_and_a_kill_between(environment, tmp_path):
     """Adapted to together, evaluated on apart, the config's own target last; killed or not, the same bits."""
     more = (
-        "--config.source.also=(('synthetic/target','train[200:208]',0.5),)",
-        "--config.target.also=(('synthetic/source','train[100:108]','test[:4]',1.0),)",
+        "--config.source.extra_datasets=(('synthetic/target','train[200:208]',0.5),)",
+        "--config.target.extra_datasets=(('synthetic/source','train[100:108]','test[:4]',1.0),)",
     )
     assert train(environment, tmp_path / "whole", *more).returncode == 0
     assert train(environment, tmp_path / "run", *more, kill="step:5").returncode == -signal.SIGKILL
@@ -185,7 +185,7 @@ def test_target_labels_do_not_reach_an_unsupervised_method(uninterrupted, enviro
     config = demo.get_config("smoke")
     config.log_every = 1
     config.checkpoint.every = 2
-    config.model.tiny.sweep = 0
+    config.model.tiny.spatial_kernel_size = 0
     found = loop.train_and_adapt(config, tmp_path / "run")
     assert found[-1]["weights_sha256"] == rows(uninterrupted)[-1]["weights_sha256"]
 
@@ -224,10 +224,10 @@ def test_the_last_steps_of_a_set_see_plain_crops():
 
 def test_a_step_is_compiled_before_there_is_a_state_or_a_batch():
     config = demo.get_config("smoke")
-    config.model.tiny.sweep = 0
-    parts, method, device_mesh = build.counting(config), build.method(config), mesh.make_mesh()
-    abstract = build.abstract_state(config, parts, device_mesh, method)
-    step_of = loop._steps_ahead(config, parts, device_mesh, abstract)
+    config.model.tiny.spatial_kernel_size = 0
+    network, method, device_mesh = build.counting_network(config), build.method(config), mesh.make_mesh()
+    abstract = build.abstract_state(config, network, device_mesh, method)
+    step_of = loop._steps_ahead(config, network, device_mesh, abstract)
     _, *rounds = method.stages()
     assert all(step_of(stage) is step_of(rounds[0]) for stage in rounds)
     step = step_of(rounds[0]).result()
@@ -236,7 +236,7 @@ def test_a_step_is_compiled_before_there_is_a_state_or_a_batch():
     image = np.random.default_rng(0).integers(0, 256, (160, 160, 3), np.uint8)
     sets = {name: TrainSet(Examples([record_of(image, [(80, 80)])])) for name in ("source", "target")}
     batch = next(loop._batches(config, rounds[0], sets, (0, 1), 0, device_mesh))
-    state = build.fresh_state(config, parts, device_mesh, method).replace(txs=abstract.txs)
+    state = build.fresh_state(config, network, device_mesh, method).replace(txs=abstract.txs)
     state, means = step.run(state, batch)
     assert int(state.step) == 1 and np.isfinite(means.compute()["loss"])
 
@@ -262,7 +262,8 @@ def test_an_ensemble_on_two_devices_ends_where_it_does_on_one(tmp_path, environm
     """Split over the batch or over the members: the same weights but for the order of sums."""
     flags = [
         "--config=configs/demo.py:smoke", "--config.uncertainty.name=deep_ensemble", "--config.steps=4",
-        "--config.uncertainty.deep_ensemble.members=2", "--config.method.name=no_adapt", "--config.model.tiny.sweep=0",
+        "--config.uncertainty.deep_ensemble.members=2", "--config.method.name=no_adapt",
+        "--config.model.tiny.spatial_kernel_size=0",
     ]  # fmt: skip
     ended = []
     for devices, shard in ((1, False), (2, False), (2, True)):

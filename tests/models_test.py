@@ -16,7 +16,12 @@ from cc_jax.models.parts import convolution, decoder, layers
 MODELS = {
     "tiny": {},
     "lite": {"back_end": (16, 16, 8)},
-    "sfcn": {"width": 0.0625, "back_end": (512, 256, 64), "kernel_init": "he", "sweep_init": "contracting"},
+    "sfcn": {
+        "width": 0.0625,
+        "back_end": (512, 256, 64),
+        "kernel_init": "he",
+        "spatial_kernel_init": "contracting",
+    },
 }
 
 
@@ -213,7 +218,9 @@ def test_sweep_is_the_recurrence():
     rng = np.random.default_rng(0)
     f, kernel, bias = rng.normal(size=(5, 7, 3)), rng.normal(size=(9, 3, 3)) * 0.2, rng.normal(size=3)
     roi = jnp.ones((1, 5, 7, 1))
-    ours = layers.sweep(jnp.float32(f[None]), roi, lambda row: convolution.convolve_row(row, kernel) + bias)
+    ours = layers.scan_rows(
+        jnp.float32(f[None]), roi, lambda row: convolution.convolve_row(row, kernel) + bias
+    )
     np.testing.assert_allclose(ours[0], reference_sweep(f, kernel, bias), rtol=1e-4, atol=1e-4)
 
 

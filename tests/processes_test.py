@@ -78,7 +78,7 @@ processes._CHUNK = 50
 number, port, me = map(int, sys.argv[1:])
 processes.connect(f"127.0.0.1:{port}", number, me, 60)
 mine = [bytes([me]) * (20 * i) for i in range(7 * me)]
-items = [(len(item), item[:1].hex()) for item in processes.everyones(mine)]
+items = [(len(item), item[:1].hex()) for item in processes.allgather_stream(mine)]
 print("\\n", json.dumps([items, processes.any_of(me == 1), list(processes.share(5))]))
 """
 
@@ -110,7 +110,7 @@ def arguments(workdir, *more):
     ]
     flags += [
         "--config.log_every=1",
-        "--config.model.tiny.sweep=0",
+        "--config.model.tiny.spatial_kernel_size=0",
         "--config.augment.crop=64",
         "--config.steps=4",
     ]

@@ -71,7 +71,7 @@ def test_the_ablation_names_fields_and_values_that_there_are(arg):
     assert len(found) == len(config.sweep.variants) * max(1, len(config.sweep.seeds))
     for one in found.values():
         assert sum(stage.steps for stage in build.method(one).stages()) == config.steps
-        build.counting(one)
+        build.counting_network(one)
 
 
 def test_a_run_in_other_hands_is_passed_over(tmp_path, monkeypatch, capsys):

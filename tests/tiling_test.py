@@ -26,7 +26,12 @@ WAYS = {
 }
 SMALL = {
     "tiny": {"encoder_channels": ((8,), (8,), (16,)), "back_end": (32, 8)},
-    "sfcn": {"width": 0.0625, "back_end": (512, 64), "kernel_init": "he", "sweep_init": "contracting"},
+    "sfcn": {
+        "width": 0.0625,
+        "back_end": (512, 64),
+        "kernel_init": "he",
+        "spatial_kernel_init": "contracting",
+    },
 }
 
 
@@ -96,39 +101,39 @@ def test_no_tile_is_seen_for_a_sliver():
 
 
 @functools.cache
-def parts_of(name, way):
+def network_of(name, way):
     model = registry.load("models", name).Model(**SMALL[name])
-    parts = build.Counting(model, WAYS[way], functools.partial(WAYS[way].draw, model), 100.0)
-    params, collections = build.initial(parts, rngs.root(0))
+    network = build.CountingNetwork(model, WAYS[way], functools.partial(WAYS[way].draw, model), 100.0)
+    params, collections = build.initial(network, rngs.root(0))
     rng = np.random.default_rng(1)
     noisy = jax.tree.map(lambda x: x + 0.02 * rng.normal(size=x.shape).astype(np.float32), params)
-    return parts, {"params": noisy, **collections}
+    return network, {"params": noisy, **collections}
 
 
 IN_TILES = tiling.Tiles.sample
 
 
-def counted(parts, variables, image, roi, pixels, monkeypatch):
+def counted(network, variables, image, roi, pixels, monkeypatch):
     """What is drawn where a device can work on so many pixels at once, and the tiles' sizes."""
     windows = []
     monkeypatch.setattr(tiling, "NEVER_CUT", 0)
     monkeypatch.setattr(tiling, "bytes_a_pixel", lambda *_: 2**30 / pixels)
     monkeypatch.setattr(tiling.Tiles, "sample", lambda *args: windows.append(args[-1]) or IN_TILES(*args))
     monkeypatch.setattr(tiling, "_ROWS", 7)
-    drawn = make_sampler(parts, 1.0)(variables, image, roi)
+    drawn = make_sampler(network, 1.0)(variables, image, roi)
     return [np.asarray(x) for x in drawn], windows
 
 
 @pytest.mark.parametrize("name, way", [*(("tiny", way) for way in WAYS), ("sfcn", "masksembles")])
 def test_tiles_give_what_the_whole_image_gives(name, way, monkeypatch):
     """With a region of interest, sides that are no multiples of 8, and two images at a time."""
-    parts, variables = parts_of(name, way)
-    image = picture(5 * parts.model.reach + 3, 3 * parts.model.reach + 9, batch=2)
+    network, variables = network_of(name, way)
+    image = picture(5 * network.model.reach + 3, 3 * network.model.reach + 9, batch=2)
     roi = np.ones((*image.shape[:3], 1), np.uint8)
     roi[0, :50, :120] = 0
-    (people, embedding), whole = counted(parts, variables, image, roi, 2**30, monkeypatch)
-    (in_tiles, of_tiles), windows = counted(parts, variables, image, roi, 1, monkeypatch)
-    side = 4 * parts.model.reach
+    (people, embedding), whole = counted(network, variables, image, roi, 2**30, monkeypatch)
+    (in_tiles, of_tiles), windows = counted(network, variables, image, roi, 1, monkeypatch)
+    side = 4 * network.model.reach
     assert not whole and windows == [(side, -(-image.shape[2] // 8) * 8)]
     assert in_tiles.shape == people.shape and people.std() > 0
     np.testing.assert_allclose(in_tiles.sum((2, 3)), people.sum((2, 3)), rtol=1e-5)
@@ -138,36 +143,36 @@ def test_tiles_give_what_the_whole_image_gives(name, way, monkeypatch):
 
 def test_tiles_that_see_too_little_give_something_else(monkeypatch):
     """The comparison above can fail."""
-    parts, variables = parts_of("tiny", "single")
-    image = picture(5 * parts.model.reach, 24)
+    network, variables = network_of("tiny", "single")
+    image = picture(5 * network.model.reach, 24)
     roi = np.ones((*image.shape[:3], 1), np.uint8)
-    (people, _), _ = counted(parts, variables, image, roi, 2**30, monkeypatch)
-    monkeypatch.setattr(type(parts.model), "reach", 8)
-    (blind, _), _ = counted(parts, variables, image, roi, 1, monkeypatch)
+    (people, _), _ = counted(network, variables, image, roi, 2**30, monkeypatch)
+    monkeypatch.setattr(type(network.model), "reach", 8)
+    (blind, _), _ = counted(network, variables, image, roi, 1, monkeypatch)
     assert np.abs(blind - people).max() > 1e-2 * people.max()
 
 
 def test_batches_over_devices_are_cut_too(monkeypatch):
-    parts, variables = parts_of("tiny", "masksembles")
-    image = picture(5 * parts.model.reach, 24)
+    network, variables = network_of("tiny", "masksembles")
+    image = picture(5 * network.model.reach, 24)
     roi = np.ones((*image.shape[:3], 1), np.uint8)
     put = mesh.put_batch(mesh.make_mesh(), (image, roi))
-    (people, _), _ = counted(parts, variables, image, roi, 2**30, monkeypatch)
-    (in_tiles, _), windows = counted(parts, variables, *put, 1, monkeypatch)
+    (people, _), _ = counted(network, variables, image, roi, 2**30, monkeypatch)
+    (in_tiles, _), windows = counted(network, variables, *put, 1, monkeypatch)
     assert len(windows) == 1
     np.testing.assert_allclose(in_tiles.sum(), people.sum(), rtol=1e-5)
 
 
 def test_memory_is_asked_of_the_compiler():
     """`tiny` holds 16 channels at half of the size at least, float32, read and written."""
-    parts, variables = parts_of("tiny", "single")
+    network, variables = network_of("tiny", "single")
     whole = jax.jit(
-        lambda v, image, roi: parts.draw(v, image, roi, jax.random.key(0), train=False)["density"]
+        lambda v, image, roi: network.draw(v, image, roi, jax.random.key(0), train=False)["density"]
     )
     assert 16 * 4 / 4 < tiling.bytes_a_pixel(whole, variables) < 300
 
 
 def test_no_program_for_small_images(monkeypatch):
     monkeypatch.setattr(tiling, "bytes_a_pixel", None)  # would be called
-    sample = tiling.make_sampler(parts_of("tiny", "single")[0], lambda *_: "whole", 1e-9)
+    sample = tiling.make_sampler(network_of("tiny", "single")[0], lambda *_: "whole", 1e-9)
     assert sample(None, jnp.zeros((1, 1024, 1024, 3)), None) == "whole"

@@ -121,8 +121,8 @@ def test_native_crops_are_cut_and_not_resampled():
             cut += exact
         return cut / 200
 
-    assert share_cut() == 0 and share_cut(native=1.0) == 1
-    assert 0.2 < share_cut(native=0.3) < 0.4
+    assert share_cut() == 0 and share_cut(unscaled_share=1.0) == 1
+    assert 0.2 < share_cut(unscaled_share=0.3) < 0.4
 
 
 def test_plain_crops_are_windows_of_the_image_and_nothing_else():
@@ -263,7 +263,7 @@ def test_pseudo_labels_are_of_the_evaluation_frame():
     [
         {"crop": 100},
         {"crop": 0},
-        {"native": 1.5},
+        {"unscaled_share": 1.5},
         {"scale_min": 2.0},
         {"scale_min": 0.0},
         {"photometric": 1.5},

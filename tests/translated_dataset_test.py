@@ -5,13 +5,13 @@ import pytest
 from frames_of import Records, record_of
 
 from cc_jax.data.examples import Examples
-from cc_jax.data.frames import Frame
 from cc_jax.data.mixture import Mixture
+from cc_jax.data.resizing import ResizeRule
 from cc_jax.errors import CheckpointError
 from cc_jax.inference.predict import Batching
 from cc_jax.training import translated_dataset
 
-FRAME = Frame(max_side=48)
+FRAME = ResizeRule(max_side=48)
 HOW = Batching(batch_size=2, max_buckets=1, threads=1)
 
 

@@ -25,7 +25,7 @@ def model():
 
 
 def started(way, model):
-    params, collections = build.initial(build.Counting(model, way, way.draw, 100.0), KEY)
+    params, collections = build.initial(build.CountingNetwork(model, way, way.draw, 100.0), KEY)
     return {"params": params, **collections}
 
 
@@ -169,13 +169,13 @@ def test_fields_that_make_no_sense(make):
 def test_members_train_as_if_alone(method, optimizer):
     """One step of an ensemble is one step of each network: losses, clipping and weight decay do not mix."""
     config = demo.get_config("smoke")
-    config.model.tiny.sweep = 0  # compiles in half the time
+    config.model.tiny.spatial_kernel_size = 0  # compiles in half the time
     config.method.name, config.optimizer.name, config.optimizer.clip = method, optimizer, 0.01
     config.uncertainty.name = "deep_ensemble"
-    together = build.counting(config)
+    together = build.counting_network(config)
     state = build.fresh_state(config, together, mesh.make_mesh())
     config.uncertainty.name = "single"
-    apart = build.counting(config)
+    apart = build.counting_network(config)
     own = build.fresh_state(config, apart, mesh.make_mesh())
     rng = np.random.default_rng(0)
     crops = {
@@ -199,9 +199,9 @@ def test_members_train_as_if_alone(method, optimizer):
 def test_members_that_the_devices_cannot_share_out(monkeypatch):
     config = demo.get_config("smoke")
     config.uncertainty.name, config.uncertainty.deep_ensemble.shard = "deep_ensemble", True
-    parts = build.counting(config)
+    network = build.counting_network(config)
     two = types.SimpleNamespace(size=2)
     monkeypatch.setattr(build.meshes, "replicated", lambda mesh: None)
     monkeypatch.setattr(build.meshes, "split", lambda mesh: None)
     with pytest.raises(ConfigError, match=r"deep_ensemble\.members=3 cannot be shared out over 2 devices"):
-        build._shardings(parts, two, None)
+        build._shardings(network, two, None)

@@ -11,12 +11,13 @@ import numpy as np
 
 from cc_jax import build
 from cc_jax.data import buckets, images
-from cc_jax.data.frames import Frame
+from cc_jax.data.resizing import ResizeRule
 from cc_jax.distributed import mesh
 from cc_jax.errors import CheckpointError
 from cc_jax.evaluation import calibration, uncertainty_metrics
 from cc_jax.evaluation.evaluate import batching_of, weights_sha256
 from cc_jax.inference.predict import interval_from_samples, make_sampler, predict_examples
+from cc_jax.units import cells_along
 from cc_jax.workdir.checkpoints import Checkpoints
 
 _UNTRUSTED_SHARE = 0.1  # of the count; less is not worth a warning
@@ -53,13 +54,13 @@ class Count:
 class Counter:
     """A counter restored from a workdir; make it with `Counter.load`."""
 
-    def __init__(self, config, parts: build.Counting, variables: dict, step: int, stage: str):
+    def __init__(self, config, network: build.CountingNetwork, variables: dict, step: int, stage: str):
         self.config = config
         self.variables = variables
         self.step = step
         self.stage = stage
-        self.sampler = make_sampler(parts, config.evaluation.memory_gib)
-        self.frame = self.trained = Frame(**config.frame)
+        self.sampler = make_sampler(network, config.evaluation.memory_gib)
+        self.resize_rule = self.trained = ResizeRule(**config.resize)
         self.interval_level: float = config.evaluation.interval_level
         self.weights_sha256 = weights_sha256(variables["params"])
         self.calibration: calibration.Calibrated | None = None
@@ -78,25 +79,25 @@ class Counter:
         """
         workdir = pathlib.Path(workdir).absolute()
         config = build.read_config(workdir)
-        trained = Frame(**config.frame)
+        trained = ResizeRule(**config.resize)
         if max_side is not None:
-            config.frame.max_side = max_side
+            config.resize.max_side = max_side
         if memory_gib is not None:
             config.evaluation.memory_gib = memory_gib
         build.check_fields(config)
-        parts = build.counting(config)
+        network = build.counting_network(config)
         checkpoints = Checkpoints(workdir)
         step = checkpoints.latest()
         if step is None:
             raise CheckpointError(
                 f"no checkpoint in {workdir}: train first, or name the --workdir of a training run"
             )
-        abstract = build.abstract_state(config, parts, mesh.make_mesh(jax.local_devices()))
+        abstract = build.abstract_state(config, network, mesh.make_mesh(jax.local_devices()))
         wanted = {"counter": build.checkpoint_items(abstract)["counter"]}
         saved = checkpoints.restore(step, wanted)["counter"]
         checkpoints.close()
         variables = {"params": saved["params"], **saved["collections"]}
-        counter = cls(config, parts, variables, checkpoints.counted(step), checkpoints.stage(step))
+        counter = cls(config, network, variables, checkpoints.counted(step), checkpoints.stage(step))
         counter.trained = trained
         counter.calibration = calibration.load(workdir, counter.weights_sha256)
         return counter
@@ -116,13 +117,13 @@ class Counter:
         def predict(examples):
             return predict_examples(self.sampler, self.variables, examples, batching, progress)
 
-        found = calibration.predictions(on, predict, self.frame, data_dir or self.config.data_dir)
+        found = calibration.predictions(on, predict, self.resize_rule, data_dir or self.config.data_dir)
         self.calibration = calibration.calibrate(found, on, self.weights_sha256, self.interval_level)
         return self.calibration
 
     def plan(self, sizes: Iterable[tuple[int, int]]) -> None:
         """Chooses the padded shapes for images of these (height, width), so that few programs are compiled."""
-        fitted = [self.frame.fit(size) for size in sizes]
+        fitted = [self.resize_rule.fit(size) for size in sizes]
         limit = self.config.evaluation.max_buckets
         self._shapes = buckets.choose_buckets(fitted, max_buckets=limit) if fitted else []
 
@@ -132,10 +133,10 @@ class Counter:
         Raises InputError when the image cannot be read.
         """
         rgb = image if isinstance(image, np.ndarray) else images.read_image(image)
-        batch = buckets.single(rgb, self._shape(rgb.shape[:2]), self.frame)
+        batch = buckets.single(rgb, self._shape(rgb.shape[:2]), self.resize_rule)
         samples, embedding = map(np.asarray, self.sampler(self.variables, batch["image"], batch["roi"]))
         samples = samples[:, 0]
-        height, width = (-(-int(side) // 8) for side in batch["size"][0])
+        height, width = map(cells_along, batch["size"][0])
         samples = samples[:, :height, :width]
         count, std, low, high = interval_from_samples(
             samples.sum((1, 2), dtype=np.float64), self.interval_level
@@ -145,7 +146,7 @@ class Counter:
             low, high = (
                 float(end) for end in self.calibration.errors.interval(count, std, self.interval_level)
             )
-            if self.calibration.unlike(embedding[0]):
+            if self.calibration.is_out_of_distribution(embedding[0]):
                 warnings.append(
                     "the image is unlike those that the intervals were calibrated on: its own may not hold"
                 )
@@ -158,7 +159,7 @@ class Counter:
 
     def _shape(self, size: tuple[int, int]) -> tuple[int, int]:
         """The planned shape that fits, or one of a coarse grid of shapes."""
-        fitted = self.frame.fit(size)
+        fitted = self.resize_rule.fit(size)
         fitting = [s for s in self._shapes if s[0] >= fitted[0] and s[1] >= fitted[1]]
         return min(fitting, key=lambda s: s[0] * s[1]) if fitting else tuple(_coarse(side) for side in fitted)
 
@@ -167,7 +168,7 @@ class Counter:
         height, width = rgb.shape[:2]
         if (height, width) != tuple(int(s) for s in seen):
             found.append(f"resized from {width}x{height} to {int(seen[1])}x{int(seen[0])}")
-        if self.trained.fit((height, width)) != self.frame.fit((height, width)):
+        if self.trained.fit((height, width)) != self.resize_rule.fit((height, width)):
             learnt = self.trained.fit((height, width))
             found.append(
                 f"shown larger or smaller than in training ({learnt[1]}x{learnt[0]}): the scale is not what it learnt"

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from cc_jax.data.frames import WHOLE, Example, Frame, Size, unlabelled
 from cc_jax.data.prefetch import prefetch
+from cc_jax.data.resizing import WHOLE, Example, ResizeRule, Size, unlabelled
 
 
 def choose_buckets(sizes: Sequence[Size], *, max_buckets: int, multiple: int = 16) -> list[Size]:
@@ -53,9 +53,9 @@ def bucket_of(size: Size, buckets: Sequence[Size]) -> Size:
     return min(covering, key=lambda bucket: (bucket[0] * bucket[1], bucket))
 
 
-def single(rgb: UInt8[np.ndarray, "H W 3"], shape: Size, frame: Frame = WHOLE) -> dict[str, Any]:
+def single(rgb: UInt8[np.ndarray, "H W 3"], shape: Size, resize_rule: ResizeRule = WHOLE) -> dict[str, Any]:
     """One RGB array as a batch of one (see `evaluation_batches`), padded to `shape`."""
-    return _stack([unlabelled(rgb, frame)], [0], 1, shape)
+    return _stack([unlabelled(rgb, resize_rule)], [0], 1, shape)
 
 
 def evaluation_batches(

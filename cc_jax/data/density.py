@@ -14,6 +14,7 @@ from scipy import sparse
 from scipy.spatial import cKDTree
 
 from cc_jax.errors import ConfigError
+from cc_jax.units import CELL
 
 _DENSE = 2**22  # heads x cells below which a dense product is faster than a sparse one
 
@@ -77,7 +78,7 @@ class Density:
         height: int,
         width: int,
         *,
-        stride: int = 8,
+        stride: int = CELL,
         sigmas: Float[np.ndarray, " N"] | None = None,
     ) -> Float32[np.ndarray, "h w"]:
         """The density map of one frame: people per cell of stride x stride pixels, summing to N.

@@ -9,21 +9,21 @@ from typing import Any
 
 import numpy as np
 
-from cc_jax.data import frames
+from cc_jax.data import resizing
 from cc_jax.data.files import write_atomic
-from cc_jax.data.frames import WHOLE, Example, Frame
+from cc_jax.data.resizing import WHOLE, Example, ResizeRule
 from cc_jax.data.wrapped import Wrapped
 from cc_jax.errors import ConfigError, InputError
 
 
 class Examples(Wrapped):
-    """The examples (data/frames.py) of a set's records. May be read from several threads.
+    """The examples (data/resizing.py) of a set's records. May be read from several threads.
 
     What is kept is handed out again and again, without a copy: its arrays cannot be written to.
 
     Args:
       records: of one set (data/sources.py), with any attributes of their own, which can be had from here too.
-      frame: the size that the images are brought to.
+      resize_rule: the size that the images are brought to.
       limit: bytes of images to keep in memory at most: the first that are asked for stay, others are decoded each time.
       folder: keep all images here instead, as arrays that are mapped into memory, so that a crop reads its own rows
         alone; they stay for later runs. Several runs and hosts may share it.
@@ -32,15 +32,15 @@ class Examples(Wrapped):
     def __init__(
         self,
         records: Sequence[dict[str, Any]],
-        frame: Frame = WHOLE,
+        resize_rule: ResizeRule = WHOLE,
         *,
         limit: int = 0,
         folder: pathlib.Path | None = None,
     ):
         super().__init__(records)
-        self.frame = frame
+        self.resize_rule = resize_rule
         self._left = limit
-        self._folder = folder and _folder_of(folder, records, frame)
+        self._folder = folder and _folder_of(folder, records, resize_rule)
         self._known: dict[int, Example] = {}  # without the image where a folder holds it
         self._lock = threading.Lock()
 
@@ -54,7 +54,7 @@ class Examples(Wrapped):
     @property
     def sizes(self) -> list[tuple[int, int]]:
         """(height, width) of every example."""
-        return [self.frame.fit(size) for size in self.inner.sizes]
+        return [self.resize_rule.fit(size) for size in self.inner.sizes]
 
     def __getitem__(self, i: int) -> Example:
         example = self._known.get(i) or self._first_time(i)
@@ -67,12 +67,12 @@ class Examples(Wrapped):
     def _first_time(self, i: int) -> Example:
         """Decodes example i, and keeps it where there is room."""
         record = self.inner[i]
-        example = frames.labels(record, self.frame)
+        example = resizing.labels(record, self.resize_rule)
         if self._folder:
             if not self._path(i).exists():
-                self._write(i, frames.pixels_of(record, self.frame))
+                self._write(i, resizing.pixels_of(record, self.resize_rule))
             return self._known.setdefault(i, example)
-        image = frames.pixels_of(record, self.frame)
+        image = resizing.pixels_of(record, self.resize_rule)
         image.flags.writeable = False
         example["image"] = image
         with self._lock:
@@ -102,9 +102,9 @@ class Examples(Wrapped):
             raise InputError(f"{self._path(i)}: cannot be read ({error}); remove its folder") from error
 
 
-def _folder_of(folder: pathlib.Path, records: Any, frame: Frame) -> pathlib.Path:
+def _folder_of(folder: pathlib.Path, records: Any, resize_rule: ResizeRule) -> pathlib.Path:
     """One for each set, copy of it, split and frame."""
-    what = f"{records.name} {records.split} {records.scenes} {records.fingerprint} {frame}"
+    what = f"{records.name} {records.split} {records.scenes} {records.fingerprint} {resize_rule}"
     folder = folder / hashlib.sha256(what.encode()).hexdigest()[:16]
     try:
         folder.mkdir(parents=True, exist_ok=True)

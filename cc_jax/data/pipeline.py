@@ -16,9 +16,9 @@ import numpy as np
 from cc_jax.data.buckets import bucket_of, choose_buckets, evaluation_batches
 from cc_jax.data.density import Density
 from cc_jax.data.examples import Examples
-from cc_jax.data.frames import Example
 from cc_jax.data.mixture import Mixture
 from cc_jax.data.prefetch import ahead, prefetch
+from cc_jax.data.resizing import Example
 from cc_jax.data.transforms import Augment
 from cc_jax.errors import ConfigError
 

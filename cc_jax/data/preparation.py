@@ -45,12 +45,14 @@ def prepare(
     return [first, *describe(base.read_summary(builder), builder.totals())]
 
 
-def _write(dataset: str, builder: base.Crowd, manual_dir, data_dir: pathlib.Path, overwrite: bool) -> None:
+def _write(
+    dataset: str, builder: base.CrowdDatasetBuilder, manual_dir, data_dir: pathlib.Path, overwrite: bool
+) -> None:
     if builder.MANUAL_DOWNLOAD_INSTRUCTIONS and manual_dir is None:
         raise ConfigError(f"{dataset} needs its raw files: {builder.MANUAL_DOWNLOAD_INSTRUCTIONS}")
     raw = builder.checked(manual_dir or pathlib.Path())
 
-    def make(folder: str) -> base.Crowd:
+    def make(folder: str) -> base.CrowdDatasetBuilder:
         fresh = sources.make_builder(dataset, folder)
         fresh.ready = raw
         return fresh
@@ -58,7 +60,7 @@ def _write(dataset: str, builder: base.Crowd, manual_dir, data_dir: pathlib.Path
     base.write(make, data_dir, overwrite=overwrite)
 
 
-def _same_files(builder: base.Crowd, manual_dir: pathlib.Path | None, dataset: str) -> None:
+def _same_files(builder: base.CrowdDatasetBuilder, manual_dir: pathlib.Path | None, dataset: str) -> None:
     """Refuses to call prepared what was made from other files. Raises ConfigError."""
     if manual_dir is None or not builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
         return

@@ -116,7 +116,7 @@ def default_data_dir() -> pathlib.Path:
     return pathlib.Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
 
 
-def make_builder(dataset: str, data_dir: str | pathlib.Path) -> base.Crowd:
+def make_builder(dataset: str, data_dir: str | pathlib.Path) -> base.CrowdDatasetBuilder:
     """The builder of "name" or "name/config". Raises ConfigError naming the siblings of a wrong name."""
     name, _, config = dataset.partition("/")
     if not all(_NAME.fullmatch(part) for part in dataset.split("/")):
@@ -153,7 +153,7 @@ def _quiet() -> Iterator[None]:
         logging.set_verbosity(before)
 
 
-def _config(cls: type[base.Crowd], name: str, config: str) -> Any:
+def _config(cls: type[base.CrowdDatasetBuilder], name: str, config: str) -> Any:
     """What TFDS takes as `config`."""
     if hasattr(cls, "make_config"):  # any name will do: the user's own folders
         return cls.make_config(config)
@@ -165,7 +165,7 @@ def _config(cls: type[base.Crowd], name: str, config: str) -> Any:
     raise ConfigError(f"{name}/{config or '?'}: choose one of {', '.join(f'{name}/{k}' for k in known)}")
 
 
-def _prepare_or_refuse(dataset: str, builder: base.Crowd, data_dir: pathlib.Path) -> None:
+def _prepare_or_refuse(dataset: str, builder: base.CrowdDatasetBuilder, data_dir: pathlib.Path) -> None:
     """Draws a procedural dataset; for any other a person has to say where the raw files are."""
     if builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
         raise ConfigError(
@@ -180,7 +180,7 @@ def _prepare_hint(dataset: str) -> str:
     return f"run: python -m cc_jax.prepare --dataset={dataset}{manual}"
 
 
-def _check_shards(builder: base.Crowd, dataset: str) -> None:
+def _check_shards(builder: base.CrowdDatasetBuilder, dataset: str) -> None:
     """Every file of the dataset is there and as long as its metadata says: TFDS would not notice before it reads."""
     for split in builder.info.splits.values():
         for path, length in zip(split.filepaths, split.shard_lengths, strict=True):
@@ -214,7 +214,9 @@ def _records(builder: tfds.core.DatasetBuilder, name: str, split: str) -> Any:
         raise ConfigError(f"{name}: no split {split!r} ({_line(error)}); there are: {known}") from error
 
 
-def _of_kind(builder: base.Crowd, built: tfds.core.DatasetBuilder, split: str, scenes: str) -> list[int]:
+def _of_kind(
+    builder: base.CrowdDatasetBuilder, built: tfds.core.DatasetBuilder, split: str, scenes: str
+) -> list[int]:
     """Positions within `split` of the images that are of the target's kind. Raises ConfigError."""
     if not builder.SCENE:
         raise ConfigError(

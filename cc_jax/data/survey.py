@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from cc_jax.data import frames, twins
+from cc_jax.data import resizing, twins
 
 # Bits of 63 in which the hashes of near-duplicates differ at most. On ShanghaiTech A the 8 pairs below it are the same
 # photograph (0 to 2 bits) and the next ones, at 14, are other photographs of one place.
@@ -64,7 +64,7 @@ class Twins:
 
 def look(split: str, record: dict[str, Any]) -> Look:
     """The facts of one record (data/sources.py). Raises InputError for a damaged image."""
-    example = frames.decode(record)
+    example = resizing.decode(record)
     image, points = example["image"], record["points"]
     stored = cv2.imdecode(np.frombuffer(record["image"], np.uint8), cv2.IMREAD_UNCHANGED)
     red, green, blue = (image[..., channel].astype(np.int16) for channel in range(3))

@@ -1,18 +1,17 @@
-"""Random training crops of examples (data/frames.py), with their densities (NumPy and OpenCV only)."""
+"""Random training crops of examples (data/resizing.py), with their densities (NumPy and OpenCV only)."""
 
 import dataclasses
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from cc_jax.data import frames
+from cc_jax.data import resizing
 from cc_jax.data.density import Density, resize_density
-from cc_jax.data.frames import Example
 from cc_jax.data.images import cv2
 from cc_jax.data.photometric import photometric
+from cc_jax.data.resizing import Example
 from cc_jax.errors import ConfigError, InputError
-
-CELL = 8  # pixels a side of one cell of the density map: the stride of the models
+from cc_jax.units import CELL, cells_along
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,8 +24,8 @@ class Augment:
       crop: side of the square crop in pixels, a multiple of 8.
       scale_min, scale_max: bounds of the random scale, log-uniform. An image that is then smaller than the crop is
         scaled up until it covers it.
-      native: share of the crops that keep the evaluation's scale, and the grain that resampling takes away. One network
-        (seed 0) counted 13 % too many in unscaled crops of its own training images with 0 and with 0.5, 4 % with 1;
+      unscaled_share: share of the crops that keep the evaluation's scale, and the grain that resampling takes away. One
+        network (seed 0) counted 13 % too many in unscaled crops of its own training images with 0 and with 0.5, 4 % with 1;
         on other images the bias fell from +16 over +12 to +4 people.
       flip: mirror left-right half of the crops; never top-bottom, which is the upside-down task's label.
       photometric: strength of the changes of photometric.py, from 0 (none) to 1 (strong).
@@ -37,7 +36,7 @@ class Augment:
     crop: int = 256
     scale_min: float = 1.0
     scale_max: float = 1.0
-    native: float = 0.0
+    unscaled_share: float = 0.0
     flip: bool = True
     photometric: float = 0.0
     grey: float = 0.0
@@ -50,7 +49,7 @@ class Augment:
             raise ConfigError(
                 f"config.source or .target: 0 < scale_min <= scale_max, not {self.scale_min} and {self.scale_max}"
             )
-        for name in ("native", "photometric", "grey"):
+        for name in ("unscaled_share", "photometric", "grey"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(
                     f"config.source or .target: {name}={getattr(self, name)}: it lies between 0 and 1"
@@ -68,7 +67,7 @@ class Augment:
 
     def plain(self) -> "Augment":
         """Crops as the evaluation sees the image: at its scale, its light and grain as they are."""
-        return dataclasses.replace(self, native=1.0, photometric=0.0)
+        return dataclasses.replace(self, unscaled_share=1.0, photometric=0.0)
 
     def __call__(self, example: Example, rng: np.random.Generator, density: Density) -> dict[str, np.ndarray]:
         """A crop: {"image": uint8 [c, c, 3], "roi": uint8 [c, c, 1], "density", "weight": float32 [c/8, c/8, 1]}.
@@ -81,7 +80,7 @@ class Augment:
         top, left, side = window
         cut = (slice(top, top + side), slice(left, left + side))
         image = self._resampled(example["image"][cut], rng)
-        roi = frames.resize_mask(example["roi"][cut], self.crop, self.crop)
+        roi = resizing.resize_mask(example["roi"][cut], self.crop, self.crop)
         target, weight = self._target(example, window, density)
         if self.flip and rng.random() < 0.5:
             image = cv2.flip(image, 1)
@@ -96,14 +95,14 @@ class Augment:
         """The window at the crop's size, resampled upright or upside down, as it comes.
 
         The two differ by a grey level here and there, which is a label that a network could learn: crops of an image
-        and of the same image turned over must be equally likely to be either. (`frames.resize` takes the mean of both,
+        and of the same image turned over must be equally likely to be either. (`resizing.resize` takes the mean of both,
         at twice the cost, where there is no chance to rely on.)
         """
         if image.shape[0] == self.crop:
             return image
         if rng.random() < 0.5:
-            return frames.resample(image, self.crop, self.crop)
-        return cv2.flip(frames.resample(cv2.flip(image, 0), self.crop, self.crop), 0)
+            return resizing.resample(image, self.crop, self.crop)
+        return cv2.flip(resizing.resample(cv2.flip(image, 0), self.crop, self.crop), 0)
 
     def _window(self, example: Example, rng: np.random.Generator) -> tuple[int, int, int]:
         """(top, left, side) of the square of the image that becomes the crop: only that much is resampled.
@@ -113,7 +112,7 @@ class Augment:
         height, width = example["image"].shape[:2]
         grid = CELL if "density" in example else 1
         random_scale = np.exp(rng.uniform(np.log(self.scale_min), np.log(self.scale_max)))
-        scale = 1.0 if rng.random() < self.native else random_scale
+        scale = 1.0 if rng.random() < self.unscaled_share else random_scale
         limit = min(height, width) // grid * grid
         if limit == 0:
             raise InputError(f"{example['id']}: {width}x{height} pixels are less than one cell of {CELL}")
@@ -152,7 +151,7 @@ class Augment:
 
 def _check_cells(example: Example) -> None:
     """Raises ValueError where a pseudo label was made on another frame than the example's."""
-    grid = tuple(-(-side // CELL) for side in example["image"].shape[:2])
+    grid = tuple(cells_along(side) for side in example["image"].shape[:2])
     if example["density"].shape != grid or example["weight"].shape != grid:
         raise ValueError(
             f"{example['id']}: pseudo label of {example['density'].shape} cells on a frame of {grid} cells; training "

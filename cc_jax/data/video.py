@@ -18,7 +18,7 @@ from cc_jax.errors import ConfigError, InputError  # noqa: E402
 VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg")
 
 
-class Frame(NamedTuple):
+class VideoFrame(NamedTuple):
     """A frame: its time from the start in seconds, and uint8 [H, W, 3] RGB."""
 
     seconds: float
@@ -39,7 +39,7 @@ def list_videos(folder: str | pathlib.Path) -> list[pathlib.Path]:
     return [folder / path for path in inside if not any(part.startswith(".") for part in path.parts)]
 
 
-def frames(path: str | pathlib.Path, *, every_s: float = 1.0) -> Iterator[Frame]:
+def frames(path: str | pathlib.Path, *, every_s: float = 1.0) -> Iterator[VideoFrame]:
     """The first frame and then one every `every_s` seconds; 0 gives every frame.
 
     Times are the file's own, so a variable frame rate does not matter; a phone's rotation is applied. Frames in
@@ -64,7 +64,7 @@ def frames(path: str | pathlib.Path, *, every_s: float = 1.0) -> Iterator[Frame]
         capture.release()
 
 
-def _frames(capture: cv2.VideoCapture, path: pathlib.Path, every_s: float) -> Iterator[Frame]:
+def _frames(capture: cv2.VideoCapture, path: pathlib.Path, every_s: float) -> Iterator[VideoFrame]:
     seconds, wanted = -1.0, 0.0
     while capture.grab():
         seconds = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
@@ -73,7 +73,7 @@ def _frames(capture: cv2.VideoCapture, path: pathlib.Path, every_s: float) -> It
         decoded, bgr = capture.retrieve()
         if not decoded:
             break
-        yield Frame(seconds, np.ascontiguousarray(bgr[..., ::-1]))
+        yield VideoFrame(seconds, np.ascontiguousarray(bgr[..., ::-1]))
         wanted = max(wanted + every_s, seconds - seconds % every_s + every_s) if every_s else 0.0
     _check_end(capture, path, seconds)
 

@@ -38,14 +38,14 @@ def put_batch(mesh: Mesh, batch):
     return jax.tree.map(lambda x: jax.make_array_from_process_local_data(split(mesh), np.asarray(x)), batch)
 
 
-def put_whole(mesh: Mesh, batch):
+def put_replicated(mesh: Mesh, batch):
     """A batch that every host has whole, on every device."""
     return jax.tree.map(
         lambda x: jax.make_array_from_process_local_data(replicated(mesh), np.asarray(x)), batch
     )
 
 
-def whole(mesh: Mesh, tree):
+def gather_replicated(mesh: Mesh, tree):
     """A tree of arrays, however they are split, whole on each device of `mesh`: this host's own."""
     if jax.process_count() > 1:
         tree = jax.tree.map(_gathered, tree)

@@ -37,7 +37,7 @@ def connect(coordinator: str | None, processes: int | None, process: int | None,
 
 
 @contextlib.contextmanager
-def together() -> Iterator[None]:
+def translate_peer_errors() -> Iterator[None]:
     """Raises LostPeer where the block fails because another process has ended; what else fails is as it was.
 
     Where a device waits for the other's, JAX's own heartbeat ends this process instead.
@@ -65,7 +65,7 @@ def share(length: int) -> range:
     return range(jax.process_index(), length, jax.process_count())
 
 
-def everyones(items: Iterable[bytes]) -> Iterator[bytes]:
+def allgather_stream(items: Iterable[bytes]) -> Iterator[bytes]:
     """The items of all processes, in the same order on each, handed round as they come.
 
     All processes have to take them to the end; one may have more than another, or none.

@@ -17,7 +17,7 @@ from jaxtyping import Float32
 from cc_jax.data import images
 from cc_jax.data.examples import Examples
 from cc_jax.data.files import write_atomic
-from cc_jax.data.frames import Frame
+from cc_jax.data.resizing import ResizeRule
 from cc_jax.errors import CheckpointError, ConfigError, InputError
 from cc_jax.evaluation import conformal
 from cc_jax.inference.predict import Prediction, mean_and_std
@@ -47,7 +47,7 @@ class Calibrated:
         count, std = np.array([mean_and_std(p.counts) for p in known]).T
         return functools.partial(self.errors.interval, count, std)
 
-    def unlike(self, embedding: Float32[np.ndarray, " C"]) -> bool:
+    def is_out_of_distribution(self, embedding: Float32[np.ndarray, " C"]) -> bool:
         """Whether an image is farther from the nearest counted one than any of these from the others.
 
         Channels are brought to the counted images' standard deviation. Of images drawn as they were, about one in n + 1
@@ -63,7 +63,7 @@ class Calibrated:
 
     def unlike_share(self, predictions: list[Prediction]) -> str:
         """How many images are unlike the counted ones, and what that means, for a person."""
-        unlike = sum(self.unlike(p.embedding) for p in predictions)
+        unlike = sum(self.is_out_of_distribution(p.embedding) for p in predictions)
         text = f"{unlike} of {len(predictions)} images are unlike them"
         expected = len(predictions) / (len(self.embeddings) + 1)
         # Three standard deviations above what chance gives.
@@ -119,7 +119,7 @@ def calibrate(predictions: list[Prediction], on: str, weights_sha256: str, level
 
 
 def predictions(
-    on: str, predict: Callable[[Any], Iterator[Prediction]], frame: Frame, data_dir: str
+    on: str, predict: Callable[[Any], Iterator[Prediction]], resize_rule: ResizeRule, data_dir: str
 ) -> list[Prediction]:
     """Predictions of the images that `on` names, their counts as `true`.
 
@@ -130,14 +130,14 @@ def predictions(
     """
     if on.lower().endswith(".csv"):
         counted = read_counts(pathlib.Path(on))
-        found = predict(Examples(_Files([path for path, _ in counted]), frame))
+        found = predict(Examples(_Files([path for path, _ in counted]), resize_rule))
         return [dataclasses.replace(p, true=counted[p.index][1]) for p in found]
     from cc_jax.data import sources  # TFDS, only where it is needed
 
     dataset, _, split = on.partition(":")
     if not split:
         raise ConfigError(f"--calibrate_on={on}: write DATASET:SPLIT, or the name of a .csv file")
-    return list(predict(Examples(sources.open_source(dataset, split, data_dir), frame)))
+    return list(predict(Examples(sources.open_source(dataset, split, data_dir), resize_rule)))
 
 
 def read_counts(path: pathlib.Path) -> list[tuple[pathlib.Path, float]]:

@@ -34,7 +34,7 @@ def batching_of(config) -> Batching:
 
 def counter_variables(state) -> dict:
     """The variables that count: the moving average of the parameters, on this process's devices."""
-    return mesh.whole(mesh.make_mesh(jax.local_devices()), state.variables(state.ema))
+    return mesh.gather_replicated(mesh.make_mesh(jax.local_devices()), state.variables(state.ema))
 
 
 def weights_sha256(params) -> str:
@@ -112,7 +112,7 @@ def _sources(config) -> list[tuple[str, str]]:
     """(dataset, split) of each labelled set."""
     return [
         (config.source.dataset, config.source.split),
-        *((name, split) for name, split, _ in config.source.also),
+        *((name, split) for name, split, _ in config.source.extra_datasets),
     ]
 
 
@@ -221,7 +221,7 @@ def write_panels(folder: pathlib.Path, examples, predictions, density: Density) 
     for rank, p in chosen.items():
         example = examples[p.index]
         height, width = example["image"].shape[:2]
-        true = density.map(example["points"], height, width, stride=8)
+        true = density.map(example["points"], height, width)
         arrays = {
             "image": example["image"],
             "true": true,

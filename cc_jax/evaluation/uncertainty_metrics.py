@@ -8,6 +8,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import stats
 
+from cc_jax.units import CELL
+
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 BLOCK = 8  # cells a side of the blocks that are compared beside whole images: 64 pixels
 # Standard deviation over the members, as a share of a block's count, from which on the block is not to be trusted. Of 16
@@ -149,7 +151,7 @@ def untrusted(
 def describe(found: dict[str, dict[str, Any]]) -> str:
     """Two lines for a person; one where there is no spread."""
     lines = []
-    for name, what in (("images", "images"), ("blocks", f"blocks of {8 * BLOCK} pixels")):
+    for name, what in (("images", "images"), ("blocks", f"blocks of {CELL * BLOCK} pixels")):
         one = found[name]
         if one["spearman"] is None:
             continue

@@ -12,7 +12,7 @@ from scipy import stats
 from cc_jax.data import buckets
 from cc_jax.distributed import mesh, processes
 from cc_jax.inference import tiling
-from cc_jax.optimization import losses
+from cc_jax.units import cells_along, people_per_cell
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,21 +80,21 @@ class Batching:
     threads: int
 
 
-def make_sampler(parts, memory_gib: float) -> Callable:
+def make_sampler(network, memory_gib: float) -> Callable:
     """`sample(variables, image [B,H,W,3], roi [B,H,W,1]) -> (people per cell [S, B, h, w], embedding [B, C])`, compiled.
 
     Args:
-      parts: `assemble.Counting`.
+      network: `build.CountingNetwork`.
       memory_gib: larger images than this allows are counted in tiles, see tiles.py.
     """
 
     @jax.jit
     def sample(variables, image, roi):
         # Draws that need randomness (MC-Dropout) see the same key for every image: the same image, the same count.
-        drawn = parts.draw(variables, image, roi, jax.random.key(0), train=False)
-        return losses.people(drawn["density"][..., 0], parts.label_scale), drawn["embedding"].mean(0)
+        drawn = network.draw(variables, image, roi, jax.random.key(0), train=False)
+        return people_per_cell(drawn["density"][..., 0], network.label_scale), drawn["embedding"].mean(0)
 
-    return tiling.make_sampler(parts, sample, memory_gib)
+    return tiling.make_sampler(network, sample, memory_gib)
 
 
 def predict_examples(
@@ -112,7 +112,7 @@ def predict_examples(
     if jax.process_count() == 1:
         yield from mine
     else:
-        yield from map(_from_bytes, processes.everyones(map(_to_bytes, mine)))
+        yield from map(_from_bytes, processes.allgather_stream(map(_to_bytes, mine)))
 
 
 def _predict(sample, variables, examples, chosen, batching, progress) -> Iterator[Prediction]:
@@ -133,7 +133,7 @@ def _unpack(batch: dict, samples_SxBxHxW: np.ndarray, embedding_BxC: np.ndarray)
     for b, index in enumerate(batch["index"]):
         if index < 0:  # fills up the last batch
             continue
-        height, width = (-(-int(side) // losses.CELL) for side in batch["size"][b])
+        height, width = map(cells_along, batch["size"][b])
         true = float(len(batch["points"][b])) if batch["labelled"][b] else float("nan")
         samples = np.ascontiguousarray(samples_SxBxHxW[:, b, :height, :width])
         yield Prediction(batch["id"][b], int(index), samples, true, embedding_BxC[b], batch["points"][b])

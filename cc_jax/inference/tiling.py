@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cc_jax.models.parts import layers
-from cc_jax.optimization import losses
+from cc_jax.units import CELL, people_per_cell
 
 NEVER_CUT = 2**20  # pixels; how much memory such an image takes is not asked
 _PROBE = 512  # pixels; side of the image that is asked about
@@ -25,16 +25,16 @@ Size = tuple[int, int]  # (height, width) in pixels
 Span = tuple[int, int, int]  # begin of a tile, begin of what it stands for, end of that; in pixels
 
 
-def make_sampler(parts, whole: Callable, memory_gib: float) -> Callable:
+def make_sampler(network, whole: Callable, memory_gib: float) -> Callable:
     """`whole` for the images that it fits into memory, and its equal for those that it does not.
 
     Args:
-      parts: `assemble.Counting`.
+      network: `build.CountingNetwork`.
       whole: jitted `sample(variables, image [B,H,W,3], roi [B,H,W,1]) -> (people per cell [S,B,h,w], embedding [B,C])`.
       memory_gib: GiB of a device that what the network computes on the way may take. The image and the program come on
         top, and on the host the back end's output at an eighth of the size (`sfcn`, `lite`: 4 bytes a pixel and sample).
     """
-    tiles = Tiles(parts)
+    tiles = Tiles(network)
     pixels: list[int] = []  # that a device may work on at once, once that has been asked
 
     def sample(variables, image, roi):
@@ -45,7 +45,7 @@ def make_sampler(parts, whole: Callable, memory_gib: float) -> Callable:
         if area <= NEVER_CUT or area <= pixels[0]:
             return whole(variables, image, roi)
         # Half: what is kept of the tiles takes memory too.
-        window = window_of(image.shape[1:3], pixels[0] // 2 // batch, parts.model.reach)
+        window = window_of(image.shape[1:3], pixels[0] // 2 // batch, network.model.reach)
         return tiles.sample(variables, image, roi, window)
 
     return sample
@@ -64,7 +64,7 @@ def window_of(size: Size, pixels: int, reach: int) -> Size:
     At least `4 * reach` where the image has that many, though there be more pixels then: of smaller ones most would be seen
     in vain.
     """
-    choices = list(itertools.product(*(list(_windows(-(-side // 8) * 8, reach)) for side in size)))
+    choices = list(itertools.product(*(list(_windows(-(-side // CELL) * CELL, reach)) for side in size)))
     fitting = [(rows, columns) for rows, columns in choices if rows[1] * columns[1] <= pixels]
     rows, columns = min(fitting or choices[-1:], key=lambda two: math.prod((*two[0], *two[1])))
     return rows[1], columns[1]
@@ -74,7 +74,7 @@ def _windows(side: int, reach: int) -> Iterator[tuple[int, int]]:
     """(number of tiles along a side, pixels of each), so that the last one is as full as the others."""
     yield 1, side
     for number in itertools.count(2):
-        window = max(4 * reach, -(-(side - 2 * reach) // (8 * number)) * 8 + 2 * reach)
+        window = max(4 * reach, -(-(side - 2 * reach) // (CELL * number)) * CELL + 2 * reach)
         if window >= side:
             return
         yield number, window
@@ -99,38 +99,41 @@ class Tiles:
     """Counts images in tiles: the programs for it, compiled once each.
 
     Args:
-      parts: `assemble.Counting`.
+      network: `build.CountingNetwork`.
     """
 
-    def __init__(self, parts):
-        self._parts = parts
+    def __init__(self, network):
+        self._network = network
         self._see = jax.jit(self._seen)
-        self._hand_on = jax.jit(functools.partial(parts.model.apply, method="hand_on"), static_argnums=(1, 2))
+        self._hand_on = jax.jit(
+            functools.partial(network.model.apply, method="hand_on"), static_argnums=(1, 2)
+        )
         self._last = jax.jit(self._people)
 
     def sample(self, variables, image, roi, window: Size):
         """What `whole` of `make_sampler` gives, as arrays of the host, seen through tiles of that (height, width)."""
         image, roi = (
-            layers.pad_to_multiple(x, 8) if any(n % 8 for n in x.shape[1:3]) else x for x in (image, roi)
+            layers.pad_to_multiple(x, CELL) if any(n % CELL for n in x.shape[1:3]) else x
+            for x in (image, roi)
         )
         kept, cells, embedding = self._features(variables, image, roi, window)
-        member = self._parts.uncertainty.member
+        member = self._network.uncertainty.member
         people = [self._finished(member(variables, s), x, cells) for s, x in enumerate(kept)]
         return np.stack(people), embedding
 
     def _features(self, variables, image, roi, window: Size):
         """(the back end's output [B,h,w,C] of each sample, the ROI's level 8 [B,h,w,1], embedding [B,C])."""
         batch, height, width, _ = image.shape
-        reach = self._parts.model.reach
+        reach = self._network.model.reach
         kept, total, number = [], 0.0, 0.0
-        cells = np.zeros((batch, height // 8, width // 8, 1), np.float32)
+        cells = np.zeros((batch, height // CELL, width // CELL, 1), np.float32)
         for top, first_row, end_row in spans(height, window[0], reach):
             for left, first, end in spans(width, window[1], reach):
-                here = np.s_[:, first_row // 8 : end_row // 8, first // 8 : end // 8]
-                own = np.s_[
-                    :, (first_row - top) // 8 : (end_row - top) // 8, (first - left) // 8 : (end - left) // 8
-                ]
-                mask = np.zeros((1, window[0] // 8, window[1] // 8, 1), np.float32)
+                rows, columns = (slice(a // CELL, b // CELL) for a, b in ((first_row, end_row), (first, end)))
+                here = np.s_[:, rows, columns]
+                up, back = top // CELL, left // CELL
+                own = np.s_[:, rows.start - up : rows.stop - up, columns.start - back : columns.stop - back]
+                mask = np.zeros((1, window[0] // CELL, window[1] // CELL, 1), np.float32)
                 mask[own] = 1
                 tile = (x[:, top : top + window[0], left : left + window[1]] for x in (image, roi))
                 seen, inside, features = map(np.asarray, self._see(variables, *tile, mask))
@@ -144,15 +147,17 @@ class Tiles:
     def _seen(self, variables, image, roi, mask_1xhxwx1):
         """(back end's output [S,B,h,w,C], the ROI's level 8 [B,h,w,1], sum of the encoder's features in both it and the mask
         [B,C])."""
-        model = self._parts.model.clone(finished=False)
-        drawn = self._parts.uncertainty.draw(model, variables, image, roi, jax.random.key(0), train=False)
-        cells = layers.roi_pyramid(roi)[8]
+        model = self._network.model.clone(apply_density_head=False)
+        drawn = self._network.uncertainty.draw(model, variables, image, roi, jax.random.key(0), train=False)
+        cells = layers.roi_pyramid(roi)[CELL]
         features = drawn["features"].astype(jnp.float32).mean(0)
         return drawn["density"], cells, (features * cells * mask_1xhxwx1).sum((1, 2))
 
     def _finished(self, variables, x_BxhxwxC: np.ndarray, cells_Bxhxwx1: np.ndarray) -> np.ndarray:
         """People per cell [B,h,w] of one sample; `x_BxhxwxC` is overwritten."""
-        for name, axis in (("down_up", 1), ("left_right", 2)) if self._parts.model.sweep else ():
+        for name, axis in (
+            (("down_up", 1), ("left_right", 2)) if self._network.model.spatial_kernel_size else ()
+        ):
             x, cells = (y.swapaxes(1, axis) for y in (x_BxhxwxC, cells_Bxhxwx1))  # views
             blocks = [np.s_[:, start : start + _ROWS] for start in range(0, x.shape[1], _ROWS)]
             for upwards in (False, True):
@@ -164,5 +169,5 @@ class Tiles:
         return np.concatenate([self._last(variables, x_BxhxwxC[p], cells_Bxhxwx1[p]) for p in parts], 1)
 
     def _people(self, variables, x, cells):
-        density = self._parts.model.apply(variables, x, cells, method="last")
-        return losses.people(density[..., 0], self._parts.label_scale)
+        density = self._network.model.apply(variables, x, cells, method="density_head")
+        return people_per_cell(density[..., 0], self._network.label_scale)

@@ -11,6 +11,7 @@ import optax
 from cc_jax.errors import ConfigError
 from cc_jax.optimization import losses
 from cc_jax.optimization.train_state import TrainState
+from cc_jax.units import people_per_cell
 
 Batch = dict[str, dict[str, jax.Array]]  # {"source": {"image", "roi", "density", "weight"}, "target": {...}}
 Draw = Callable[
@@ -37,7 +38,7 @@ Networks = dict[str, tuple[Any, dict[str, Any]]]  # {network: (parameters, {coll
 
 
 @dataclasses.dataclass(frozen=True)
-class Work:
+class StageTools:
     """What a stage may have done on the host before it begins, or a method when its last has ended.
 
     Attributes:
@@ -63,7 +64,7 @@ class Stage:
       update: pure `update(state, batch, rng, draw) -> (state, metrics)`, scalars, "loss" among them. A
         bound method of a frozen dataclass, so that equal ones are known for equal (see `program`).
       data: `data(state, sets, work) -> sets`, run on the host when the stage is entered, with the sets of the stage
-        before and a `Work`. Its pseudo labels are saved, so a resume does not make them again with later weights. None
+        before and a `StageTools`. Its pseudo labels are saved, so a resume does not make them again with later weights. None
         ends the method here: it has converged.
       draws: the sets that its batches have crops of. One alone gives as many as config.source.batch_size: where methods
         learn from one domain's labels, they see equally many.
@@ -118,10 +119,10 @@ class Method:
         """An optimizer for each of `networks`."""
         return {}
 
-    def finish(self, state: TrainState, sets: Sets, work: Work) -> None:
+    def finish(self, state: TrainState, sets: Sets, work: StageTools) -> None:
         """What there is to keep of a run beside its counter, made after the last stage; nothing here."""
 
-    def both(self, state: TrainState, sets: Sets, work: Work) -> Sets:
+    def labelled_source_and_target(self, state: TrainState, sets: Sets, work: StageTools) -> Sets:
         """A stage's `data`: labelled source and unlabelled target, as they come. Raises ConfigError without labels."""
         require_labels(sets["source"], "config.source")
         return sets
@@ -142,12 +143,12 @@ class Method:
             drawn["density"], batch["density"][None], batch["weight"][None], self.label_scale
         )
 
-    def averaged(
+    def ema_predict(
         self, state: TrainState, crops: dict[str, jax.Array], rng: jax.Array, draw: Draw
     ) -> jax.Array:
         """Samples [S, B, h, w, 1] of people per cell of clean crops, by the counter's moving average: a teacher."""
         drawn = draw(state.variables(state.ema), crops["clean"], crops["roi"], rng, train=False)
-        return losses.people(drawn["density"], self.label_scale)
+        return people_per_cell(drawn["density"], self.label_scale)
 
     def count_update(self, key: str, state: TrainState, batch: Batch, rng: jax.Array, draw: Draw):
         """One step on the labelled crops of the set `key`: all that No Adapt and Supervised do."""

@@ -13,7 +13,7 @@ import optax
 
 from cc_jax.methods import base
 from cc_jax.methods.parts import heads
-from cc_jax.optimization import losses
+from cc_jax.units import CELL, people_per_cell
 
 PARTS = ("crowd", "background")
 
@@ -32,11 +32,11 @@ class Method(base.Method):
     critic_rate: float
 
     def stages(self) -> tuple[base.Stage, ...]:
-        return (base.Stage("align", self.steps, self.align, self.both),)
+        return (base.Stage("align", self.steps, self.align, self.labelled_source_and_target),)
 
     def networks(self, model, crop: int, key: jax.Array) -> base.Networks:
         """A discriminator of crowd features and one of background features."""
-        features = jnp.zeros((1, crop // 8, crop // 8, model.mask_channels))
+        features = jnp.zeros((1, crop // CELL, crop // CELL, model.mask_channels))
         keys = zip(PARTS, jax.random.split(key), strict=True)
         return {"critic": ({part: heads.CellCritic().init(k, features)["params"] for part, k in keys}, {})}
 
@@ -72,7 +72,7 @@ class Method(base.Method):
 
     def guess(self, drawn):
         """People in each cell of the target as the counter has it, [B, h, w, 1], not to be learnt from."""
-        return jax.lax.stop_gradient(losses.people(drawn["density"].mean(0), self.label_scale))
+        return jax.lax.stop_gradient(people_per_cell(drawn["density"].mean(0), self.label_scale))
 
     def judged(self, params, features, crowd, label: float):
         """Cross entropy of calling each cell's domain `label`, the mean over the parts of the means over their cells."""

@@ -44,7 +44,7 @@ class Method(base.Method):
             )
 
     def stages(self) -> tuple[base.Stage, ...]:
-        return (base.Stage("gp", self.steps, self.learn, self.both),)
+        return (base.Stage("gp", self.steps, self.learn, self.labelled_source_and_target),)
 
     def networks(self, model, crop: int, key: jax.Array) -> base.Networks:
         """No network, but the bank of labelled latents."""

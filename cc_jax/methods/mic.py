@@ -38,7 +38,9 @@ class Method(base.Method):
             )
 
     def stages(self) -> tuple[base.Stage, ...]:
-        return (base.Stage("masked", self.steps, self.learn, self.both, clean=("target",)),)
+        return (
+            base.Stage("masked", self.steps, self.learn, self.labelled_source_and_target, clean=("target",)),
+        )
 
     def learn(self, state, batch, rng, draw):
         """A step on the source's density and on the target's, as the teacher has it, seen through holes."""
@@ -47,7 +49,7 @@ class Method(base.Method):
         seen = {
             **target,
             "image": masked(target["image"], mask_rng, self.patch, self.ratio),
-            "density": self.averaged(state, target, label_rng, draw).mean(0),
+            "density": self.ema_predict(state, target, label_rng, draw).mean(0),
             "weight": jnp.ones_like(target["weight"]),
         }
         done = jnp.clip((state.step + 1) / max(self.ramp * self.steps, 1), 0, 1)

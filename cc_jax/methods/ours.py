@@ -17,7 +17,6 @@ from cc_jax.errors import ConfigError
 from cc_jax.methods import base
 from cc_jax.methods.parts import selection
 from cc_jax.optimization import losses
-from cc_jax.training import pseudo_labels
 
 TEACHERS = ("rounds", "ema")
 
@@ -62,14 +61,21 @@ class Method(base.Method):
     def stages(self) -> tuple[base.Stage, ...]:
         share = int(self.steps * self.round_share)
         if self.teacher == "ema":
-            rounds = [base.Stage("teacher", share, self.follow, self.both, clean=("target",))]
+            rounds = [
+                base.Stage("teacher", share, self.follow, self.labelled_source_and_target, clean=("target",))
+            ]
         else:
             each = share // self.rounds if self.rounds else 0
             rounds = [
                 base.Stage(f"round{r + 1}", each, self.refine, self.relabel) for r in range(self.rounds)
             ]
         update = self.learn if self.upside_down_weight else functools.partial(self.count_update, "source")
-        first = base.Stage("stage1", self.steps - sum(stage.steps for stage in rounds), update, self.both)
+        first = base.Stage(
+            "stage1",
+            self.steps - sum(stage.steps for stage in rounds),
+            update,
+            self.labelled_source_and_target,
+        )
         return (first, *(stage for stage in rounds if stage.steps))
 
     def learn(self, state, batch, rng, draw):
@@ -115,7 +121,7 @@ class Method(base.Method):
         """`refine` on labels that the moving average makes for these crops, as they are before photometric changes."""
         label_rng, refine_rng = jax.random.split(rng)
         target = batch["target"]
-        samples = self.averaged(state, target, label_rng, draw)
+        samples = self.ema_predict(state, target, label_rng, draw)
         weight = selection.of_batch(samples[..., 0], **self._choice())[..., None]
         labelled = {**target, "density": samples.mean(0), "weight": weight}
         return self.refine(state, {**batch, "target": labelled}, refine_rng, draw)
@@ -130,7 +136,7 @@ class Method(base.Method):
             for p, weight in zip(predictions, weights, strict=True)
             if weight.any()
         }
-        if target.pseudo is not None and pseudo_labels.moved(target.pseudo, labels) < self.tolerance:
+        if target.pseudo is not None and selection.relative_change(target.pseudo, labels) < self.tolerance:
             return None
         return {**sets, "target": dataclasses.replace(target, pseudo=labels)}
 

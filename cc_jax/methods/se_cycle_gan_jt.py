@@ -25,7 +25,7 @@ class Method(se_cycle_gan.Method):
 
     def stages(self) -> tuple[base.Stage, ...]:
         return self.first_stage(), base.Stage(
-            "joint", self.steps, self.joint, self.both, clean=("source", "target")
+            "joint", self.steps, self.joint, self.labelled_source_and_target, clean=("source", "target")
         )
 
     @property

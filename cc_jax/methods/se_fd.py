@@ -13,6 +13,7 @@ import optax
 
 from cc_jax.methods import base
 from cc_jax.methods.parts import heads
+from cc_jax.units import CELL
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,11 +32,11 @@ class Method(base.Method):
     critic_rate: float
 
     def stages(self) -> tuple[base.Stage, ...]:
-        return (base.Stage("align", self.steps, self.align, self.both),)
+        return (base.Stage("align", self.steps, self.align, self.labelled_source_and_target),)
 
     def networks(self, model, crop: int, key: jax.Array) -> base.Networks:
         """The extractor and the discriminator on the counter's features."""
-        features = jnp.zeros((1, crop // 8, crop // 8, model.mask_channels))
+        features = jnp.zeros((1, crop // CELL, crop // CELL, model.mask_channels))
         extractor_key, critic_key = jax.random.split(key)
         return {
             "extractor": (heads.CrowdMask().init(extractor_key, features)["params"], {}),

@@ -11,7 +11,7 @@ class Model(CountingModel):
 
     back_end: tuple[int, ...] = (128, 128, 128, 64)
     kernel_init: str = "he"
-    sweep_init: str = "contracting"
+    spatial_kernel_init: str = "contracting"
     hidden: int = 64
     normalise: bool = True
     mean: tuple[float, float, float] = efficientnet.MEAN

@@ -16,7 +16,7 @@ class Model(CountingModel):
     encoder_channels: tuple[tuple[int, ...], ...] = ((16,), (32, 32), (64, 64))
     back_end: tuple[int, ...] = (64, 64, 64, 32)
     kernel_init: str = "he"
-    sweep_init: str = "contracting"
+    spatial_kernel_init: str = "contracting"
     hidden: int = 32
     mean: tuple[float, float, float] = (0.45, 0.45, 0.45)
     std: tuple[float, float, float] = (0.25, 0.25, 0.25)

@@ -7,12 +7,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cc_jax.methods import base
 from cc_jax.optimization.train_state import TrainState
 
 
 def in_parts(update: Callable, number: int) -> Callable:
-    """A method's `update` (see `base.Stage`) as one of the same meaning, on `number` equal parts of its batch in turn.
+    """A stage's `update` as one of the same meaning, on `number` equal parts of its batch in turn.
 
     Its descents are put off until the mean over the parts is there. For losses that are means over the crops that is the
     step of the whole batch, to rounding. What a second network would see of the first one's descent in the same step (a
@@ -21,7 +20,7 @@ def in_parts(update: Callable, number: int) -> Callable:
     if number == 1:
         return update
 
-    def accumulated(state: TrainState, batch: base.Batch, rng: jax.Array, draw: base.Draw):
+    def accumulated(state: TrainState, batch: Any, rng: jax.Array, draw: Callable):
         descended: set[str] = set()
         zeros = {name: jax.tree.map(jnp.zeros_like, params) for name, params in state.params.items()}
         recorders = {name: _recorder(name, descended) for name in state.txs}

@@ -1,25 +1,11 @@
-"""Losses and the units of the network's output.
-
-The network's output is `label_scale` x the density per pixel, averaged over an 8x8 cell: the units in which the
-GCC family trains (x100, methods.md). People per cell are therefore `output x 64 / label_scale`.
-"""
+"""Losses. The unit of the network's output is that of units.py."""
 
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-CELL = 8  # the network's stride: one output cell covers CELL x CELL pixels
-
-
-def people(output: Array, label_scale: float) -> Array:
-    """People per cell from the network's output, any shape."""
-    return output * (CELL * CELL / label_scale)
-
-
-def output_of(people_per_cell: Array, label_scale: float) -> Array:
-    """The inverse of `people`: the output that a cell with so many people should have."""
-    return people_per_cell * (label_scale / (CELL * CELL))
+from cc_jax.units import output_from_people
 
 
 def density_mse(
@@ -39,7 +25,7 @@ def density_mse(
       density: people per cell.
       weight: 1 where the label holds, 0 outside the ROI and where a pseudo label was not kept.
     """
-    error = output - output_of(density, label_scale)
+    error = output - output_from_people(density, label_scale)
     return jnp.sum(weight * error**2) / jnp.maximum(jnp.sum(weight), 1.0)
 
 

@@ -45,8 +45,8 @@ class Panel:
 class Run:
     """A workdir as the report needs it; `missing` says, a sentence each, what could not be read.
 
-    `reliability` is that of uncertainty_metrics.py; empty without labels. `translated`: source images above what a translator
-    made of them, where the method has one that works ahead.
+    `reliability` is that of uncertainty_metrics.py; empty without labels. `translated`: source images above what a
+    translator made of them, where the method has one that works ahead.
     """
 
     workdir: pathlib.Path

@@ -28,7 +28,7 @@ METRICS = (
     "interval_width",
 )
 DIFFERENCE = "mae_difference"  # see `against`
-# From uncertainty.json (evaluation/uncertainty_metrics.py): what the members' disagreement is worth, over images and over blocks.
+# From uncertainty.json (uncertainty_metrics.py): what the members' disagreement is worth, over images and over blocks.
 UNCERTAINTY = tuple(
     f"{of}_{name}"
     for of in ("images", "blocks")

@@ -153,7 +153,7 @@ def main(args: list[str]) -> None:
         what = config.model.name
     step = _STEP.value / 1e3 if _STEP.value else step
     one = mesh.make_mesh(jax.devices()[:1])
-    state = build.abstract_state(config, build.counting(config), one, build.method(config))
+    state = build.abstract_state(config, build.counting_network(config), one, build.method(config))
     size = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state.params))
     crops, side = config.source.batch_size + config.target.batch_size, config.augment.crop
     print(f"{what}: {1e3 * step:.4g} ms a step on one device, {size / 1e6:.1f} MB of gradients")

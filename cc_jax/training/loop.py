@@ -18,7 +18,7 @@ import tqdm
 from cc_jax import build
 from cc_jax.data import density, examples, mixture, pipeline, sources, transforms
 from cc_jax.data.files import write_atomic
-from cc_jax.data.frames import Frame
+from cc_jax.data.resizing import ResizeRule
 from cc_jax.data.wrapped import Wrapped
 from cc_jax.distributed import mesh, processes
 from cc_jax.errors import ConfigError, Preempted
@@ -63,13 +63,15 @@ def train_and_adapt(config, workdir: str | pathlib.Path) -> list[dict]:
     """
     workdir = pathlib.Path(workdir).absolute()
     build.check_fields(config)
-    build.counting(config), build.method(config)  # a wrong field is said before a folder is made
+    if config.profile_steps:
+        profiling.span_of(config.profile_steps)
+    build.counting_network(config), build.method(config)  # a wrong field is said before a folder is made
     with lock.hold(workdir):
         return _train(config, workdir)
 
 
 def _train(config, workdir: pathlib.Path) -> list[dict]:
-    parts, method = build.counting(config), build.method(config)
+    network, method = build.counting_network(config), build.method(config)
     _check_config(workdir, config)
     finished = finished_rows(workdir)
     if finished:
@@ -80,7 +82,7 @@ def _train(config, workdir: pathlib.Path) -> list[dict]:
     opened = Opened.of(config)
     keep = functools.partial(
         examples.Examples,
-        frame=Frame(**config.frame),
+        resize_rule=ResizeRule(**config.resize),
         limit=int(config.cache_gib * 2**30 / max(1, config.workers)),
         folder=pathlib.Path(config.cache_dir).expanduser() if config.cache_dir else None,
     )
@@ -93,8 +95,8 @@ def _train(config, workdir: pathlib.Path) -> list[dict]:
         "target": base.TrainSet(target),
     }
     batching = batching_of(config)
-    tests = [examples.Examples(records, Frame(**config.frame)) for records in opened.test]
-    sampler = make_sampler(parts, config.evaluation.memory_gib)
+    tests = [examples.Examples(records, ResizeRule(**config.resize)) for records in opened.test]
+    sampler = make_sampler(network, config.evaluation.memory_gib)
 
     def predict(state, images) -> Iterator[Prediction]:
         bar = functools.partial(progress_bar, what="labelling", total=None)
@@ -109,7 +111,7 @@ def _train(config, workdir: pathlib.Path) -> list[dict]:
     def show(name: str, function, params, images) -> None:
         translated_dataset.show(function, params, images, workdir / "stages" / name, batching)
 
-    work = base.Work(predict, rewrite, show)
+    work = base.StageTools(predict, rewrite, show)
 
     def results_of(stage, state, step: int, counted: int) -> list[dict]:
         return stage_rows(
@@ -117,15 +119,15 @@ def _train(config, workdir: pathlib.Path) -> list[dict]:
         )
 
     checkpoints = Checkpoints(workdir, keep=config.checkpoint.keep, datasets=opened.fingerprints())
-    abstract, done = build.abstract_state(config, parts, device_mesh, method), checkpoints.latest() or 0
+    abstract, done = build.abstract_state(config, network, device_mesh, method), checkpoints.latest() or 0
     if not done:  # said before a compile begins, whose end the process would wait for
-        build.check_encoder(config, parts, abstract)
-    step_of = _steps_ahead(config, parts, device_mesh, abstract)
+        build.check_encoder(config, network, abstract)
+    step_of = _steps_ahead(config, network, device_mesh, abstract)
     stages = method.stages()
     ends = itertools.accumulate(stage.steps for stage in stages)
     for stage in [stage for stage, end in zip(stages, ends, strict=True) if end > done][:1]:
         step_of(stage)  # compiled while the state is made or restored
-    state = _start(config, parts, method, device_mesh, checkpoints, abstract)
+    state = _start(config, network, method, device_mesh, checkpoints, abstract)
     # Only now: what could not begin (a set that is not prepared, no encoder weights) holds no workdir.
     _write_config(workdir, config)
     log = Log(workdir / "log.jsonl", done)
@@ -138,7 +140,9 @@ def _train(config, workdir: pathlib.Path) -> list[dict]:
         begin, end = end, end + stage.steps
         if done < end:
             step_of(stage)  # compiled while images are labelled or translated
-        entered = pseudo_labels.enter(stage, state, sets, work, workdir / "stages", resumed=done > begin)
+        entered = pseudo_labels.load_or_make_pseudo_labels(
+            stage, state, sets, work, workdir / "stages", resumed=done > begin
+        )
         if entered is None:
             break
         sets = entered
@@ -147,7 +151,7 @@ def _train(config, workdir: pathlib.Path) -> list[dict]:
             print(f"{method_name(config)}: {stage.name}, steps {first} to {end}", flush=True)
             with contextlib.closing(
                 _batches(
-                    config, stage, sets, (first, end), begin - counted, device_mesh, parts.uncertainty.shard
+                    config, stage, sets, (first, end), begin - counted, device_mesh, network.uncertainty.shard
                 )
             ) as batches:
                 save = functools.partial(_save, checkpoints, stage, begin, counted)
@@ -186,8 +190,10 @@ class Opened:
         """Opens all of them. Raises ConfigError where one is not prepared."""
         source, target = config.source, config.target
         first = sources.open_source(source.dataset, source.split, config.data_dir, source.scenes)
-        more = [(sources.open_source(name, split, config.data_dir), w) for name, split, w in source.also]
-        targets = [(target.dataset, target.split, target.test_split, 1.0), *target.also]
+        more = [
+            (sources.open_source(name, split, config.data_dir), w) for name, split, w in source.extra_datasets
+        ]
+        targets = [(target.dataset, target.split, target.test_split, 1.0), *target.extra_datasets]
         return cls(
             source=[(first, 1.0), *more],
             target=[(sources.open_source(name, split, config.data_dir), w) for name, split, _, w in targets],
@@ -195,7 +201,7 @@ class Opened:
                 sources.open_source(name, split, config.data_dir)
                 for name, split in [
                     *((name, split) for name, _, split, _ in targets),
-                    *config.evaluation.also,
+                    *config.evaluation.extra_datasets,
                 ]
             ],
         )
@@ -270,11 +276,11 @@ def _write_config(workdir: pathlib.Path, config) -> None:
         write_atomic(path, json.dumps(config.to_dict(), indent=2))
 
 
-def _start(config, parts, method, device_mesh, checkpoints: Checkpoints, abstract):
+def _start(config, network, method, device_mesh, checkpoints: Checkpoints, abstract):
     """The state: restored where there is a checkpoint, fresh otherwise."""
     step = checkpoints.latest()
     if step is None:
-        fresh = build.fresh_state(config, parts, device_mesh, method)
+        fresh = build.fresh_state(config, network, device_mesh, method)
         return fresh.replace(txs=abstract.txs)  # equal, but the compiled steps know these
     items = checkpoints.restore(step, build.checkpoint_items(abstract))
     if not config.checkpoint.any_data:
@@ -291,7 +297,7 @@ class Step:
     operations: int
 
 
-def _steps_ahead(config, parts, device_mesh, abstract) -> Callable[[base.Stage], futures.Future]:
+def _steps_ahead(config, network, device_mesh, abstract) -> Callable[[base.Stage], futures.Future]:
     """A function that begins to compile the step of a stage, on a thread, and gives the `Step` to come.
 
     Compiled for the shapes that its state and batches will have, before there are any; once for all stages of the same
@@ -304,12 +310,12 @@ def _steps_ahead(config, parts, device_mesh, abstract) -> Callable[[base.Stage],
 
         def train_step(state, batch):
             rng = rngs.stream(root, "update", state.step)
-            state, values = update(state, batch, rng, parts.draw)
+            state, values = update(state, batch, rng, network.draw)
             return state.replace(step=state.step + 1), Means.of(values)
 
         places = jax.tree.map(lambda x: x.sharding, abstract)  # what goes in must fit what came out
         step = jax.jit(train_step, donate_argnums=0, out_shardings=(places, None))
-        traced = step.trace(abstract, _abstract_batch(config, stage, device_mesh, parts.uncertainty.shard))
+        traced = step.trace(abstract, _abstract_batch(config, stage, device_mesh, network.uncertainty.shard))
         return Step(traced.lower().compile(), profiling.operations(traced.jaxpr))
 
     def step_of(stage: base.Stage) -> futures.Future:
@@ -327,7 +333,7 @@ def _crops_of(config, stage: base.Stage) -> dict[str, tuple[int, transforms.Augm
     for name in stage.draws:
         own = {
             field: config[name][field]
-            for field in ("scale_min", "scale_max", "native", "photometric", "grey")
+            for field in ("scale_min", "scale_max", "unscaled_share", "photometric", "grey")
         }
         augment = transforms.Augment(**config.augment, **own, clean=name in stage.clean)
         found[name] = stage.batch_size or config["source" if alone else name].batch_size, augment
@@ -378,7 +384,7 @@ def _batches(
     }
     # Asked here: worker processes would not know.
     share = {} if whole else {"process_index": jax.process_index(), "process_count": jax.process_count()}
-    put = mesh.put_whole if whole else mesh.put_batch
+    put = mesh.put_replicated if whole else mesh.put_batch
 
     def make(i: int) -> dict:
         return {

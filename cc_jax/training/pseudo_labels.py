@@ -13,8 +13,8 @@ from cc_jax.errors import CheckpointError
 from cc_jax.methods import base
 
 
-def enter(
-    stage: base.Stage, state, sets: base.Sets, work: base.Work, folder: pathlib.Path, *, resumed: bool
+def load_or_make_pseudo_labels(
+    stage: base.Stage, state, sets: base.Sets, work: base.StageTools, folder: pathlib.Path, *, resumed: bool
 ) -> base.Sets | None:
     """The stage's sets: its pseudo labels from `folder/<stage>.npz` if that exists, else made and saved there.
 
@@ -77,16 +77,3 @@ def load(path: pathlib.Path) -> dict[str, base.PseudoLabels] | None:
         raise CheckpointError(
             f"{path} is damaged ({error}): restore it from a copy, or use a new workdir"
         ) from error
-
-
-def moved(old: base.PseudoLabels, new: base.PseudoLabels) -> float:
-    """How far the labels of two rounds lie apart: sum of absolute differences over the sum of the old.
-
-    An image that only one of the rounds kept counts with its whole label.
-    """
-    difference = total = 0.0
-    for i in {*old, *new}:
-        a, b = (labels[i][0] if i in labels else np.float32(0) for labels in (old, new))
-        difference += float(np.abs(a - b).sum())
-        total += float(np.sum(a))
-    return difference / max(total, 1e-9)

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from cc_jax.data import buckets, frames, images
+from cc_jax.data import buckets, images, resizing
 from cc_jax.data.files import write_atomic
 from cc_jax.data.mixture import Mixture
 from cc_jax.data.wrapped import Wrapped
@@ -70,7 +70,7 @@ def _apply(
     progress: Callable = iter,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """(index, rewritten image) of those chosen, on this host's devices."""
-    params = mesh.whole(mesh.make_mesh(jax.local_devices()), params)
+    params = mesh.gather_replicated(mesh.make_mesh(jax.local_devices()), params)
     function = jax.jit(function)
     shapes = buckets.choose_buckets(examples.sizes, max_buckets=batching.max_buckets)
     batches = buckets.evaluation_batches(
@@ -127,7 +127,7 @@ def _write_pairs(folder: pathlib.Path, examples: Any, rewritten: dict[int, np.nd
     """Those images above, what they became below."""
     columns = [
         np.vstack(
-            [frames.resize(one, _PAIR_SIDE, _PAIR_SIDE * 4 // 3) for one in (examples[i]["image"], image)]
+            [resizing.resize(one, _PAIR_SIDE, _PAIR_SIDE * 4 // 3) for one in (examples[i]["image"], image)]
         )
         for i, image in sorted(rewritten.items())
     ]

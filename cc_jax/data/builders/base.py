@@ -32,7 +32,7 @@ _STORED_AS_IS = (".jpg", ".jpeg", ".png", ".bmp")  # the kinds that TFDS's own d
 
 
 @dataclasses.dataclass(frozen=True)
-class Frame:
+class RawImage:
     """One raw image and its labels.
 
     Attributes:
@@ -60,7 +60,7 @@ class Frame:
 class Raw:
     """What a folder holds: frames by split, and what a person should know about it."""
 
-    splits: dict[str, Sequence[Frame]]
+    splits: dict[str, Sequence[RawImage]]
     notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()  # what is wrong with the files, one line a file: nothing is built then
     digest: str = ""  # `fingerprint` of the files as they were found, points over the border unmoved
@@ -74,7 +74,7 @@ class Total:
     points: int | None
 
 
-class Crowd(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+class CrowdDatasetBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Base of all builders; a dataset gives `raw`, or overrides the two methods that TFDS calls."""
 
     VERSION = tfds.core.Version("1.0.0")
@@ -137,12 +137,12 @@ class Crowd(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         self.info.metadata.update(summary(raw))
         return {split: self._generate_examples(frames) for split, frames in raw.splits.items()}
 
-    def _generate_examples(self, frames: Iterable[Frame]) -> Iterator[tuple[str, dict]]:
+    def _generate_examples(self, frames: Iterable[RawImage]) -> Iterator[tuple[str, dict]]:
         for frame in frames:
             yield frame.id, features(frame)
 
 
-def features(frame: Frame) -> dict:
+def features(frame: RawImage) -> dict:
     """The record of a checked frame, as TFDS encodes it."""
     return {
         "id": frame.id,
@@ -164,7 +164,7 @@ def _stored(image: pathlib.Path | bytes) -> bytes:
     return images.encode_image(images.read_image(image), ".png")
 
 
-def check(frame: Frame) -> Frame:
+def check(frame: RawImage) -> RawImage:
     """The frame with its size, and its points inside it. Raises InputError for an image that cannot be read."""
     height, width = images.read_image(
         frame.image, name=frame.id if isinstance(frame.image, bytes) else ""
@@ -173,22 +173,22 @@ def check(frame: Frame) -> Frame:
     return dataclasses.replace(frame, points=points, height=height, width=width, moved=moved)
 
 
-def check_all(frames: Sequence[Frame]) -> tuple[list[Frame], list[str]]:
+def check_all(frames: Sequence[RawImage]) -> tuple[list[RawImage], list[str]]:
     """`check` on every frame, on all cores: the good ones, and what is wrong with the others, a line each."""
     with futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         results = list(pool.map(_check_or_error, frames))
-    good = [result for result in results if isinstance(result, Frame)]
+    good = [result for result in results if isinstance(result, RawImage)]
     return good, _duplicates(good) + [str(result) for result in results if isinstance(result, InputError)]
 
 
-def _check_or_error(frame: Frame) -> Frame | InputError:
+def _check_or_error(frame: RawImage) -> RawImage | InputError:
     try:
         return check(frame)
     except InputError as error:
         return error
 
 
-def _duplicates(frames: Sequence[Frame]) -> list[str]:
+def _duplicates(frames: Sequence[RawImage]) -> list[str]:
     problems, seen = [], set()
     for frame in frames:
         if frame.id in seen:
@@ -200,8 +200,8 @@ def _duplicates(frames: Sequence[Frame]) -> list[str]:
 def paired(
     pictures: Mapping[str, pathlib.Path],
     truths: Mapping[str, pathlib.Path],
-    make: Callable[[str, pathlib.Path, pathlib.Path], Frame],
-) -> tuple[list[Frame], list[str]]:
+    make: Callable[[str, pathlib.Path, pathlib.Path], RawImage],
+) -> tuple[list[RawImage], list[str]]:
     """`make(key, picture, truth)` for every key, in the pictures' order, and what is wrong with the files, a line each.
 
     Args:
@@ -316,12 +316,12 @@ def _runs(names: list[str], order: list[str]) -> str:
     return ", ".join(run[0] if len(run) == 1 else f"{run[0]} - {run[-1]}" for run in runs)
 
 
-def is_prepared(builder: Crowd) -> bool:
+def is_prepared(builder: CrowdDatasetBuilder) -> bool:
     """Whether the builder's version of the dataset is on disk (it appears there in one step, whole)."""
     return (pathlib.Path(builder.data_path) / "dataset_info.json").is_file()
 
 
-def read_summary(builder: Crowd) -> dict:
+def read_summary(builder: CrowdDatasetBuilder) -> dict:
     """What `summary` gave when the dataset was written. Raises ConfigError if that file is missing or damaged."""
     path = pathlib.Path(builder.data_path) / "metadata.json"
     try:
@@ -332,7 +332,9 @@ def read_summary(builder: Crowd) -> dict:
         ) from error
 
 
-def write(make: Callable[[str], Crowd], data_dir: pathlib.Path, *, overwrite: bool = False) -> bool:
+def write(
+    make: Callable[[str], CrowdDatasetBuilder], data_dir: pathlib.Path, *, overwrite: bool = False
+) -> bool:
     """Builds a dataset so that it is there whole or not at all; whether this call wrote it.
 
     It is built in a hidden folder beside its place and renamed at the end; of two processes one builds and the

@@ -26,7 +26,7 @@ from cc_jax.data.builders import base, labels
 from cc_jax.errors import ConfigError, InputError
 
 
-class Folder(base.Crowd):
+class Folder(base.CrowdDatasetBuilder):
     """The user's own images."""
 
     VERSION = tfds.core.Version("1.0.0")
@@ -80,7 +80,7 @@ def _splits(
     return chosen, notes
 
 
-def _frame(manual_dir: pathlib.Path, path: pathlib.Path, table: dict[str, np.ndarray]) -> base.Frame:
+def _frame(manual_dir: pathlib.Path, path: pathlib.Path, table: dict[str, np.ndarray]) -> base.RawImage:
     """An image with its labels, if it has any; its name is its path below the folder."""
     name = path.relative_to(manual_dir)
     beside = [path.with_suffix(suffix) for suffix in labels.READERS if path.with_suffix(suffix).is_file()]
@@ -91,7 +91,7 @@ def _frame(manual_dir: pathlib.Path, path: pathlib.Path, table: dict[str, np.nda
         )
     given += [labels.READERS[label.suffix](label) for label in beside]
     points = given[0] if given else np.zeros((0, 2), np.float32)
-    return base.Frame("_".join(name.with_suffix("").parts), path, points, labelled=bool(given))
+    return base.RawImage("_".join(name.with_suffix("").parts), path, points, labelled=bool(given))
 
 
 Builder = Folder

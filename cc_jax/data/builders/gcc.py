@@ -55,7 +55,7 @@ _TOTALS = {
 }
 
 
-class Gcc(base.Crowd):
+class Gcc(base.CrowdDatasetBuilder):
     """GCC with its three ways to split: random, by camera, by location."""
 
     VERSION = tfds.core.Version("1.0.0")
@@ -98,7 +98,7 @@ author={Wang, Qi and Gao, Junyu and Lin, Wei and Yuan, Yuan}, booktitle={CVPR}, 
 
 def _split(
     split: str, listing: pathlib.Path, scenes: pathlib.Path
-) -> tuple[list[base.Frame], list[str], list[str]]:
+) -> tuple[list[base.RawImage], list[str], list[str]]:
     """The frames of a list, what differs from it, and what is wrong with the files."""
     known = _listed(listing)
     pictures, truths = {}, {}
@@ -109,11 +109,11 @@ def _split(
                 side[f"{folder}/{path.stem}"] = path
     notes = base.missing(split, pictures, list(known))
 
-    def frame(id: str, picture: pathlib.Path, truth: pathlib.Path) -> base.Frame:
+    def frame(id: str, picture: pathlib.Path, truth: pathlib.Path) -> base.RawImage:
         points = labels.read_mat(truth)[:, ::-1]  # the files say (row, column)
         if len(points) != known[id][-1]:
             notes.append(f"{truth}: holds {len(points)} points, {listing.name} says {known[id][-1]}")
-        return base.Frame(id, picture, points, scene=known[id])
+        return base.RawImage(id, picture, points, scene=known[id])
 
     in_order = {id: pictures[id] for id in known if id in pictures}
     frames, problems = base.paired(in_order, truths, frame)

@@ -14,7 +14,7 @@ from cc_jax.data.builders import base, labels
 _IMAGES = {"train": 2272, "val": 500, "test": 1600}
 
 
-class Jhu(base.Crowd):
+class Jhu(base.CrowdDatasetBuilder):
     """JHU-Crowd++ with the authors' splits."""
 
     VERSION = tfds.core.Version("1.0.0")
@@ -41,7 +41,7 @@ method}, author={Sindagi, Vishwanath A and Yasarla, Rajeev and Patel, Vishal M},
             truths = {path.stem: path for path in sorted((folder / "gt").glob("*.txt"))}
             splits[split], wrong = base.paired(
                 pictures, truths,
-                lambda stem, picture, truth, split=split: base.Frame(
+                lambda stem, picture, truth, split=split: base.RawImage(
                     f"{split}/{stem}", picture, labels.read_text(truth, columns=6)
                 ),
             )  # fmt: skip

@@ -17,7 +17,7 @@ from cc_jax.errors import InputError
 _IMAGES = {"train": 3109, "val": 500, "test": 1500}
 
 
-class Nwpu(base.Crowd):
+class Nwpu(base.CrowdDatasetBuilder):
     """NWPU-Crowd with the authors' splits."""
 
     VERSION = tfds.core.Version("1.0.0")
@@ -51,7 +51,7 @@ author={Wang, Qi and Gao, Junyu and Lin, Wei and Li, Xuelong}, journal={TPAMI}, 
             chosen = {name: pictures[name] for name in listed if name in pictures}
             if split == "test":
                 splits[split] = [
-                    base.Frame(name, path, labels.NOBODY, labelled=False) for name, path in chosen.items()
+                    base.RawImage(name, path, labels.NOBODY, labelled=False) for name, path in chosen.items()
                 ]
                 continue
             splits[split], wrong = base.paired(
@@ -65,8 +65,8 @@ author={Wang, Qi and Gao, Junyu and Lin, Wei and Li, Xuelong}, journal={TPAMI}, 
         return base.Raw(splits, tuple(notes), tuple(problems))
 
 
-def _frame(name: str, picture: pathlib.Path, truth: pathlib.Path) -> base.Frame:
-    return base.Frame(name, picture, labels.READERS[truth.suffix](truth))
+def _frame(name: str, picture: pathlib.Path, truth: pathlib.Path) -> base.RawImage:
+    return base.RawImage(name, picture, labels.READERS[truth.suffix](truth))
 
 
 Builder = Nwpu

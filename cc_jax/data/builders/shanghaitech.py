@@ -24,7 +24,7 @@ _TOTALS = {
 }
 
 
-class Shanghaitech(base.Crowd):
+class Shanghaitech(base.CrowdDatasetBuilder):
     """ShanghaiTech with the authors' splits."""
 
     VERSION = tfds.core.Version("1.0.0")
@@ -72,17 +72,17 @@ def _root(manual_dir: pathlib.Path, config: str) -> pathlib.Path:
 
 def _split(
     folder: pathlib.Path, part: str, split: str, total: base.Total
-) -> tuple[list[base.Frame], list[str], list[str]]:
+) -> tuple[list[base.RawImage], list[str], list[str]]:
     """The frames of a split, what differs from the published files, and what is wrong with these."""
     pictures = {path.stem: path for path in images.list_images(folder / "images")}
     truths = {path.stem.removeprefix("GT_"): path for path in sorted(_truths(folder).glob("GT_*.mat"))}
     notes = base.missing(split, pictures, [f"IMG_{n + 1}" for n in range(total.images)])
 
-    def frame(stem: str, picture: pathlib.Path, truth: pathlib.Path) -> base.Frame:
+    def frame(stem: str, picture: pathlib.Path, truth: pathlib.Path) -> base.RawImage:
         points, number = labels.read_mat(truth), labels.read_number(truth)
         if number is not None and number != len(points):
             notes.append(f"{truth}: states {number} people and holds {len(points)} points; the points count")
-        return base.Frame(f"{split}_{stem}", picture, points)
+        return base.RawImage(f"{split}_{stem}", picture, points)
 
     frames, problems = base.paired(pictures, truths, frame)
     odd, known = _odd(frames, part, split)
@@ -97,7 +97,7 @@ def _split(
     return frames, notes, problems
 
 
-def _odd(frames: list[base.Frame], part: str, split: str) -> tuple[list[str], int]:
+def _odd(frames: list[base.RawImage], part: str, split: str) -> tuple[list[str], int]:
     """The images whose points are not those of the files that circulate, and of how many that is known."""
     path = pathlib.Path(__file__).with_suffix(".txt")
     rows = [words for words in labels.read_rows(path) if words[:2] == [part, split]]

@@ -25,7 +25,7 @@ class Config(tfds.core.BuilderConfig):
     seed: int = 0
 
 
-class Synthetic(base.Crowd):
+class Synthetic(base.CrowdDatasetBuilder):
     """Crowds in perspective: a clean render (`source`) and one with the troubles of a photograph (`target`)."""
 
     VERSION = tfds.core.Version("1.3.0")  # raise it when a set changes: those on disk stay as drawn
@@ -46,18 +46,20 @@ class Synthetic(base.Crowd):
         return base.Raw({split: _draw(config, split, range(n)) for split, n in sizes.items() if n})
 
 
-def _draw(config: Config, split: str, indices: range) -> Sequence[base.Frame]:
+def _draw(config: Config, split: str, indices: range) -> Sequence[base.RawImage]:
     """Frames on all cores (OpenCV lets go of the interpreter while it draws), in order."""
     with futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         return list(pool.map(_frame, itertools.repeat(config), itertools.repeat(split), indices))
 
 
-def _frame(config: Config, split: str, index: int) -> base.Frame:
+def _frame(config: Config, split: str, index: int) -> base.RawImage:
     """Frame `index` of a split; the splits use different seeds, so that no test image is one trained on."""
     seed = 2 * config.seed + (split == "test")
     scene = scenes.render(config.domain, seed, index, height=config.height, width=config.width)
     image = images.encode_image(scene.image, ".jpg", 95)
-    return base.Frame(f"{split}_{index:05d}", image, scene.points, height=config.height, width=config.width)
+    return base.RawImage(
+        f"{split}_{index:05d}", image, scene.points, height=config.height, width=config.width
+    )
 
 
 Builder = Synthetic

@@ -14,7 +14,7 @@ from cc_jax.data.builders import base, labels
 FOLDS, _IMAGES = 5, 50
 
 
-class UcfCc50(base.Crowd):
+class UcfCc50(base.CrowdDatasetBuilder):
     """50 grey images of very dense crowds."""
 
     name = "ucf_cc_50"  # TFDS would make it ucf_cc50
@@ -37,9 +37,9 @@ images}, author={Idrees, Haroon and others}, booktitle={CVPR}, year={2013}}"""
         known = {name: pictures[name] for name in names if name in pictures}
         frames, problems = base.paired(
             known, {name: truths[name] for name in names if name in truths},
-            lambda name, picture, truth: base.Frame(name, picture, labels.read_mat(truth)),
+            lambda name, picture, truth: base.RawImage(name, picture, labels.read_mat(truth)),
         )  # fmt: skip
-        folds: dict[str, list[base.Frame]] = {}
+        folds: dict[str, list[base.RawImage]] = {}
         for frame in frames:
             folds.setdefault(f"fold_{fold_of(int(frame.id))}", []).append(frame)
         return base.Raw(folds, tuple(notes), tuple(problems))

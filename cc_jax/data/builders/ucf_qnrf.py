@@ -1,7 +1,7 @@
 """UCF-QNRF (Idrees et al., ECCV 2018): `Train`, `Test` / `img_0001.jpg`, `img_0001_ann.mat`, `annPoints` (x, y).
 
 The images are stored as they are, up to 6,000 pixels wide. At which size they are looked at decides the number that comes
-out, and is a field of the config: see `config.frame`.
+out, and is a field of the config: see `config.resize`.
 """
 
 import pathlib
@@ -14,7 +14,7 @@ from cc_jax.data.builders import base, labels
 _FOLDERS = {"train": "Train", "test": "Test"}
 
 
-class UcfQnrf(base.Crowd):
+class UcfQnrf(base.CrowdDatasetBuilder):
     """UCF-QNRF with the authors' splits."""
 
     VERSION = tfds.core.Version("1.0.0")
@@ -44,7 +44,7 @@ localization in dense crowds}, author={Idrees, Haroon and others}, booktitle={EC
             notes += base.missing(split, pictures, expected)
             splits[split], wrong = base.paired(
                 pictures, truths,
-                lambda stem, picture, truth, split=split: base.Frame(
+                lambda stem, picture, truth, split=split: base.RawImage(
                     f"{split}_{stem}", picture, labels.read_mat(truth)
                 ),
             )  # fmt: skip

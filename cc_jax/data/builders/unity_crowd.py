@@ -22,7 +22,7 @@ NEAR = (
 _TEST_SHARE = 0.2
 
 
-class UnityCrowd(base.Crowd):
+class UnityCrowd(base.CrowdDatasetBuilder):
     """232 renders of dense crowds from a game engine, in the public domain."""
 
     VERSION = tfds.core.Version("1.0.0")
@@ -51,13 +51,13 @@ class UnityCrowd(base.Crowd):
         return base.Raw(splits, tuple(notes), tuple(problems))
 
 
-def _frame(stem: str, image: pathlib.Path, truth: pathlib.Path) -> base.Frame:
+def _frame(stem: str, image: pathlib.Path, truth: pathlib.Path) -> base.RawImage:
     """The labels measure y from the lower edge; here it is from the upper one, as everywhere else."""
     points, (height, _) = labels.read_text(truth), images.read_size(image)
-    return base.Frame(stem, image, np.stack([points[:, 0], height - points[:, 1]], axis=1))
+    return base.RawImage(stem, image, np.stack([points[:, 0], height - points[:, 1]], axis=1))
 
 
-def split(frames: list[base.Frame]) -> dict[str, list[base.Frame]]:
+def split(frames: list[base.RawImage]) -> dict[str, list[base.RawImage]]:
     """Train and test without near-duplicates across: the same images always give the same split.
 
     Images are linked when their hashes differ in at most `NEAR` bits; what is linked, directly or through others,

@@ -18,7 +18,7 @@ SCENES = ("104207", "200608", "200702", "202201", "500717")  # S1 to S5 of the t
 _CAMERA = 6  # characters of a training frame's name
 
 
-class Worldexpo10(base.Crowd):
+class Worldexpo10(base.CrowdDatasetBuilder):
     """WorldExpo'10: 103 cameras to train on, five scenes to test on."""
 
     VERSION = tfds.core.Version("1.0.0")
@@ -53,7 +53,7 @@ networks}, author={Zhang, Cong and others}, booktitle={CVPR}, year={2015}}"""
             regions, wrong = _regions(truths, {id.split("/")[0] for id in pictures})
             splits[split], more = base.paired(
                 pictures, found,
-                lambda id, picture, truth, regions=regions: base.Frame(
+                lambda id, picture, truth, regions=regions: base.RawImage(
                     id, picture, labels.read_mat(truth, ["point_position"]), roi=_region(regions, id, truth)
                 ),
             )  # fmt: skip

@@ -109,7 +109,7 @@ def _fill(mask: np.ndarray, points: np.ndarray) -> None:
     cv2.fillPoly(mask, [fixed], 255, cv2.LINE_AA, 4)
 
 
-def draw_person(canvas: Canvas, frame: "Frame", person: Person, look: Look, head: int) -> None:
+def draw_person(canvas: Canvas, frame: "PersonFrame", person: Person, look: Look, head: int) -> None:
     """Draws one person; the pixels of the head are marked with the number `head`."""
     if frame.scale * HEAD < _DETAIL:
         _draw_small(canvas, frame, person, look, head)
@@ -120,7 +120,7 @@ def draw_person(canvas: Canvas, frame: "Frame", person: Person, look: Look, head
 
 
 @dataclasses.dataclass(frozen=True)
-class Frame:
+class PersonFrame:
     """A person's own coordinates, metres to the side and upwards, on the canvas.
 
     `foot` is where they stand; `up` and `side` are a metre; `scale` is pixels a metre; `steep` the sine of the
@@ -146,7 +146,7 @@ class Frame:
         return np.array([self.spot(x, y) for x, y in places])
 
 
-def frames(people: list[Person], camera: Camera) -> list[Frame]:
+def frames(people: list[Person], camera: Camera) -> list[PersonFrame]:
     """Where each person stands on the canvas."""
     if not people:
         return []
@@ -159,7 +159,7 @@ def frames(people: list[Person], camera: Camera) -> list[Frame]:
     scale = camera.focal / depth
     side = scale[:, None] * np.array([np.cos(camera.roll), np.sin(camera.roll)])
     rows = zip(*(a.tolist() for a in (feet, up, side, scale, depth, steep)), strict=True)
-    return [Frame(*row) for row in rows]
+    return [PersonFrame(*row) for row in rows]
 
 
 def _torso(person: Person, low: float) -> list[Spot]:
@@ -176,7 +176,7 @@ def _torso(person: Person, low: float) -> list[Spot]:
     return right + [(-x, y) for x, y in reversed(right)]
 
 
-def _draw_small(canvas: Canvas, frame: Frame, person: Person, look: Look, head: int) -> None:
+def _draw_small(canvas: Canvas, frame: PersonFrame, person: Person, look: Look, head: int) -> None:
     """Few strokes: legs, body, head with hair."""
     h, d = person.height, frame.depth
     legs = [(-0.15, 0.02), (-0.16, 0.55 * h), (0.16, 0.55 * h), (0.13 + person.stride * 0.2, 0.02)]
@@ -196,7 +196,7 @@ def _draw_small(canvas: Canvas, frame: Frame, person: Person, look: Look, head: 
         canvas.ellipse(face, (radius * 0.75, radius * 0.8), canvas.hazed(person.skin, d))
 
 
-def _draw_large(canvas: Canvas, frame: Frame, person: Person, look: Look, head: int) -> None:
+def _draw_large(canvas: Canvas, frame: PersonFrame, person: Person, look: Look, head: int) -> None:
     """Everything: shoes, legs, coat, arms and hands, bag, neck, head, face, hat."""
     _draw_legs(canvas, frame, person)
     away = math.cos(person.facing) < 0
@@ -210,7 +210,7 @@ def _draw_large(canvas: Canvas, frame: Frame, person: Person, look: Look, head: 
     _draw_head(canvas, frame, person, look, head)
 
 
-def _draw_legs(canvas: Canvas, frame: Frame, person: Person) -> None:
+def _draw_legs(canvas: Canvas, frame: PersonFrame, person: Person) -> None:
     h, s, d = person.height, frame.scale, frame.depth
     swing = person.stride * abs(math.sin(person.facing))
     cloth, thick = (person.skin, 0.1) if person.dress else (person.bottom, 0.125)
@@ -223,7 +223,7 @@ def _draw_legs(canvas: Canvas, frame: Frame, person: Person) -> None:
         canvas.ellipse(foot, (0.09 * s, 0.055 * s), canvas.hazed(person.hair, d, 0.8))
 
 
-def _draw_torso(canvas: Canvas, frame: Frame, person: Person, look: Look) -> None:
+def _draw_torso(canvas: Canvas, frame: PersonFrame, person: Person, look: Look) -> None:
     h, d, places = person.height, frame.depth, _torso(person, 0.28 if person.dress else 0.46)
     canvas.polygon(frame.outline(places), canvas.hazed(person.top, d, 0.97), solid=True)
     half = len(places) // 2
@@ -235,7 +235,7 @@ def _draw_torso(canvas: Canvas, frame: Frame, person: Person, look: Look) -> Non
     canvas.ellipse(frame.spot(0, 0.825 * h), radii, canvas.hazed(person.top, d, 1.08))
 
 
-def _draw_arm(canvas: Canvas, frame: Frame, person: Person, sign: int, shade: float) -> None:
+def _draw_arm(canvas: Canvas, frame: PersonFrame, person: Person, sign: int, shade: float) -> None:
     h, w, s, bend = person.height, person.girth, frame.scale, 0.1 * person.arm
     shoulder = frame.spot(0.195 * w * sign, 0.79 * h)
     elbow = frame.spot((0.245 * w + 0.3 * bend) * sign, 0.63 * h)
@@ -246,14 +246,14 @@ def _draw_arm(canvas: Canvas, frame: Frame, person: Person, sign: int, shade: fl
     canvas.ellipse(hand, (0.045 * s, 0.045 * s), canvas.hazed(person.skin, frame.depth, shade))
 
 
-def _draw_bag(canvas: Canvas, frame: Frame, person: Person) -> None:
+def _draw_bag(canvas: Canvas, frame: PersonFrame, person: Person) -> None:
     h = person.height
     left = [(-0.15, 0.55 * h), (-0.17, 0.74 * h), (-0.1, 0.81 * h)]
     places = left + [(-x, y) for x, y in reversed(left)]
     canvas.polygon(frame.outline(places), canvas.hazed(person.bag, frame.depth, 0.85), solid=True)
 
 
-def _draw_head(canvas: Canvas, frame: Frame, person: Person, look: Look, head: int) -> None:
+def _draw_head(canvas: Canvas, frame: PersonFrame, person: Person, look: Look, head: int) -> None:
     h, s, d = person.height, frame.scale, frame.depth
     middle = frame.spot(0, h - 0.12)
     front = math.cos(person.facing) > -0.35
@@ -274,7 +274,7 @@ def _draw_head(canvas: Canvas, frame: Frame, person: Person, look: Look, head: i
         _draw_hat(canvas, frame, person)
 
 
-def _draw_face(canvas: Canvas, frame: Frame, person: Person, look: Look) -> None:
+def _draw_face(canvas: Canvas, frame: PersonFrame, person: Person, look: Look) -> None:
     s, d, turn = frame.scale, frame.depth, math.sin(person.facing)
     high, narrow = person.height - 0.155 - 0.04 * frame.steep, 1 - 0.25 * abs(turn)
     shaded, lit = frame.spot(0.045 * turn, high), frame.spot(0.045 * turn + 0.02 * look.side, high - 0.005)
@@ -290,7 +290,7 @@ def _draw_face(canvas: Canvas, frame: Frame, person: Person, look: Look) -> None
             canvas.ellipse(frame.spot(0.06 * turn + x * narrow, high + y), (rx * s, ry * s), dark)
 
 
-def _draw_hat(canvas: Canvas, frame: Frame, person: Person) -> None:
+def _draw_hat(canvas: Canvas, frame: PersonFrame, person: Person) -> None:
     h, s, d = person.height, frame.scale, frame.depth
     crown = frame.spot(0, h - 0.085)
     brim = frame.spot(0.05 * math.sin(person.facing), h - 0.09 - 0.03 * frame.steep)
@@ -299,7 +299,7 @@ def _draw_hat(canvas: Canvas, frame: Frame, person: Person) -> None:
     canvas.ellipse(crown, (0.112 * s, (0.02 + 0.05 * frame.steep) * s), canvas.hazed(person.hat, d))
 
 
-def _draw_umbrella(canvas: Canvas, frame: Frame, person: Person) -> None:
+def _draw_umbrella(canvas: Canvas, frame: PersonFrame, person: Person) -> None:
     """Held above the head: seen from high up it hides the head."""
     h, s, d = person.height, frame.scale, frame.depth
     hand, top = frame.spot(0.2, 0.65 * h), frame.spot(0.1, h + 0.3)

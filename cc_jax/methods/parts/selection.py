@@ -105,3 +105,16 @@ def _sorted(key_N, group_N, xp: ModuleType):
     order = xp.lexsort((key_N, group_N))
     groups = group_N[order]
     return order, *(xp.searchsorted(groups, groups, side=side) for side in ("left", "right"))
+
+
+def relative_change(old: dict, new: dict) -> float:
+    """How far the labels of two rounds lie apart: sum of absolute differences over the sum of the old.
+
+    `old`, `new`: {id: (people per cell, weight)}. An image that only one of the rounds kept counts with its whole label.
+    """
+    difference = total = 0.0
+    for i in {*old, *new}:
+        a, b = (labels[i][0] if i in labels else np.float32(0) for labels in (old, new))
+        difference += float(np.abs(a - b).sum())
+        total += float(np.sum(a))
+    return difference / max(total, 1e-9)

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, UInt8
 from cc_jax.errors import ConfigError
 from cc_jax.methods import base
 from cc_jax.methods.parts import gan
+from cc_jax.units import CELL
 
 DOMAINS = ("source", "target")
 OTHER = {"source": "target", "target": "source"}
@@ -49,9 +50,9 @@ class Translation(base.Method):
         for name in ("translate_batch", "width", "critic_width", "pool"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"config.method: {name}={getattr(self, name)}: it is at least 1")
-        if self.translate_crop % 8 or self.translate_crop < 32:
+        if self.translate_crop % CELL or self.translate_crop < 32:
             raise ConfigError(
-                f"config.method: translate_crop={self.translate_crop}: a multiple of 8, at least 32"
+                f"config.method: translate_crop={self.translate_crop}: a multiple of {CELL}, at least 32"
             )
 
     def networks(self, model, crop: int, key: jax.Array) -> base.Networks:
@@ -175,7 +176,7 @@ class Translation(base.Method):
     def first_stage(self) -> base.Stage:
         """The translator alone, on few plain crops at a time: what they look like is what is learnt."""
         return base.Stage(
-            "translate", self.translate_steps, self.translate, self.both,
+            "translate", self.translate_steps, self.translate, self.labelled_source_and_target,
             counter=False, batch_size=self.translate_batch, plain=True,
         )  # fmt: skip
 
@@ -185,7 +186,7 @@ def part(batch: base.Batch, side: int, key: jax.Array) -> base.Batch:
     height = batch["source"]["image"].shape[1]
     if side >= height:
         return batch
-    row, column = jax.random.randint(key, (2,), 0, (height - side) // 8 + 1) * 8
+    row, column = jax.random.randint(key, (2,), 0, (height - side) // CELL + 1) * CELL
 
     def cut(x: Array) -> Array:
         pixels = height // x.shape[1]  # of an image's pixel or of a cell

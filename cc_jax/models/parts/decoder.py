@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from cc_jax.errors import ConfigError
 from cc_jax.models.parts import convolution, layers
+from cc_jax.units import CELL
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -54,8 +55,8 @@ class SpatialEncoder(nn.Module):
             setattr(self, f"{name}_bias", self.param(f"{name}_bias", nn.initializers.zeros, (self.channels,)))
 
     def __call__(self, x: Array, roi: Array) -> Array:
-        x = layers.sweep(x, roi, self.step("down_up"))
-        return layers.sweep(x.swapaxes(1, 2), roi.swapaxes(1, 2), self.step("left_right")).swapaxes(1, 2)
+        x = layers.scan_rows(x, roi, self.step("down_up"))
+        return layers.scan_rows(x.swapaxes(1, 2), roi.swapaxes(1, 2), self.step("left_right")).swapaxes(1, 2)
 
     def step(self, name: str) -> Callable[[Array], Array]:
         """The convolution along a row that "down_up", or along a column that "left_right" is made of."""
@@ -115,29 +116,29 @@ class CountingModel(nn.Module):
       head: upside-down classifier, "figure" (pooling and MLP) or "code" (second back end, one linear layer); or
         "quarters", the figure's with a class for each quarter turn.
       back_end: channels of the dilated 3x3 convolutions; the mask comes right after the first.
-      sweep: kernel length of convDU and convLR; 0 leaves them out.
+      spatial_kernel_size: kernel length of convDU and convLR; 0 leaves them out.
       output: "relu" or "softplus", what keeps the density non-negative (see `reviving_relu`).
-      kernel_init, sweep_init: names in `layers.INITIALISERS` for the back end and the spatial encoder.
+      kernel_init, spatial_kernel_init: names in `layers.INITIALISERS` for the back end and the spatial encoder.
       width: factor on all channels of encoder and back end but the density.
       normalise: whether the encoder's features are brought to a root mean square of 1 at each position (RMSNorm).
       mean, std: of the pixels / 255, until pretrained weights bring their own.
       remat: whether the encoder's stages are computed again for the gradient instead of kept.
-      finished: without it `decode` and `decode_members` give what `finish` begins with (see tiles.py).
+      apply_density_head: without it `decode` and `decode_members` give what `spatial_and_density` takes (see tiling.py).
     """
 
     dtype: str = "float32"
     head: str = "figure"
     back_end: tuple[int, ...] = (512, 512, 512, 256, 128, 64)
-    sweep: int = 9
+    spatial_kernel_size: int = 9
     output: str = "relu"
     kernel_init: str = "normal"
-    sweep_init: str = "normal"
+    spatial_kernel_init: str = "normal"
     hidden: int = 128
     width: float = 1.0
     normalise: bool = False
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
-    finished: bool = True
+    apply_density_head: bool = True
     remat: bool = False
 
     @nn.nowrap  # `reach` asks for it outside of any computation
@@ -148,7 +149,7 @@ class CountingModel(nn.Module):
     @property
     def reach(self) -> int:
         """Pixels beyond a cell's own that its features before the spatial encoder depend on, a multiple of 8."""
-        return -(-self.make_encoder().reach // 8) * 8 + 16 * len(self.back_end)
+        return -(-self.make_encoder().reach // CELL) * CELL + 2 * CELL * len(self.back_end)
 
     @property
     def channels(self) -> tuple[int, ...]:
@@ -168,10 +169,12 @@ class CountingModel(nn.Module):
         self.norm_mean = self.variable("norm", "mean", jnp.asarray, tuple(self.mean), jnp.float32)
         self.norm_std = self.variable("norm", "std", jnp.asarray, tuple(self.std), jnp.float32)
         self.encoder = self.make_encoder()
-        self.first = BackEnd((first,), self.kernel_init, self.dtype)
-        self.rest = BackEnd(tuple(rest), self.kernel_init, self.dtype)
-        if self.sweep:
-            self.spatial = SpatialEncoder(self.sweep, rest[-1], self.sweep_init, self.dtype)
+        self.mask_layer = BackEnd((first,), self.kernel_init, self.dtype, name="first")
+        self.after_mask = BackEnd(tuple(rest), self.kernel_init, self.dtype, name="rest")
+        if self.spatial_kernel_size:
+            self.spatial = SpatialEncoder(
+                self.spatial_kernel_size, rest[-1], self.spatial_kernel_init, self.dtype
+            )
         self.density = layers.Conv(1, (1, 1), kernel_init="normal", dtype=self.dtype)
         self.upside_down = self._make_head(tuple(rest))
 
@@ -184,50 +187,50 @@ class CountingModel(nn.Module):
 
     def encode(self, image: Array, roi: Array) -> Float[Array, "b h w c"]:
         """Features right before the mask: encoder, first back-end convolution, ReLU."""
-        image = layers.pad_to_multiple(image, 8)
+        image = layers.pad_to_multiple(image, CELL)
         pyramid = layers.roi_pyramid(roi)
         x = (image.astype(jnp.float32) / 255 - self.norm_mean.value) / self.norm_std.value
         x = layers.masked(x, pyramid[1]).astype(self.dtype)
         x = self.encoder(x, pyramid)
         if self.normalise:
             x = layers.rms_norm(x)
-        return self.first(x, pyramid[8])
+        return self.mask_layer(x, pyramid[CELL])
 
     def decode(self, features: Array, mask: Array | None, roi: Array) -> Float[Array, "b h w 1"]:
         """Density per cell, float32, non-negative, 0 outside the ROI; `mask` is None, [C] or [B,C]."""
-        cells = layers.roi_pyramid(roi)[8]
+        cells = layers.roi_pyramid(roi)[CELL]
         x = features if mask is None else features * _as_bhwc(mask).astype(features.dtype)
-        x = self.rest(x, cells)
-        return self.finish(x, cells) if self.finished else x
+        x = self.after_mask(x, cells)
+        return self.spatial_and_density(x, cells) if self.apply_density_head else x
 
     def decode_members(self, features: Array, channels_Nxm: Array, roi: Array) -> Float[Array, "n b h w 1"]:
         """`decode` under N masks that each let m channels through unchanged, without computing with the others."""
         number, batch = channels_Nxm.shape[0], features.shape[0]
-        cells = jnp.tile(layers.roi_pyramid(roi)[8], (number, 1, 1, 1))
-        x = self.rest(features, cells, channels_Nxm)
-        x = self.finish(x, cells) if self.finished else x
+        cells = jnp.tile(layers.roi_pyramid(roi)[CELL], (number, 1, 1, 1))
+        x = self.after_mask(features, cells, channels_Nxm)
+        x = self.spatial_and_density(x, cells) if self.apply_density_head else x
         return x.reshape(number, batch, *x.shape[1:])
 
-    def finish(self, x: Array, roi: Array) -> Float[Array, "b h w 1"]:
+    def spatial_and_density(self, x: Array, roi: Array) -> Float[Array, "b h w 1"]:
         """Density per cell from the back end's output and the ROI's level 8, for which the whole image must be seen."""
-        return self.last(self.spatial(x, roi) if self.sweep else x, roi)
+        return self.density_head(self.spatial(x, roi) if self.spatial_kernel_size else x, roi)
 
     def hand_on(self, name: str, upwards: bool, x: Array, roi: Array, carry: Any) -> tuple[Array, Any]:
         """Some of the spatial encoder's rows, see there."""
         return self.spatial.hand_on(name, upwards, x, roi, carry)
 
-    def last(self, x: Array, roi: Array) -> Float[Array, "b h w 1"]:
+    def density_head(self, x: Array, roi: Array) -> Float[Array, "b h w 1"]:
         """Density per cell from what the spatial encoder has gone through."""
         return layers.masked(OUTPUTS[self.output](self.density(x).astype(jnp.float32)), roi)
 
     def classify(self, features: Array, roi: Array) -> Float[Array, "b k"]:
         """Logits of (upright, upside down), or of the quarter turns, float32."""
-        roi = layers.roi_pyramid(roi)[8]
+        roi = layers.roi_pyramid(roi)[CELL]
         return self.upside_down(features, roi).astype(jnp.float32)
 
     def embed(self, features: Array, roi: Array) -> Float[Array, "b c"]:
         """The features' mean over the ROI, float32: what kind of image it is, wherever things are in it."""
-        roi = layers.roi_pyramid(roi)[8]
+        roi = layers.roi_pyramid(roi)[CELL]
         total = layers.masked(features.astype(jnp.float32), roi).sum((1, 2))
         return total / jnp.maximum(roi.sum((1, 2)), 1.0)
 

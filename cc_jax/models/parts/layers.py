@@ -9,6 +9,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from cc_jax.models.parts import convolution
+from cc_jax.units import CELL
 
 INITIALISERS: dict[str, Callable] = {
     # He et al. 2015: keeps the second moment through a ReLU; for networks trained from scratch.
@@ -100,7 +101,7 @@ def roi_pyramid(roi_BxHxWx1: Array) -> dict[int, Array]:
 
     [B,ceil(H/s),ceil(W/s),1] of 0 and 1 in float32; at stride 1 padded to multiples of 8.
     """
-    levels = {1: (pad_to_multiple(roi_BxHxWx1, 8) > 0).astype(jnp.float32)}
+    levels = {1: (pad_to_multiple(roi_BxHxWx1, CELL) > 0).astype(jnp.float32)}
     for stride in (2, 4, 8):
         levels[stride] = max_pool(levels[stride // 2])
     return levels
@@ -140,7 +141,7 @@ def _bins(inside_Bxs: Array, n: int) -> Array:
     return ((cell >= start[..., None]) & (cell < stop[..., None])).astype(jnp.float32)
 
 
-def sweep(f_BxhxwxC: Array, roi_Bxhxwx1: Array, step: Callable[[Array], Array]) -> Array:
+def scan_rows(f_BxhxwxC: Array, roi_Bxhxwx1: Array, step: Callable[[Array], Array]) -> Array:
     """The spatial encoder over rows (SFCN, after SCNN): down `o[i] = relu(step(o[i-1])) + f[i]`, then up
     `o[i] = relu(step(o[i+1])) + o[i]`, with `step` a convolution along the row, shared by both directions.
 
@@ -158,7 +159,7 @@ def hand_on(
     carry: tuple[Array, Array] | None,
     upwards: bool,
 ) -> tuple[Array, tuple[Array, Array]]:
-    """One direction of `sweep` over some of the rows: (these rows, what the next ones are handed).
+    """One direction of `scan_rows` over some of the rows: (these rows, what the next ones are handed).
 
     `carry`: what the rows before have handed on; None where there are none.
     """

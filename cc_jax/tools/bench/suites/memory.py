@@ -25,10 +25,10 @@ from configs import default
 model, side, memory = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
 app.keep_memory()
 config = default.get_config()
-config.model.name, config.frame.max_side, config.evaluation.memory_gib = model, 0, memory
-parts = build.counting(config)
-params, collections = build.initial(parts, rngs.root(0))
-counter = Counter(config, parts, {"params": params, **collections}, 0, "untrained")
+config.model.name, config.resize.max_side, config.evaluation.memory_gib = model, 0, memory
+network = build.counting_network(config)
+params, collections = build.initial(network, rngs.root(0))
+counter = Counter(config, network, {"params": params, **collections}, 0, "untrained")
 small = np.random.default_rng(0).integers(0, 256, (side // 8, side // 8, 3), np.uint8)
 image = small.repeat(8, 0).repeat(8, 1)
 counter.plan([image.shape[:2]])

@@ -55,10 +55,10 @@ def our_count(width: float, dtype: str, image: np.ndarray) -> tuple[Callable[[],
     config.model.name, config.model.dtype = "sfcn", dtype
     config.model.sfcn.width = width
     config.uncertainty.name = "single"
-    parts = build.counting(config)
-    params, collections = build.initial(parts, rngs.root(0))
+    network = build.counting_network(config)
+    params, collections = build.initial(network, rngs.root(0))
     variables = {"params": params, **collections}
-    sample = make_sampler(parts, config.evaluation.memory_gib)
+    sample = make_sampler(network, config.evaluation.memory_gib)
     on_device, roi = jnp.asarray(image), jnp.ones((*image.shape[:3], 1), jnp.uint8)
     return lambda: float(sample(variables, on_device, roi)[0].sum()), jax.device_get(variables)
 
@@ -80,11 +80,11 @@ def torch_counts(variables: dict, image: np.ndarray, half: bool) -> dict[str, Ca
 def first_count() -> float:
     """Seconds of a `cc_jax.predict` of one image, the second time."""
     config = default.get_config()
-    parts = build.counting(config)
+    network = build.counting_network(config)
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         checkpoints = Checkpoints(folder / "run")
-        state = build.fresh_state(config, parts, mesh.make_mesh(jax.local_devices()[:1]))
+        state = build.fresh_state(config, network, mesh.make_mesh(jax.local_devices()[:1]))
         checkpoints.save(0, build.checkpoint_items(state), stage="untrained", counted=0)
         checkpoints.close()
         (folder / "run" / "config.json").write_text(json.dumps(config.to_dict()))

@@ -53,9 +53,9 @@ def step_on(devices: int, crops: int, side: int) -> Callable[[], float]:
     config = default.get_config()
     config.source.batch_size = config.target.batch_size = crops
     config.augment.crop = side
-    parts, method = build.counting(config), build.method(config)
+    network, method = build.counting_network(config), build.method(config)
     those = mesh.make_mesh(jax.devices()[:devices])
-    state = build.fresh_state(config, parts, those, method)
+    state = build.fresh_state(config, network, those, method)
     rng, cells = np.random.default_rng(0), side // 8
     batch = {
         name: {
@@ -68,7 +68,7 @@ def step_on(devices: int, crops: int, side: int) -> Callable[[], float]:
     }
     batch = mesh.put_batch(those, batch)
     update = method.stages()[0].update
-    step = jax.jit(lambda state, batch: update(state, batch, rngs.root(0), parts.draw), donate_argnums=0)
+    step = jax.jit(lambda state, batch: update(state, batch, rngs.root(0), network.draw), donate_argnums=0)
 
     def run() -> float:
         nonlocal state

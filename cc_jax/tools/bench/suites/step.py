@@ -64,7 +64,9 @@ def batch_of(crops: int, side: int) -> dict[str, dict[str, np.ndarray]]:
 def scans_of(width: float, dtype: str, crops: int, side: int) -> Callable[[], object]:
     """A call that waits for the spatial encoder's output and its gradients."""
     model = sfcn.Model(width=width)
-    encoder = decoder.SpatialEncoder(model.sweep, model.channels[-1], model.sweep_init, dtype)
+    encoder = decoder.SpatialEncoder(
+        model.spatial_kernel_size, model.channels[-1], model.spatial_kernel_init, dtype
+    )
     x = jax.random.normal(jax.random.key(0), (crops, side // 8, side // 8, model.channels[-1]), dtype)
     roi = jnp.ones((*x.shape[:3], 1), dtype)
     params = encoder.init(jax.random.key(1), x, roi)
@@ -78,14 +80,14 @@ def step_of(width: float, dtype: str, batch: dict) -> tuple[Callable, int, dict]
     config.model.name, config.model.dtype = "sfcn", dtype
     config.model.sfcn.width = width
     config.uncertainty.name, config.method.name = "single", "no_adapt"
-    parts, method = build.counting(config), build.method(config)
+    network, method = build.counting_network(config), build.method(config)
     device_mesh = mesh.make_mesh(jax.devices()[:1])
-    state = build.fresh_state(config, parts, device_mesh, method)
+    state = build.fresh_state(config, network, device_mesh, method)
     variables = jax.device_get(state.variables(state.params["counter"]))
     (stage,) = method.stages()
 
     def train_step(state, batch):
-        state, values = stage.update(state, batch, rngs.root(0), parts.draw)
+        state, values = stage.update(state, batch, rngs.root(0), network.draw)
         return state.replace(step=state.step + 1), values["loss"]
 
     jitted = jax.jit(train_step, donate_argnums=0)

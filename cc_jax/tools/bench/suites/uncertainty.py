@@ -56,7 +56,7 @@ def run(options: Options) -> list[Row]:
 
 def _variables(way: Any, model: Any) -> dict[str, Any]:
     """A network of that uncertainty, from noise."""
-    params, collections = build.initial(build.Counting(model, way, way.draw, 100.0), rngs.root(0))
+    params, collections = build.initial(build.CountingNetwork(model, way, way.draw, 100.0), rngs.root(0))
     return {"params": params, **collections}
 
 

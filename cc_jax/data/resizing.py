@@ -21,8 +21,8 @@ Size = tuple[int, int]  # (height, width) in pixels
 
 
 @dataclasses.dataclass(frozen=True)
-class Frame:
-    """The size that images are brought to before anything else, the aspect kept (`config.frame`).
+class ResizeRule:
+    """The size that images are brought to before anything else, the aspect kept (`config.resize`).
 
     The published rules for UCF-QNRF: the C-3 framework fits images into 1024x1024 and rounds the sides (max_side=1024,
     multiple=16); Bayesian Loss and its followers clamp the short side (min_side=512, max_short_side=2048).
@@ -44,7 +44,7 @@ class Frame:
         bounds = (self.min_side, self.max_short_side, self.max_side)
         if min(bounds) < 0 or self.multiple < 1 or any(bound % self.multiple for bound in bounds):
             raise ConfigError(
-                f"config.frame: min_side, max_short_side and max_side are 0 or multiples of multiple={self.multiple} "
+                f"config.resize: min_side, max_short_side and max_side are 0 or multiples of multiple={self.multiple} "
                 f"pixels, not {', '.join(map(str, bounds))}"
             )
 
@@ -57,19 +57,19 @@ class Frame:
         return height, width
 
 
-WHOLE = Frame()
+WHOLE = ResizeRule()
 
 
-def decode(record: dict[str, Any], frame: Frame = WHOLE) -> Example:
+def decode(record: dict[str, Any], resize_rule: ResizeRule = WHOLE) -> Example:
     """A record as an example of that frame. Raises InputError if the image is unreadable or of another size."""
-    return {**labels(record, frame), "image": pixels_of(record, frame)}
+    return {**labels(record, resize_rule), "image": pixels_of(record, resize_rule)}
 
 
-def labels(record: dict[str, Any], frame: Frame = WHOLE) -> Example:
+def labels(record: dict[str, Any], resize_rule: ResizeRule = WHOLE) -> Example:
     """A record's example without its image: all that needs no decoding."""
     size = _size(record)
     roi = polygon_mask(record["roi"], *size)
-    height, width = frame.fit(size)
+    height, width = resize_rule.fit(size)
     heads_Nx2 = counting(record["points"], roi) * np.float32([width / size[1], height / size[0]])
     return {
         "id": record["id"],
@@ -79,21 +79,21 @@ def labels(record: dict[str, Any], frame: Frame = WHOLE) -> Example:
     }
 
 
-def pixels_of(record: dict[str, Any], frame: Frame = WHOLE) -> UInt8[np.ndarray, "H W 3"]:
+def pixels_of(record: dict[str, Any], resize_rule: ResizeRule = WHOLE) -> UInt8[np.ndarray, "H W 3"]:
     """A record's image in that frame; of a JPEG no more is decoded than it takes. Raises InputError as `decode`."""
     size = _size(record)
-    image = read_image(record["image"], name=record["id"], enough=frame.fit)
+    image = read_image(record["image"], name=record["id"], enough=resize_rule.fit)
     possible = {tuple(-(-side // k) for side in size) for k in REDUCTIONS}
     if image.shape[:2] not in possible:
         raise InputError(
             f"{record['id']}: is {image.shape[:2]}, its record says {size}; prepare the dataset anew"
         )
-    return resize(image, *frame.fit(size))
+    return resize(image, *resize_rule.fit(size))
 
 
-def unlabelled(rgb: UInt8[np.ndarray, "H W 3"], frame: Frame = WHOLE) -> Example:
+def unlabelled(rgb: UInt8[np.ndarray, "H W 3"], resize_rule: ResizeRule = WHOLE) -> Example:
     """An RGB array as an example without a name and without heads."""
-    height, width = frame.fit(rgb.shape[:2])
+    height, width = resize_rule.fit(rgb.shape[:2])
     return {
         "id": "",
         "image": resize(rgb, height, width),
