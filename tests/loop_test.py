@@ -1,4 +1,4 @@
-"""The whole job, tiny: killed with SIGKILL in every stage it ends with the very bits of an uninterrupted run."""
+"""The training loop on the smoke config: a run that is killed in any stage ends with the bits of an uninterrupted run."""
 
 import json
 import pathlib
@@ -28,8 +28,8 @@ STAGE = Stage("one", 8, None, None)
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
-# The training binary, killed by the strongest signal at a chosen moment: when the log row of a step is written, or
-# right after a stage's pseudo labels are.
+# The training binary, which sends itself a signal when it has written the log row of a step, or the pseudo labels of a
+# stage.
 KILLED = """
 import os, signal, sys
 from cc_jax.training import monitor, pseudo_labels
@@ -52,7 +52,7 @@ def train(environment, workdir, *more, kill="", signal_name="SIGKILL", method="o
     command = ["-m", "cc_jax.train"] if not kill else ["-c", KILLED.replace("SIGNAL", signal_name), kill]
     arguments = ["--config=configs/demo.py:smoke", f"--workdir={workdir}", "--config.log_every=1"]
     arguments += ["--config.checkpoint.every=2", f"--config.method.name={method}"]
-    # Without the scans of the spatial encoder half of the compile time is gone.
+    # Compiling the scans of the spatial encoder would take as long as compiling all the rest.
     arguments += ["--config.model.tiny.spatial_kernel_size=0", "--config.augment.crop=64", *more]
     return subprocess.run(
         [sys.executable, *command, *arguments],
@@ -101,12 +101,12 @@ def test_sigterm_saves_and_exits_75(uninterrupted, environment, tmp_path):
 
 
 class Killed(BaseException):
-    """What ends a run of this process, as a kill ends that of another."""
+    """Ends a run in this process at the place where a kill would end another process."""
 
 
 @pytest.fixture
 def smoke(environment, monkeypatch):
-    """The config of `train`, for runs in this process."""
+    """The config that `train` uses, for runs in this process."""
     monkeypatch.setenv("TFDS_DATA_DIR", environment["TFDS_DATA_DIR"])
     config = demo.get_config("smoke")
     config.log_every, config.checkpoint.every = 1, 2
@@ -115,7 +115,7 @@ def smoke(environment, monkeypatch):
 
 
 def killed(config, workdir, step):
-    """Trains until the row of `step` is in the log."""
+    """Train until the log row of `step` is written."""
 
     def write(self, row):
         if row["step"] == step:
@@ -128,7 +128,7 @@ def killed(config, workdir, step):
 
 @pytest.mark.slow
 def test_two_sources_and_two_targets_and_a_kill_between(smoke, tmp_path):
-    """Adapted to together, evaluated on apart, the config's own target last; killed or not, the same bits."""
+    """The counter adapts to all targets together and is evaluated on each; the row of the config's own target comes last."""
     smoke.source.extra_datasets = (("synthetic/target", "train[200:208]", 0.5),)
     smoke.target.extra_datasets = (("synthetic/source", "train[100:108]", "test[:4]", 1.0),)
     whole = loop.train_and_adapt(smoke, tmp_path / "whole")
@@ -148,7 +148,7 @@ def test_two_sources_and_two_targets_and_a_kill_between(smoke, tmp_path):
 
 @pytest.mark.slow
 def test_a_dataset_that_changed_is_refused_unless_told_otherwise(smoke, tmp_path, monkeypatch):
-    """The same records under another fingerprint, as if the raw files had been others."""
+    """The records are the same, but their fingerprint is that of other raw files."""
     smoke.steps, smoke.method.name = 4, "no_adapt"
     killed(smoke, tmp_path, step=3)
     open_source = datasets.sources.open_source
@@ -209,7 +209,7 @@ def test_no_step_is_compiled_for_weights_that_do_not_fit(tensors, words, smoke, 
 
 
 def test_target_labels_do_not_reach_an_unsupervised_method(uninterrupted, smoke, tmp_path, monkeypatch):
-    """The run again in this process, with the target's head points moved: not a bit may change."""
+    """With other head points in the target, training ends with the same bits."""
     open_source = datasets.sources.open_source
 
     def moved(dataset, split, *where):
@@ -282,7 +282,7 @@ def test_a_step_is_compiled_before_there_is_a_state_or_a_batch():
 
 
 class Moved:
-    """Records whose head points are all somewhere else."""
+    """Records whose head points have moved to one place."""
 
     def __init__(self, records):
         self.records = records
@@ -299,7 +299,7 @@ class Moved:
 
 
 def test_an_ensemble_on_two_devices_ends_where_it_does_on_one(tmp_path, environment):
-    """Split over the batch or over the members: the same weights but for the order of sums."""
+    """Whether the batch or the members are split over the devices, the results agree up to rounding."""
     flags = [
         "--config=configs/demo.py:smoke", "--config.uncertainty.name=deep_ensemble", "--config.steps=4",
         "--config.uncertainty.deep_ensemble.members=2", "--config.method.name=no_adapt",
