@@ -106,8 +106,7 @@ def fresh_state(config, network: CountingNetwork, mesh: Mesh, method=None) -> st
 def abstract_state(config, network: CountingNetwork, mesh: Mesh, method=None) -> states.TrainState:
     """Return the shapes, types and shardings of `fresh_state` without computing it or reading a file."""
     root = rngs.root(config.seed)
-    # Inside a function of no arguments, because the key must be a concrete value.
-    params, collections = jax.eval_shape(lambda: network.init(root))
+    params, collections = jax.eval_shape(network.init, root)
     # Masks are drawn with NumPy, which JAX cannot trace. Drawing them is quick.
     collections.update(network.uncertainty.collections(rngs.stream(root, "members"), network.model))
     beside = jax.eval_shape(functools.partial(_networks_of_method, config, method, network.model), root)
