@@ -85,12 +85,12 @@ def test_images_of_another_kind_are_told():
     "text, message",
     [
         ("picture,count\na.png,3\n", "columns image and count"),
-        ("image,count\n", "has no row"),
+        ("image,count\n", "has no rows"),
         ("image,count\n0.png,3\nnone.png,4\n", "line 3: there is no image"),
-        ("image,count\n0.png,many\n", "line 2: 'many' is no number"),
-        ("image,count\n0.png,-3\n", "line 2: '-3' is no number"),
-        ("image,count\n0.png\n", "line 2: None is no number"),
-        ("image,count\n0.png,3\n", "1 counted images; intervals of 90% take 9"),
+        ("image,count\n0.png,many\n", "line 2: 'many' is not a number"),
+        ("image,count\n0.png,-3\n", "line 2: '-3' is not a number"),
+        ("image,count\n0.png\n", "line 2: None is not a number"),
+        ("image,count\n0.png,3\n", "only 1 counted images; intervals of 90% need at least 9"),
     ],
 )
 def test_what_is_wrong_with_the_counts_is_said(workdir, counted, text, message):
@@ -141,13 +141,13 @@ def test_evaluate_covers_as_promised_and_keeps_its_own_results(workdir, tmp_path
     (workdir / calibration.FILE).unlink()
     assert done.returncode == 0, done.stderr
     assert "90% intervals are calibrated on 30 images of shanghaitech/part_a:train" in done.stdout
-    assert "of 30 images are unlike them" in done.stdout
+    assert "of 30 images do not look like them" in done.stdout
     (folder,) = (workdir / "evaluations").glob("*_calibrated")
     row = json.loads((folder / "results.json").read_text())[-1]
     assert row["interval_coverage"] >= 0.7 and not (workdir / "results.json").exists()
     page = (folder / "report.html").read_text()
     assert "90% intervals are calibrated on 30 images of shanghaitech/part_a:train" in page
-    assert "What the network sees" in page and page.count("does not exist") == 1  # the fixture's log
+    assert "What the network predicts" in page and page.count("no such file") == 1  # the fixture's log
     for images_, code in ((20, 0), (31, 2)):
         path = folder / "predictions.csv"
         shown = run(

@@ -13,7 +13,7 @@ from cc_jax import build
 from cc_jax.data import images, preparation, sources
 from cc_jax.data.examples import Examples
 from cc_jax.distributed import mesh
-from cc_jax.evaluation.evaluate import batching_of, counter_variables, evaluate_examples, result_rows
+from cc_jax.evaluation.evaluate import TrainedCounter, counter_variables, evaluate_examples
 from cc_jax.inference.predict import make_sampler
 from configs import demo
 
@@ -29,30 +29,25 @@ FRAMES = {
 
 @pytest.fixture(scope="module")
 def counter():
-    """An untrained counter: (config, sampler, variables)."""
+    """An untrained counter and its config."""
     config = demo.get_config()
     network = build.counting_network(config)
     state = build.fresh_state(config, network, mesh.make_mesh())
-    return (
-        config,
-        make_sampler(network, config.evaluation.memory_gib),
-        counter_variables(state),
-        state.ema,
-    )
+    sampler = make_sampler(network, config.evaluation.memory_gib)
+    return config, TrainedCounter(sampler, counter_variables(state), "last", 1)
 
 
 def evaluate(counter, raw, data_dir):
-    config, sampler, variables, params = counter
     preparation.prepare("worldexpo10", raw, data_dir)
     records = Examples(sources.open_source("worldexpo10", "test", data_dir))
-    rows, _ = evaluate_examples(sampler, variables, records, batching_of(config), 0.9)
-    return rows, result_rows(config, rows, params, stage="last", step=1, records=records)
+    found = evaluate_examples(*counter, records)
+    return found.counts, found.results
 
 
 def test_each_scene_has_a_row_and_their_mean_is_the_last(counter, tmp_path):
     rows, found = evaluate(counter, worldexpo10(tmp_path / "raw", FRAMES, HALF), tmp_path / "data")
-    assert {row["id"]: row["true"] for row in rows} == {"104207/1": 1, "104207/2": 3, "200608/1": 0}
-    error = {row["id"]: abs(row["count"] - row["true"]) for row in rows}
+    assert {row.id: row.true for row in rows} == {"104207/1": 1, "104207/2": 3, "200608/1": 0}
+    error = {row.id: abs(row.count - row.true) for row in rows}
     first = (error["104207/1"] + error["104207/2"]) / 2
     assert [(row["split"], row["images"]) for row in found] == [
         ("test/104207", 2),
@@ -92,11 +87,10 @@ def test_what_is_outside_the_region_changes_neither_estimate_nor_truth(counter, 
         save_points(raw / f"test_label/{id}.mat", "point_position", more)
     after, _ = evaluate(counter, raw, tmp_path / "data_b")
     for old, new in zip(before, after, strict=True):
-        assert old["true"] == new["true"]
-        assert new["count"] == pytest.approx(
-            old["count"], rel=0.02
-        )  # JPEG carries a little over its blocks' border
+        assert old.true == new.true
+        # JPEG carries a little across the borders of its blocks.
+        assert new.count == pytest.approx(old.count, rel=0.02)
     region = [(x + 50, y) for x, y in HALF]
     moved, _ = evaluate(counter, worldexpo10(tmp_path / "c", FRAMES, region), tmp_path / "data_c")
-    assert {row["id"]: row["true"] for row in moved} == {"104207/1": 1, "104207/2": 0, "200608/1": 1}
-    assert all(abs(a["count"] / b["count"] - 1) > 0.02 for a, b in zip(before, moved, strict=True))
+    assert {row.id: row.true for row in moved} == {"104207/1": 1, "104207/2": 0, "200608/1": 1}
+    assert all(abs(a.count / b.count - 1) > 0.02 for a, b in zip(before, moved, strict=True))

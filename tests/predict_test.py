@@ -141,7 +141,7 @@ def test_what_is_not_there(tmp_path):
     with pytest.raises(ConfigError, match="no such file"):
         files.find(tmp_path / "none", tmp_path / "out")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ConfigError, match="holds no image"):
+    with pytest.raises(ConfigError, match="has no image"):
         files.find(tmp_path / "empty", tmp_path / "out")
 
 

@@ -16,7 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from cc_jax import registry
 from cc_jax.report import overlays, page, plots, runs
+from cc_jax.report.sections import lead
 
 VOID = {"meta", "img", "br", "link", "hr"}
 
@@ -98,7 +100,7 @@ def test_page_says_the_results(demo_page, demo):
         np.mean([r.row["mae"] for r in demo if r.row["method"] == m]) for m in ("ours", "no_adapt")
     ]
     assert (
-        f"off by {ours:.1f} people an image, {1 - ours / before:.0%} less than without adaptation ({before:.1f})"
+        f"off by {ours:.1f} people per image, {1 - ours / before:.0%} less than without adaptation ({before:.1f})"
         in words
     )
     assert "The <demo>" in words
@@ -113,19 +115,19 @@ def test_page_says_the_results(demo_page, demo):
 
 def test_headline_does_not_flatter():
     worse = [row("ours", mae=50.0), row("no_adapt", mae=40.0)]
-    assert "25% more than without adaptation" in page.headline(worse)
-    assert "no less than" in page.headline([row("ours", mae=40.0), row("no_adapt", mae=40.0)])
+    assert "25% more than without adaptation" in lead.headline(worse)
+    assert "no less than" in lead.headline([row("ours", mae=40.0), row("no_adapt", mae=40.0)])
     assert (
-        page.headline([row("no_adapt", mae=40.0)])
-        == "Without adaptation, the counter is off by 40.0 people an image."
+        lead.headline([row("no_adapt", mae=40.0)])
+        == "Without adaptation, the counter is off by 40.0 people per image."
     )
 
 
 def test_what_is_no_better_than_a_constant_is_said(tmp_path):
     bad = page.read_run(fake_runs.workdir(tmp_path / "bad", "no_adapt", mae=70.0, mae_constant=60.0))
-    assert "That is no worse than No Adapt." in page.render_page([bad], "x")
+    assert "No Adapt is no better than that." in page.render_page([bad], "x")
     good = page.read_run(fake_runs.workdir(tmp_path / "good", "no_adapt", mae=50.0, mae_constant=60.0))
-    assert "That is no worse" not in page.render_page([good], "x")
+    assert "no better than that" not in page.render_page([good], "x")
 
 
 def test_unfair_rows_are_said(tmp_path):
@@ -133,14 +135,16 @@ def test_unfair_rows_are_said(tmp_path):
         page.read_run(fake_runs.workdir(tmp_path / m, m, step=s))
         for m, s in (("ours", 900), ("no_adapt", 600))
     ]
-    assert "trained longer" in page.render_page(found, "x")
+    assert "trains longer" in page.render_page(found, "x")
 
 
 def test_one_answer_alone_is_not_explained_as_several(tmp_path):
     several = page.read_run(fake_runs.workdir(tmp_path / "several"))
-    assert "answers several times, each time with another part" in page.render_page([several], "x")
+    text = page.render_page([several], "x")
+    about = registry.about("uncertainty", "masksembles")
+    assert "several estimates" in text and html.escape(about.summary) in text
     one = page.read_run(fake_runs.workdir(tmp_path / "one", uncertainty="single"))
-    assert "answers several times" not in page.render_page([one], "x")
+    assert "several estimates" not in page.render_page([one], "x")
 
 
 def test_without_labels(tmp_path):
@@ -179,7 +183,7 @@ def test_a_damaged_piece_is_left_out_and_said(tmp_path, name):
 
 def test_nothing_at_all(tmp_path):
     assert "no results yet" in page.render_page([page.read_run(tmp_path)], "x")
-    assert "No run was given" in page.render_page([], "x")
+    assert "There are no runs" in page.render_page([], "x")
 
 
 def test_names_cannot_break_the_page(tmp_path):
@@ -253,12 +257,12 @@ def test_heat_is_monotonic_and_in_place():
     y, x = np.unravel_index(light.argmax(), light.shape)
     assert 16 <= y < 24 and 88 <= x < 96
     for anchors in (overlays.DENSITY, overlays.UNCERTAINTY):
-        lightness = overlays.colours(anchors).astype(float) @ (0.299, 0.587, 0.114)
+        lightness = overlays.color_map(anchors).astype(float) @ (0.299, 0.587, 0.114)
         assert (np.diff(lightness) > -1).all() and lightness[-1] > lightness[0] + 150
 
 
 def test_colour_maps_are_told_apart():
-    density, uncertainty = (overlays.colours(a).astype(int) for a in (overlays.DENSITY, overlays.UNCERTAINTY))
+    density, uncertainty = (overlays.color_map(a).astype(int) for a in (overlays.DENSITY, overlays.UNCERTAINTY))
     assert np.abs(density - uncertainty).max(1)[40:].min() > 40
 
 
@@ -295,7 +299,7 @@ def test_overlay_of_real_images(real_data):
 
 def test_an_uncertainty_is_shown_for_what_it_is_worth(demo, demo_page, tmp_path):
     assert "Does it know where it is wrong?" in demo_page
-    assert "Rank correlation of spread and error: images 0.40, blocks 0.40" in demo_page
+    assert "Rank correlation of uncertainty and error: images 0.40, blocks 0.40" in demo_page
     without = dataclasses.replace(demo[1], reliability={})
     none = dict.fromkeys(("spearman", "ause", "nll", "sparsification"))
     flat = {name: {**one, **none} for name, one in demo[1].reliability.items()}

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cc_jax.errors import ConfigError, InputError
-from cc_jax.report import tables
+from cc_jax.report import paper_results, renderers, tables
+from cc_jax.workdir.results import read_results
 
 
 def write(folder, *rows):
@@ -33,7 +34,7 @@ def test_mean_and_spread_over_seeds():
     (summary,) = tables.table([row(seed=s, mae=m) for s, m in enumerate((10.0, 12.0, 17.0))])
     assert (summary["mae"], summary["n"]) == (13.0, 3)
     assert summary["mae_std"] == pytest.approx(13**0.5)  # ((-3)^2 + (-1)^2 + 4^2) / 2 = 13
-    assert "13.0 ± 3.6" in tables.render([summary])
+    assert "13.0 ± 3.6" in renderers.render([summary])
 
 
 def test_the_folds_of_a_cross_validation_are_one_row():
@@ -61,9 +62,9 @@ def test_the_difference_is_taken_seed_by_seed():
     assert (found["default"]["mae_difference"], found["elsewhere"]["mae_difference"]) == (0, None)
     assert found["soft"]["mae_difference"] == -1.0
     assert found["soft"]["mae_difference_std"] == pytest.approx(2**0.5) and found["soft"]["mae_std"] > 30
-    text = tables.render(list(found.values()))
+    text = renderers.render(list(found.values()))
     assert "difference" in text and "-1.0 ± 1.4" in text
-    assert "mae_difference" in tables.render(list(found.values()), "csv").splitlines()[0]
+    assert "mae_difference" in renderers.render(list(found.values()), "csv").splitlines()[0]
     with pytest.raises(ConfigError, match="there are default, elsewhere, ours, soft"):
         tables.against(rows, "hard")
     with pytest.raises(ConfigError, match="several"):
@@ -74,7 +75,7 @@ def test_rows_from_before_there_were_variants_are_read(tmp_path):
     old = row()
     del old["variant"]
     write(tmp_path / "old", old)
-    assert tables.read_results(tmp_path / "old")[0]["variant"] == ""
+    assert read_results(tmp_path / "old")[0]["variant"] == ""
 
 
 @given(st.lists(st.floats(0, 1e4), min_size=1, max_size=6))
@@ -120,7 +121,7 @@ def test_fair_rows_have_no_notes():
 
 def test_notes():
     (longer,) = tables.notes([row("ours", step=900), row("no_adapt", step=600)])
-    assert "trained longer" in longer and "OURS 900, No Adapt 600" in longer
+    assert "trains longer" in longer and "OURS 900, No Adapt 600" in longer
     (fewer,) = tables.notes([row("ours", images=24), row("no_adapt", images=23)])
     assert "test images" in fewer and "not comparable" in fewer
     assert tables.notes([row("ours", images=24), row("no_adapt", images=23, target="ucf_qnrf")]) == []
@@ -144,21 +145,21 @@ def test_the_same_seed_twice_is_said():
 def test_numbers_that_are_not_there(nothing):
     summaries = tables.table([row(pearson=nothing), row(seed=1, pearson=nothing)])
     assert summaries[0]["pearson"] is None
-    headings, body, _ = tables.cells(summaries)
+    headings, body, _ = renderers.cells(summaries)
     assert body[0][headings.index("Pearson")] == "-"
     (half,) = tables.table([row(pearson=nothing), row(seed=1, pearson=0.5)])
     assert (half["pearson"], half["pearson_std"]) == (0.5, None)
 
 
 def test_csv_is_unrounded_and_whole():
-    text = tables.render(tables.table([row(mae=12.345678901234567)]), "csv")
+    text = renderers.render(tables.table([row(mae=12.345678901234567)]), "csv")
     (read,) = csv.DictReader(io.StringIO(text))
     assert float(read["mae"]) == 12.345678901234567
     assert read["source"] == "synthetic/source train" and read["n"] == "1" and read["mae_std"] == ""
 
 
 def test_markdown():
-    text = tables.render(tables.table([row(), row("no_adapt")]), "markdown", ["a remark"])
+    text = renderers.render(tables.table([row(), row("no_adapt")]), "markdown", ["a remark"])
     lines = text.splitlines()
     assert lines[2].startswith("| method | MAE |") and lines[3].startswith("| --- | --: |")
     assert lines[4].startswith("| No Adapt | 45.0 |") and lines[-1] == "Note: a remark"
@@ -166,7 +167,7 @@ def test_markdown():
 
 
 def test_text_is_aligned():
-    lines = tables.render(tables.table([row(), row("no_adapt", mae=1234.5)])).splitlines()
+    lines = renderers.render(tables.table([row(), row("no_adapt", mae=1234.5)])).splitlines()
     assert (
         len({line.index(cell) + len(cell) for line, cell in zip(lines[2:5:2], ("MAE", "1234"), strict=True)})
         == 1
@@ -175,31 +176,31 @@ def test_text_is_aligned():
 
 
 def test_what_rows_share_stands_in_the_caption():
-    headings, _, caption = tables.cells(tables.table([row(), row("no_adapt")]))
+    headings, _, caption = renderers.cells(tables.table([row(), row("no_adapt")]))
     assert "source" not in headings and "synthetic/source train to synthetic/target" in caption
-    assert "24 images, 600 steps, intervals meant to hold 90 %" in caption
-    headings, _, caption = tables.cells(tables.table([row(), row(target="ucf_qnrf")]))
+    assert "24 images, 600 steps, 90 % intervals, errors in people" in caption
+    headings, _, caption = renderers.cells(tables.table([row(), row(target="ucf_qnrf")]))
     assert "target" in headings and "source synthetic/source train" in caption
 
 
 def test_unknown_format():
     with pytest.raises(ConfigError, match="text, markdown, csv"):
-        tables.render(tables.table([row()]), "html")
+        renderers.render(tables.table([row()]), "html")
 
 
 def test_published_rows():
     ours = tables.table([row(target="shanghaitech/part_a")])
-    summaries, remarks = tables.with_published(ours, [])
+    summaries, remarks = paper_results.with_published(ours, [])
     assert [r["mae"] for r in summaries if r["method"] == "ours"] == [31.0, 109.2]
-    assert "109" in tables.render(summaries, "text", remarks) and "published" in remarks[0]
-    assert "no figures" in tables.with_published(tables.table([row()]), [])[1][0]
+    assert "109" in renderers.render(summaries, "text", remarks) and "published" in remarks[0]
+    assert "no figures" in paper_results.with_published(tables.table([row()]), [])[1][0]
 
 
 @pytest.mark.parametrize("target, cut", [("shanghaitech/part_a", 32), ("shanghaitech/part_b", 50), ("ucf_cc_50", 31),
                                          ("ucf_qnrf", 28), ("worldexpo10", 61)])  # fmt: skip
 def test_published_reductions(target, cut):
     """The reductions that the paper states follow from its figures."""
-    figures = tables.PUBLISHED[target]
+    figures = paper_results.PUBLISHED[target]
     assert 100 * (1 - figures["ours"][0] / figures["no_adapt"][0]) == pytest.approx(cut, abs=0.6)
 
 
@@ -208,7 +209,7 @@ def test_bad_results_are_named(tmp_path, text):
     if text is not None:
         (tmp_path / "results.json").write_text(text)
     with pytest.raises(InputError, match="results.json"):
-        tables.read_results(tmp_path)
+        read_results(tmp_path)
 
 
 def test_command(tmp_path):

@@ -33,7 +33,6 @@ class Mirrored(base.Uncertainty):
         return {**drawn[0], "density": jnp.concatenate(mirrored_back)}
 
 
-
 WAYS = {
     "single": single.Uncertainty(),
     "masksembles": masksembles.Uncertainty(members=3, scale=2.0),
@@ -176,7 +175,9 @@ def test_an_uncertainty_that_is_not_tileable_counts_whole_images_and_refuses_til
     image, roi = picture(side, 24), np.ones((1, side, 24, 1), np.uint8)
     (people, _), _ = counted(network, variables, image, roi, 2**30, monkeypatch)
     assert people.shape[0] == 2 and np.abs(people[0] - people[1]).max() > 1e-2 * people.max()
-    message = rf"24x{side} pixels .* memory_gib=1 .* 'tiling_test' cannot .* raise memory_gib .* lower max_side"
+    message = (
+        rf"24x{side} pixels .* memory_gib=1 .* 'tiling_test' cannot .* raise memory_gib .* lower max_side"
+    )
     with pytest.raises(ConfigError, match=message):
         counted(network, variables, image, roi, 1, monkeypatch)
 

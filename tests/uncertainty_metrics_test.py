@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cc_jax.evaluation import uncertainty_metrics
-from cc_jax.inference.predict import Prediction, interval_from_samples
+from cc_jax.evaluation import conformal, uncertainty_metrics
+from cc_jax.evaluation.intervals import estimate_counts
+from cc_jax.inference.predict import Prediction
 
 
 def normal(mean, std):
@@ -88,7 +89,7 @@ def test_images_have_the_intervals_that_are_shown():
     some = predictions(rng, [(10, 12)] * 9) + predictions(rng, [(4, 4)], labelled=False)
     found = uncertainty_metrics.of_predictions(some)
     assert found["images"]["n"] == 9 and found["blocks"]["n"] == 9 * 4
-    ends = [interval_from_samples(p.counts, 0.9)[2:] for p in some[:9]]
+    ends = [estimate_counts(p.counts, 0.9)[2:] for p in some[:9]]
     covered = np.mean([low <= p.true <= high for p, (low, high) in zip(some[:9], ends, strict=True)])
     assert found["images"]["coverage"][2] == pytest.approx(covered)
     assert found["images"]["width"][2] == pytest.approx(np.mean([high - low for low, high in ends]))
@@ -100,7 +101,8 @@ def test_images_have_the_intervals_that_are_shown():
 def test_calibrated_bounds_take_the_place_of_the_members():
     rng = np.random.default_rng(1)
     some = predictions(rng, [(10, 12)] * 9)
-    found = uncertainty_metrics.of_predictions(some, lambda level: (np.zeros(9), np.full(9, 1000.0)))
+    wide = conformal.Calibration("constant", np.full(30, 1000.0))
+    found = uncertainty_metrics.of_predictions(some, wide)
     assert found["images"]["coverage"] == [1, 1, 1, 1] and found["blocks"]["coverage"] != [1, 1, 1, 1]
 
 

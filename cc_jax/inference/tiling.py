@@ -21,7 +21,9 @@ from cc_jax.errors import ConfigError
 from cc_jax.models.parts import layers
 from cc_jax.units import CELL, people_per_cell
 
-ALWAYS_WHOLE = 2**20  # pixels; images up to this size are not cut, and the memory that they take is not measured
+ALWAYS_WHOLE = (
+    2**20
+)  # pixels; images up to this size are not cut, and the memory that they take is not measured
 _PROBE_SIDE = 512  # pixels; the memory per pixel is measured on an image with sides of this length
 _ROWS = 64  # cells; the spatial encoder processes this many rows at a time
 

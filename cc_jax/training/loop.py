@@ -22,13 +22,8 @@ from cc_jax.data.resizing import ResizeRule
 from cc_jax.data.wrapped import Wrapped
 from cc_jax.distributed import mesh, processes
 from cc_jax.errors import ConfigError, Preempted
-from cc_jax.evaluation.evaluate import (
-    batching_of,
-    counter_variables,
-    finished_rows,
-    stage_rows,
-    write_results,
-)
+from cc_jax.evaluation.evaluate import batching_of, counter_variables
+from cc_jax.evaluation.stages import StageEnd, evaluate_stage
 from cc_jax.inference.predict import Prediction, make_sampler, predict_examples
 from cc_jax.methods import base
 from cc_jax.optimization import gradient_accumulation, rngs
@@ -36,6 +31,7 @@ from cc_jax.training import profiling, pseudo_labels, translated_dataset
 from cc_jax.training.step import Means
 from cc_jax.workdir import lock
 from cc_jax.workdir.checkpoints import Checkpoints
+from cc_jax.workdir.results import finished_rows, write_results
 
 # Fields that a run may be resumed with changed: no parameter depends on them.
 FREE = {
@@ -114,9 +110,7 @@ def _train(config, workdir: pathlib.Path) -> list[dict]:
     work = base.StageTools(predict, rewrite, show)
 
     def results_of(stage, state, step: int, counted: int) -> list[dict]:
-        return stage_rows(
-            config, workdir, stage.name, step, counted, state, sampler, tests, batching, progress_bar
-        )
+        return evaluate_stage(config, workdir, StageEnd(stage.name, step, counted), state, tests, sampler)
 
     checkpoints = Checkpoints(workdir, keep=config.checkpoint.keep, datasets=opened.fingerprints())
     abstract, done = build.abstract_state(config, network, device_mesh, method), checkpoints.latest() or 0

@@ -10,10 +10,10 @@ import ml_collections
 from cc_jax import build
 from cc_jax.data.images import safe_name
 from cc_jax.errors import Busy, ConfigError
-from cc_jax.evaluation.evaluate import finished_rows
-from cc_jax.report import page, tables
+from cc_jax.report import page, renderers, tables
 from cc_jax.report import runs as report_runs
 from cc_jax.training import loop
+from cc_jax.workdir.results import finished_rows, read_results
 
 
 def runs(config) -> dict[str, ml_collections.ConfigDict]:
@@ -85,9 +85,9 @@ def run(config, workdir: pathlib.Path) -> None:
         page.write_report(
             workdir / "report.html", [report_runs.read_run(workdir / folder) for folder in done], workdir.name
         )
-    rows = [row for folder in done for row in tables.final_rows(tables.read_results(workdir / folder))]
+    rows = [row for folder in done for row in tables.final_rows(read_results(workdir / folder))]
     if rows:
-        print(tables.render(tables.table(rows), "text", tables.notes(rows)))
+        print(renderers.render(tables.table(rows), "text", tables.notes(rows)))
         print(f"report: {workdir / 'report.html'}")
     unfinished = [folder for folder in todo if folder not in done]
     if unfinished:
