@@ -262,7 +262,9 @@ def test_heat_is_monotonic_and_in_place():
 
 
 def test_colour_maps_are_told_apart():
-    density, uncertainty = (overlays.color_map(a).astype(int) for a in (overlays.DENSITY, overlays.UNCERTAINTY))
+    density, uncertainty = (
+        overlays.color_map(a).astype(int) for a in (overlays.DENSITY, overlays.UNCERTAINTY)
+    )
     assert np.abs(density - uncertainty).max(1)[40:].min() > 40
 
 

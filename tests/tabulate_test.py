@@ -14,9 +14,8 @@ from fake_runs import row
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cc_jax.errors import ConfigError, InputError
+from cc_jax.errors import ConfigError
 from cc_jax.report import paper_results, renderers, tables
-from cc_jax.workdir.results import read_results
 
 
 def write(folder, *rows):
@@ -69,13 +68,6 @@ def test_the_difference_is_taken_seed_by_seed():
         tables.against(rows, "hard")
     with pytest.raises(ConfigError, match="several"):
         tables.against(rows, "ours")
-
-
-def test_rows_from_before_there_were_variants_are_read(tmp_path):
-    old = row()
-    del old["variant"]
-    write(tmp_path / "old", old)
-    assert read_results(tmp_path / "old")[0]["variant"] == ""
 
 
 @given(st.lists(st.floats(0, 1e4), min_size=1, max_size=6))
@@ -202,14 +194,6 @@ def test_published_reductions(target, cut):
     """The reductions that the paper states follow from its figures."""
     figures = paper_results.PUBLISHED[target]
     assert 100 * (1 - figures["ours"][0] / figures["no_adapt"][0]) == pytest.approx(cut, abs=0.6)
-
-
-@pytest.mark.parametrize("text", ["{", "[]", "{}", "[1]", '[{"method": "ours"}]', None])
-def test_bad_results_are_named(tmp_path, text):
-    if text is not None:
-        (tmp_path / "results.json").write_text(text)
-    with pytest.raises(InputError, match="results.json"):
-        read_results(tmp_path)
 
 
 def test_command(tmp_path):
