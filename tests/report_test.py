@@ -5,6 +5,7 @@ import dataclasses
 import html.parser
 import re
 import shutil
+from xml.etree import ElementTree
 
 import cv2
 import fake_runs
@@ -90,8 +91,9 @@ def test_pictures_can_be_decoded(demo_page):
     assert all(
         cv2.imdecode(np.frombuffer(j, np.uint8), cv2.IMREAD_COLOR).shape == (160, 216, 3) for j in jpegs
     )
-    # Bars, a scatter and curves a method, the uncertainty of one.
-    assert len(svgs) == 1 + 3 + 1 + 3 and all(b"<svg" in s for s in svgs)
+    # Bars, a scatter and curves for each method, the uncertainty of one of them.
+    assert len(svgs) == 1 + 3 + 1 + 3
+    assert all(ElementTree.fromstring(s).tag == "{http://www.w3.org/2000/svg}svg" for s in svgs)
 
 
 def test_page_says_the_results(demo_page, demo):
@@ -111,6 +113,44 @@ def test_page_says_the_results(demo_page, demo):
             f"true {p.true:.0f}" in words and f"estimated {p.count:.0f} ({p.low:.0f}–{p.high:.0f})" in words
         )
     assert "missing" not in words
+
+
+TOY = """
+from cc_jax.{folder} import base
+
+
+class {kind}(base.{kind}):
+    display_name = "Toy <{kind}>"
+    summary = "Counts & wobbles like a {kind} in a test."
+    headline = "Counted by a toy"
+    table_position = 95
+"""
+
+
+@pytest.fixture
+def toys(tmp_path, monkeypatch):
+    """A method and an uncertainty outside of the package, known by their files alone."""
+    for folder, kind in (("methods", "Method"), ("uncertainty", "Uncertainty")):
+        (tmp_path / "plugins" / folder).mkdir(parents=True)
+        text = TOY.format(folder=folder, kind=kind)
+        (tmp_path / "plugins" / folder / "toy.py").write_text(text)
+    monkeypatch.setenv("CC_JAX_PLUGINS", str(tmp_path / "plugins"))
+    return [
+        page.read_run(fake_runs.workdir(tmp_path / method, method, uncertainty="toy", mae=mae))
+        for method, mae in (("toy", 22.0), ("supervised", 20.0), ("no_adapt", 44.0))
+    ]
+
+
+def test_a_toy_method_and_uncertainty_are_reported_under_their_own_names(toys):
+    text = page.render_page(toys, "x")
+    words = " ".join(" ".join(Reader(text).words).split())
+    assert "Counted by a toy, the counter is off by 22.0 people per image, 50% less than without" in words
+    for kind in ("Method", "Uncertainty"):
+        assert f"Toy <{kind}> Counts & wobbles like a {kind} in a test." in words
+    assert words.count("Toy <Method>, seed 0") >= 3  # its plots and images
+    # The toy stands between No Adapt and Supervised, and is the run that is open.
+    assert words.index("No Adapt") < words.index("Toy <Method>") < words.index("Supervised 20")
+    assert page.main_run(page.one_run_per_method(toys)).row["method"] == "toy"
 
 
 def test_headline_does_not_flatter():
@@ -206,14 +246,74 @@ def test_stages_follow_each_other():
     assert plots.stages(log) == [("one", 0, 30), ("two", 30, 60)]
 
 
-def test_curves_of_odd_logs():
+@pytest.fixture
+def drawn(monkeypatch):
+    """Makes the plots return matplotlib's figure in place of the picture, so that its contents can be checked."""
+    monkeypatch.setattr(plots, "_svg", lambda figure: figure)
+
+
+def lines_of(axes):
+    """The points [n, 2] of each line."""
+    return [line.get_xydata() for line in axes.lines]
+
+
+def test_curves_skip_what_is_no_number_and_are_thinned(drawn):
     assert plots.curves([]) is None
     assert plots.curves([{"step": 1, "stage": "a", "steps_per_s": 3.0}]) is None
-    nan = [
-        {"step": s, "stage": "a", "loss": float("nan") if s == 2 else 1.0 / s, "note": "x"}
-        for s in range(1, 2000)
+    loss = [float("nan") if step == 2 else 1.0 / step for step in range(1, 2000)]
+    log = [{"step": i, "stage": "a", "loss": one, "note": "x"} for i, one in enumerate(loss, 1)]
+    (axes,) = plots.curves(log).axes
+    (curve,) = lines_of(axes)
+    assert len(curve) == 400 and np.isfinite(curve).all()
+    assert curve[:, 0].mean() == pytest.approx(np.mean([*range(1, 2), *range(3, 2000)]), rel=1e-3)
+    assert axes.get_yscale() == "log" and axes.get_title(loc="left") == "loss"
+
+
+def test_curves_have_a_panel_each_and_a_line_a_stage(drawn, demo):
+    log = next(run.log for run in demo if run.row["method"] == "ours")
+    axes = [one for one in plots.curves(log).axes if one.get_visible()]
+    titles = [one.get_title(loc="left") for one in axes]
+    assert titles[0] == "loss" and set(titles) == {
+        "loss", "density loss", "upside-down loss", "upside-down accuracy", "pseudo loss",
+    }  # fmt: skip
+    for one in axes:
+        shown = np.concatenate(lines_of(one))
+        name = one.get_title(loc="left").replace("-", "_").replace(" ", "_")
+        np.testing.assert_allclose(shown, [(r["step"], r[name]) for r in log if name in r])
+
+
+@pytest.mark.parametrize("values", [[0.0], [0.0, 0.0], [1e6], [3.0, 0.5, 1e6]])
+def test_plots_of_extreme_counts_show_every_image(drawn, values):
+    (axes,) = plots.counts(values, values, values, values, level=None).axes
+    dots = [line.get_xydata() for line in axes.lines if line.get_marker() == "o"]
+    np.testing.assert_array_equal(np.concatenate(dots), np.stack([values, values], 1))
+    assert axes.get_xlim() == axes.get_ylim() and axes.get_xlim()[1] > max(values)
+    (axes,) = plots.sorted_counts(values, values, values).axes
+    (dots,) = lines_of(axes)
+    np.testing.assert_array_equal(dots[:, 1], sorted(values))
+
+
+def test_bars_are_as_long_as_the_mean_error(drawn):
+    (axes,) = plots.method_errors(["a", "b"], [[40.0, 50.0], [30.0]], 60.0, "b").axes
+    assert [bar.get_width() for bar in axes.patches] == [45.0, 30.0]
+    assert [matplotlib.colors.to_hex(bar.get_facecolor()) for bar in axes.patches] == [
+        plots.OTHER,
+        plots.ACCENT,
     ]
-    assert b"<svg" in plots.curves(nan) and len(plots.curves(nan)) < 100_000
+    seeds, constant = lines_of(axes)
+    assert seeds[:, 0].tolist() == [40, 50] and constant[:, 0].tolist() == [60, 60]
+    assert axes.get_xlim()[1] > 60 and [t.get_text() for t in axes.get_yticklabels()] == ["a", "b"]
+
+
+def test_reliability_leaves_out_curves_without_an_uncertainty(drawn, demo):
+    blocks = demo[1].reliability["blocks"]
+    flat = {**blocks, **dict.fromkeys(("spearman", "ause", "nll", "sparsification"))}
+    left, right = plots.reliability({"images": flat, "blocks": blocks}).axes
+    sparsification, oracle, _ = lines_of(left)
+    np.testing.assert_allclose(sparsification[:, 1], blocks["sparsification"])
+    np.testing.assert_allclose(oracle[:, 1], blocks["oracle"])
+    for coverage in lines_of(right)[:2]:
+        np.testing.assert_allclose(coverage, 100 * np.array([blocks["levels"], blocks["coverage"]]).T)
 
 
 def test_plots_are_the_same_bytes_each_time_and_leave_matplotlib_alone():
@@ -229,13 +329,6 @@ def test_scatter_counts_who_lies_inside():
         patch.setitem(plots.STYLE, "svg.fonttype", "none")
         svg = plots.counts([10, 20, 30], [11, 25, 30], [9, 22, 30], [12, 28, 30], level=0.9).decode()
     assert re.search(r"truth within its 90% interval \(2\)", svg) and "outside (1)" in svg
-
-
-@pytest.mark.parametrize("values", [[0.0], [0.0, 0.0], [1e6]])
-def test_plots_of_extreme_counts(values):
-    assert b"<svg" in plots.counts(values, values, values, values, level=None)
-    assert b"<svg" in plots.sorted_counts(values, values, values)
-    assert b"<svg" in plots.method_errors(["a"], [values], None, "a")
 
 
 maps = hnp.arrays(
@@ -307,8 +400,6 @@ def test_an_uncertainty_is_shown_for_what_it_is_worth(demo, demo_page, tmp_path)
     flat = {name: {**one, **none} for name, one in demo[1].reliability.items()}
     for run in (without, dataclasses.replace(demo[1], reliability=flat)):
         assert "Does it know" not in page.render_page([run], "title")
-    mixed = plots.reliability({"images": flat["images"], "blocks": demo[1].reliability["blocks"]})
-    assert b"<svg" in mixed
 
 
 def test_what_is_not_trusted_is_hatched_and_nothing_else_is():

@@ -98,6 +98,42 @@ def test_groups_and_their_order():
     ]
 
 
+def test_a_method_is_called_and_ordered_as_its_file_says(tmp_path, monkeypatch):
+    rows = [row("supervised"), row("toy"), row("gone"), row("no_adapt")]
+    assert [tables.method_name(r["method"]) for r in tables.table(rows)] == [
+        "No Adapt",
+        "gone",
+        "toy",
+        "Supervised",
+    ]
+    (tmp_path / "methods").mkdir()
+    (tmp_path / "methods" / "toy.py").write_text(
+        "class Method(base.Method):\n    display_name = 'A Toy'\n    table_position = 99.5\n"
+    )
+    monkeypatch.setenv("CC_JAX_PLUGINS", str(tmp_path))
+    text = renderers.render(tables.table(rows))
+    assert [line.split("  ")[0] for line in text.splitlines()[4:]] == [
+        "No Adapt",
+        "gone",
+        "A Toy",
+        "Supervised",
+    ]
+    assert "A Toy with seed 0" in tables.notes([row("toy", interval_width=0)])[0]
+
+
+@pytest.mark.parametrize(
+    "methods, leading",
+    [
+        (["no_adapt", "ours", "mic", "supervised"], "ours"),
+        (["no_adapt", "gp", "mic", "supervised"], "mic"),
+        (["no_adapt", "supervised"], "no_adapt"),
+        ([], None),
+    ],
+)
+def test_leading_method(methods, leading):
+    assert tables.leading_method(methods) == leading
+
+
 def test_last_row_of_a_workdir_counts():
     rows = [
         row(stage="stage1", step=100, mae=50.0),
