@@ -73,15 +73,9 @@ def read_results(folder: str | pathlib.Path) -> list[ResultRow]:
 
 def finished_rows(workdir: pathlib.Path) -> list[ResultRow]:
     """Return the rows of results.json, or none if the run has not finished. Raise CheckpointError if it is damaged."""
-    path = workdir / RESULTS
-    if not path.exists():
-        return []
-    try:
-        return _read_rows(path)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(
-            f"{path} is damaged ({error}): remove it and run the same command, which evaluates again"
-        ) from error
+    return (
+        _read_own_rows(workdir / RESULTS, "remove it and run the same command, which evaluates again") or []
+    )
 
 
 def write_stage_rows(workdir: pathlib.Path, stage: str, rows: list[ResultRow]) -> None:
@@ -91,15 +85,7 @@ def write_stage_rows(workdir: pathlib.Path, stage: str, rows: list[ResultRow]) -
 
 def read_stage_rows(workdir: pathlib.Path, stage: str) -> list[ResultRow] | None:
     """Return the rows of stages/<stage>.json, or None if the stage has not been evaluated."""
-    path = _stage_path(workdir, stage)
-    if not path.exists():
-        return None
-    try:
-        return _read_rows(path)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(
-            f"{path} is damaged ({error}): restore it from a copy, or train in a new workdir"
-        ) from error
+    return _read_own_rows(_stage_path(workdir, stage), "restore it from a copy, or train in a new workdir")
 
 
 def write_predictions(path: pathlib.Path, rows: Iterable[PredictionRow]) -> None:
@@ -143,6 +129,16 @@ def read_uncertainty(folder: str | pathlib.Path) -> dict[str, dict]:
 
 def _stage_path(workdir: pathlib.Path, stage: str) -> pathlib.Path:
     return workdir / "stages" / f"{stage}.json"
+
+
+def _read_own_rows(path: pathlib.Path, advice: str) -> list[ResultRow] | None:
+    """Return the rows of a file of the run that is going on, or None if there is no such file yet."""
+    if not path.exists():
+        return None
+    try:
+        return _read_rows(path)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} is damaged ({error}): {advice}") from error
 
 
 def _read_rows(path: pathlib.Path) -> list[ResultRow]:
