@@ -64,7 +64,7 @@ def test_it_is_kept_and_belongs_to_its_weights(workdir, counted, tmp_path):
     assert loaded.on == str(counted) and calibration.load(tmp_path / "none", "") is None
     with pytest.raises(CheckpointError, match="other weights"):
         calibration.load(tmp_path, "0" * 64)
-    (tmp_path / calibration.FILE).write_bytes(b"PK")
+    (tmp_path / "calibration.npz").write_bytes(b"PK")
     with pytest.raises(CheckpointError, match="damaged"):
         calibration.load(tmp_path, counter.weights_sha256)
 
@@ -116,7 +116,7 @@ def test_predict_uses_it_from_then_on(workdir, counted, tmp_path):
         f"--calibrate_on={counted}",
     )
     again = run("predict", f"--workdir={workdir}", f"--input={photo}", f"--output={tmp_path / 'b'}")
-    (workdir / calibration.FILE).unlink()
+    (workdir / "calibration.npz").unlink()
     assert plain.returncode == first.returncode == again.returncode == 0, first.stderr
     assert "90% intervals are calibrated on 12 images" in first.stdout and "calibrated" not in plain.stdout
     results = [json.loads((tmp_path / name / "counts.json").read_text()) for name in ("plain", "a", "b")]
@@ -138,7 +138,7 @@ def test_evaluate_covers_as_promised_and_keeps_its_own_results(workdir, tmp_path
         f"--workdir={workdir}",
     )
     done = run("evaluate", *flags, "--calibrate_on=shanghaitech/part_a:train")
-    (workdir / calibration.FILE).unlink()
+    (workdir / "calibration.npz").unlink()
     assert done.returncode == 0, done.stderr
     assert "90% intervals are calibrated on 30 images of shanghaitech/part_a:train" in done.stdout
     assert "of 30 images do not look like them" in done.stdout

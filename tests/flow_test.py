@@ -88,7 +88,7 @@ RULES = [
     Rule("binaries are not libraries", ("cc_jax",), BINARIES, snippet=("cc_jax.training.sweep", "from cc_jax import train")),
     Rule("reports read files, they compute nothing", ("cc_jax.report",), (*JAX, "cc_jax"),
          allowed=("cc_jax.report", "cc_jax.data", "cc_jax.errors", "cc_jax.units", "cc_jax.registry",
-                  "cc_jax.workdir.panels", "cc_jax.workdir.results"),
+                  "cc_jax.workdir.layout", "cc_jax.workdir.panels", "cc_jax.workdir.results"),
          snippet=("cc_jax.report.page", "from cc_jax.evaluation import count_metrics")),
     Rule("predict draws its overlays without matplotlib", ("cc_jax",), ("matplotlib",), but=("cc_jax.report.plots",),
          snippet=("cc_jax.report.overlays", "from matplotlib import cm")),

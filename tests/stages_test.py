@@ -196,7 +196,7 @@ def test_other_results_go_below_the_workdir(workdir, finished, options, folder):
     run = read_run(output)
     assert len(run.predictions) == len(OTHER if "dataset" in options else TARGET) and len(run.panels) == 6
     if "calibrate_on" in options:
-        assert (workdir / calibration.FILE).is_file()
+        assert (workdir / "calibration.npz").is_file()
         assert [p.high - p.count for p in run.predictions] == pytest.approx([2.5] * 3)
         assert "calibrated on 20 images of other:test" in run.reliability["images"]["calibration"]
 

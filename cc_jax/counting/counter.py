@@ -19,6 +19,7 @@ from cc_jax.evaluation.intervals import estimate_counts
 from cc_jax.inference.predict import make_sampler, predict_examples
 from cc_jax.units import cells_along
 from cc_jax.workdir.checkpoints import Checkpoints
+from cc_jax.workdir.config import check_fields, read_config
 
 _UNTRUSTED_SHARE = 0.1  # of the count; a smaller untrusted part is not worth a warning
 _GREY = 8  # an image is grey if no pixel's channels differ by more
@@ -96,13 +97,13 @@ class Counter:
         Raises CheckpointError if there is no intact checkpoint, ConfigError if an argument is out of range.
         """
         workdir = pathlib.Path(workdir).absolute()
-        config = build.read_config(workdir)
+        config = read_config(workdir)
         trained_resize_rule = ResizeRule(**config.resize)
         if max_side is not None:
             config.resize.max_side = max_side
         if memory_gib is not None:
             config.evaluation.memory_gib = memory_gib
-        build.check_fields(config)
+        check_fields(config)
         network = build.counting_network(config)
         checkpoints = Checkpoints(workdir)
         step = checkpoints.latest()
@@ -111,7 +112,7 @@ class Counter:
                 f"no checkpoint in {workdir}: train first, or name the --workdir of a training run"
             )
         abstract = build.abstract_state(config, network, mesh.make_mesh(jax.local_devices()))
-        wanted = {"counter": build.checkpoint_items(abstract)["counter"]}
+        wanted = {"counter": abstract.checkpoint_items()["counter"]}
         saved = checkpoints.restore(step, wanted)["counter"]
         checkpoints.close()
         variables = {"params": saved["params"], **saved["collections"]}

@@ -15,6 +15,7 @@ from cc_jax.evaluation.evaluate import Evaluation, TrainedCounter, count_example
 from cc_jax.evaluation.files import write_evaluation
 from cc_jax.report import page
 from cc_jax.workdir import results
+from cc_jax.workdir.layout import Layout
 
 
 def evaluate_workdir(
@@ -49,7 +50,7 @@ def evaluate_workdir(
     earlier = results.finished_rows(workdir)
     own = (dataset, split) == (config.target.dataset, config.target.test_split)
     replaces = bool(earlier) and own and not calibrate_on
-    below = workdir / "evaluations" / _folder_name(dataset, split, counter.step, bool(calibrate_on))
+    below = Layout(workdir).evaluations / _folder_name(dataset, split, counter.step, bool(calibrate_on))
     output = output or (workdir if replaces else below)
     if output.resolve() == workdir.resolve() and not replaces:
         raise ConfigError(
@@ -79,11 +80,9 @@ def evaluate_workdir(
     write_evaluation(output, evaluation, examples, Density(**config.density))
     kept = _other_rows(earlier, rows) if replaces and output == workdir else []
     results.write_results(output, [*kept, *rows])
-    page.write_report(
-        output / "report.html", [page.read_run(output, trained_in=workdir)], f"{dataset} {split}"
-    )
-    written = (output / name for name in (results.RESULTS, results.PREDICTIONS, "report.html"))
-    print(f"wrote {', '.join(map(str, written))}")
+    layout = Layout(output)
+    page.write_report(layout.report, [page.read_run(output, trained_in=workdir)], f"{dataset} {split}")
+    print(f"wrote {layout.results}, {layout.predictions()}, {layout.report}")
     return output
 
 
@@ -93,7 +92,7 @@ def _folder_name(dataset: str, split: str, step: int, calibrated: bool) -> str:
 
 def _write_submission(output: pathlib.Path, records, counts: list[results.PredictionRow]) -> pathlib.Path:
     """Write the counts of a set without labels, in the form that its authors' server takes."""
-    results.write_predictions(output / results.PREDICTIONS, counts)
+    results.write_predictions(Layout(output).predictions(), counts)
     path = output / "submission.txt"
     write_atomic(path, records.submission([vars(row) for row in counts]))
     print(f"{records.name} {records.split} has no labels: wrote {path} for its authors' server")

@@ -21,8 +21,7 @@ from cc_jax.errors import CheckpointError, ConfigError, InputError
 from cc_jax.evaluation import conformal
 from cc_jax.evaluation.intervals import mean_and_std
 from cc_jax.inference.predict import Prediction
-
-FILE = "calibration.npz"  # in a workdir
+from cc_jax.workdir.layout import Layout
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +82,7 @@ class Calibrated:
         about = {"scale": self.errors.scale, "on": self.on, "weights_sha256": self.weights_sha256}
         buffer = io.BytesIO()
         np.savez(buffer, scores=self.errors.scores, embeddings=self.embeddings, about=json.dumps(about))
-        write_atomic(workdir / FILE, buffer.getvalue())
+        write_atomic(Layout(workdir).calibration, buffer.getvalue())
 
 
 def load(workdir: pathlib.Path, weights_sha256: str) -> Calibrated | None:
@@ -91,7 +90,7 @@ def load(workdir: pathlib.Path, weights_sha256: str) -> Calibrated | None:
 
     Raises CheckpointError if the file is damaged or belongs to other weights.
     """
-    path = workdir / FILE
+    path = Layout(workdir).calibration
     if not path.exists():
         return None
     try:

@@ -8,6 +8,7 @@ from cc_jax.data.density import Density
 from cc_jax.evaluation.evaluate import Evaluation
 from cc_jax.inference.predict import Prediction
 from cc_jax.workdir import panels, results
+from cc_jax.workdir.layout import Layout
 
 _QUANTILES = (0.1, 0.5, 0.9)  # of the true counts: where the images of `panels.BY_COUNT` lie
 
@@ -19,7 +20,7 @@ def write_evaluation(folder: pathlib.Path, evaluation: Evaluation, examples, den
       examples: `data.examples.Examples` of the set that was evaluated.
       density: how head points become the true density map.
     """
-    results.write_predictions(folder / results.PREDICTIONS, evaluation.counts)
+    results.write_predictions(Layout(folder).predictions(), evaluation.counts)
     results.write_uncertainty(folder, evaluation.reliability)
     chosen = choose_images(evaluation.predictions)
     panels.write_panels(

@@ -13,6 +13,7 @@ from cc_jax.errors import CheckpointError
 from cc_jax.evaluation.evaluate import TrainedCounter, counter_variables, describe, evaluate_examples
 from cc_jax.evaluation.files import write_evaluation
 from cc_jax.workdir import results
+from cc_jax.workdir.layout import Layout
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,8 +50,8 @@ def evaluate_stage(config, workdir: pathlib.Path, end: StageEnd, state, tests, s
         return kept
     if int(state.step) != end.step:
         raise CheckpointError(
-            f"{workdir / 'stages' / end.name}.json is missing, and the weights at the end of that stage are gone: train in "
-            "a new workdir"
+            f"{Layout(workdir).stage_results(end.name)} is missing, and the weights at the end of that stage are gone: "
+            "train in a new workdir"
         )
     progress = functools.partial(progress_bar, description="evaluating")
     counter = TrainedCounter(sampler, counter_variables(state), end.name, end.counted)
@@ -60,8 +61,8 @@ def evaluate_stage(config, workdir: pathlib.Path, end: StageEnd, state, tests, s
         evaluation = evaluate_examples(config, counter, test, progress)
         rows += evaluation.results
         if jax.process_index() == 0:
-            name = safe_name(f"{test.name}_{test.split}")
-            results.write_predictions(workdir / f"predictions_{name}.csv", evaluation.counts)
+            path = Layout(workdir).predictions(safe_name(f"{test.name}_{test.split}"))
+            results.write_predictions(path, evaluation.counts)
     evaluation = evaluate_examples(config, counter, main, progress)
     rows += evaluation.results
     print(describe(rows, evaluation.reliability), flush=True)

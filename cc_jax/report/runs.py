@@ -9,14 +9,9 @@ import numpy as np
 from cc_jax.data.images import read_image
 from cc_jax.errors import InputError
 from cc_jax.report import tables
+from cc_jax.workdir.layout import Layout
 from cc_jax.workdir.panels import Panel, read_panels
-from cc_jax.workdir.results import (
-    PREDICTIONS,
-    PredictionRow,
-    read_predictions,
-    read_results,
-    read_uncertainty,
-)
+from cc_jax.workdir.results import PredictionRow, read_predictions, read_results, read_uncertainty
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,12 +76,14 @@ def read_run(workdir: str | pathlib.Path, trained_in: str | pathlib.Path | None 
     return Run(
         workdir=workdir,
         rows=attempt(read_results, workdir, []),
-        log=attempt(read_log, trained / "log.jsonl", []),
-        predictions=attempt(read_predictions, workdir / PREDICTIONS, []),
+        log=attempt(read_log, Layout(trained).log, []),
+        predictions=attempt(read_predictions, Layout(workdir).predictions(), []),
         panels=attempt(read_panels, workdir, []),
         reliability=attempt(read_uncertainty, workdir, {}),
-        translated=attempt(_read_translated, trained / "stages" / "translated.jpg", None),
-        config=attempt(_read_config, trained / "config.json", {}),
+        translated=attempt(
+            _read_translated, Layout(trained).rewritten("translated").with_suffix(".jpg"), None
+        ),
+        config=attempt(_read_config, Layout(trained).config, {}),
         missing=missing,
     )
 

@@ -10,8 +10,8 @@ import numpy as np
 from cc_jax.data.files import write_atomic
 from cc_jax.data.images import safe_name
 from cc_jax.errors import InputError
+from cc_jax.workdir.layout import Layout
 
-FOLDER = "panels"
 BY_ERROR = ("best", "middle", "worst")  # by the absolute error: other images for every method
 BY_COUNT = ("sparse", "typical", "dense")  # by the true count: the same images for every method
 _ROLES = (*BY_ERROR, *BY_COUNT)
@@ -39,7 +39,7 @@ class Panel:
 
 def write_panels(folder: pathlib.Path, panels: list[Panel]) -> None:
     """Write `panels` into `folder`/panels, instead of those that are there."""
-    folder = folder / FOLDER
+    folder = Layout(folder).panels
     for old in folder.glob("*.npz"):
         old.unlink()
     for panel in panels:
@@ -56,7 +56,7 @@ def read_panels(folder: pathlib.Path) -> list[Panel]:
 
     Raise InputError if there is none, or one is damaged.
     """
-    folder = folder / FOLDER
+    folder = Layout(folder).panels
     paths = sorted(folder.glob("*.npz"), key=lambda path: (_order(path), path.name))
     if not paths:
         raise InputError(f"{folder}: has no images; run evaluate on {folder.parent} again")

@@ -13,8 +13,7 @@ from typing import Any
 
 from cc_jax.data.files import write_atomic
 from cc_jax.errors import CheckpointError, InputError
-
-RESULTS, PREDICTIONS, UNCERTAINTY = "results.json", "predictions.csv", "uncertainty.json"
+from cc_jax.workdir.layout import Layout
 
 ResultRow = dict[str, Any]  # a row of results.json; its fields are `RESULT_FIELDS`
 RESULT_FIELDS = (
@@ -50,12 +49,12 @@ PREDICTION_COLUMNS = tuple(field.name for field in dataclasses.fields(Prediction
 
 def write_results(folder: pathlib.Path, rows: list[ResultRow]) -> None:
     """Write results.json. Training writes it last: a workdir that has it is finished."""
-    write_atomic(folder / RESULTS, json.dumps(rows, indent=1))
+    write_atomic(Layout(folder).results, json.dumps(rows, indent=1))
 
 
 def read_results(folder: str | pathlib.Path) -> list[ResultRow]:
     """Return the rows of results.json. Raise InputError if it is missing, damaged, empty or lacks a field."""
-    path = pathlib.Path(folder, RESULTS)
+    path = Layout(pathlib.Path(folder)).results
     again = f"run evaluate on {path.parent} again"
     try:
         rows = [{**_DEFAULTS, **row} for row in _read_rows(path)]
@@ -74,18 +73,20 @@ def read_results(folder: str | pathlib.Path) -> list[ResultRow]:
 def finished_rows(workdir: pathlib.Path) -> list[ResultRow]:
     """Return the rows of results.json, or none if the run has not finished. Raise CheckpointError if it is damaged."""
     return (
-        _read_own_rows(workdir / RESULTS, "remove it and run the same command, which evaluates again") or []
+        _read_own_rows(Layout(workdir).results, "remove it and run the same command, which evaluates again")
+        or []
     )
 
 
 def write_stage_rows(workdir: pathlib.Path, stage: str, rows: list[ResultRow]) -> None:
     """Write stages/<stage>.json: the rows that a stage contributes to results.json, for runs that resume later."""
-    write_atomic(_stage_path(workdir, stage), json.dumps(rows))
+    write_atomic(Layout(workdir).stage_results(stage), json.dumps(rows))
 
 
 def read_stage_rows(workdir: pathlib.Path, stage: str) -> list[ResultRow] | None:
     """Return the rows of stages/<stage>.json, or None if the stage has not been evaluated."""
-    return _read_own_rows(_stage_path(workdir, stage), "restore it from a copy, or train in a new workdir")
+    advice = "restore it from a copy, or train in a new workdir"
+    return _read_own_rows(Layout(workdir).stage_results(stage), advice)
 
 
 def write_predictions(path: pathlib.Path, rows: Iterable[PredictionRow]) -> None:
@@ -110,12 +111,12 @@ def read_predictions(path: pathlib.Path) -> list[PredictionRow]:
 
 def write_uncertainty(folder: pathlib.Path, reliability: dict[str, dict]) -> None:
     """Write uncertainty.json: what `evaluation.uncertainty_metrics.of_predictions` returns."""
-    write_atomic(folder / UNCERTAINTY, json.dumps(reliability, indent=1))
+    write_atomic(Layout(folder).uncertainty, json.dumps(reliability, indent=1))
 
 
 def read_uncertainty(folder: str | pathlib.Path) -> dict[str, dict]:
     """Return the contents of uncertainty.json. Raise InputError if it is missing or damaged."""
-    path = pathlib.Path(folder, UNCERTAINTY)
+    path = Layout(pathlib.Path(folder)).uncertainty
     try:
         found = json.loads(path.read_text())
         if not isinstance(found, dict):
@@ -125,10 +126,6 @@ def read_uncertainty(folder: str | pathlib.Path) -> dict[str, dict]:
         raise InputError(f"{path}: no such file; run evaluate on {path.parent} again") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read ({error}); run evaluate on {path.parent} again") from error
-
-
-def _stage_path(workdir: pathlib.Path, stage: str) -> pathlib.Path:
-    return workdir / "stages" / f"{stage}.json"
 
 
 def _read_own_rows(path: pathlib.Path, advice: str) -> list[ResultRow] | None:
