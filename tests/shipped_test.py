@@ -11,7 +11,7 @@ import sys
 import pytest
 from conftest import ROOT
 
-from cc_jax import registry
+from cc_jax import cli, registry
 from cc_jax.errors import UserError
 from cc_jax.report import tables
 
@@ -72,6 +72,10 @@ def test_help(binary):
     found = run(sys.executable, "-m", binary, "--help")
     assert found.returncode == 0, found.stderr
     assert f"python -m {binary}" in found.stdout and "flags:" in found.stdout
+    for command, module in cli.COMMANDS.items():
+        if module == binary:
+            flags = re.findall(r"^  --(\w+):", found.stdout, re.MULTILINE)
+            assert cli.flag_names(command) == sorted([*flags, "help"])
 
 
 @pytest.mark.parametrize("binary", BINARIES)
@@ -126,8 +130,9 @@ def test_config_refuses_a_wrong_argument(name):
         module.get_config("smoek")
 
 
-def test_ruff():
-    found = run(sys.executable, "-m", "ruff", "check", "--no-cache", ".")
+@pytest.mark.parametrize("check", [("check",), ("format", "--check")], ids=lambda check: check[0])
+def test_ruff(check):
+    found = run(sys.executable, "-m", "ruff", *check, "--no-cache", ".")
     assert found.returncode == 0, found.stdout[-3000:]
 
 
