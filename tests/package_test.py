@@ -1,5 +1,7 @@
 """What `pip install` gives: metadata, requirements, and a wheel that works outside of a checkout."""
 
+import functools
+import operator
 import os
 import pathlib
 import re
@@ -32,6 +34,32 @@ def test_every_requirement_has_its_reason():
     for path in ("requirements.txt", "tests/requirements.txt"):
         lines = (ROOT / path).read_text().splitlines()
         assert all(line.startswith("#") or re.search(r"  # \w", line) for line in lines), path
+
+
+def test_the_version_stands_in_every_place_that_names_it():
+    assert f"\nversion: {cc_jax.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+    assert re.search(rf"\b{re.escape(cc_jax.__version__)}\b", (ROOT / "CHANGELOG.md").read_text())
+
+
+def test_the_renamed_fields_of_the_changelog_exist():
+    """The right column of its table of config fields."""
+    from configs import default
+
+    table = (
+        (ROOT / "CHANGELOG.md")
+        .read_text()
+        .partition("Config fields were renamed")[2]
+        .partition("Modules and")[0]
+    )
+    cells = [cell for line in table.splitlines() if "`" in line for cell in line.split("|")[1:3]]
+    fields = [
+        [re.findall(r"`config\.([\w.]+?)(?:\.\*)?`", cell) for cell in cells[side::2]] for side in (0, 1)
+    ]
+    config = default.get_config()
+    for old, new in zip(*(sum(side, []) for side in fields), strict=True):
+        assert functools.reduce(operator.getitem, new.split("."), config) is not None, new
+        with pytest.raises(KeyError):
+            functools.reduce(operator.getitem, old.split("."), config)
 
 
 def test_all_is_every_extra_of_a_user():
