@@ -32,8 +32,8 @@ print(mapped, faults())
 
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="not glibc")
-def test_memory_that_was_freed_is_used_again_without_new_pages():
-    # NumPy asks for huge pages where it can: its own switch makes the pages small and countable.
+def test_freed_memory_is_reused_without_new_pages():
+    # NumPy requests huge pages if it can. With this switch the pages are small, and page faults count them.
     told = subprocess.run(
         [sys.executable, "-c", _TOUCH],
         capture_output=True, text=True, check=True, env={"NUMPY_MADVISE_HUGEPAGE": "0", "PYTHONPATH": str(ROOT)},
