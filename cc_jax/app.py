@@ -17,7 +17,7 @@ from collections.abc import Callable
 from absl import app as absl_app
 from absl import flags, logging
 
-from cc_jax.errors import ConfigError, LostPeer, UserError
+from cc_jax.errors import ConfigError, LostPeer, UserError, missing_extra
 
 _DEBUG = flags.DEFINE_bool("debug", False, "Show the traceback of an error instead of one line.")
 
@@ -98,10 +98,7 @@ def missing_package(error: ModuleNotFoundError) -> ConfigError | None:
     for requirement in requirements:
         found = re.match(r"([\w-]+).*extra *== *['\"](\w+)['\"]", requirement)
         if found and found[1].replace("-", "_") == module and found[2] != "all":
-            return ConfigError(
-                f"the package {found[1]} is not installed; it belongs to the extra {found[2]!r}: "
-                f'run pip install ".[{found[2]}]" in the checkout of cc_jax'
-            )
+            return missing_extra(found[1], found[2])
     return None
 
 
@@ -129,12 +126,11 @@ def compile_cache() -> None:
     so the folder must not be writable for others. $JAX_COMPILATION_CACHE_DIR selects another folder.
     """
     import jax
-    import jaxlib
 
     if os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         return
     home = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    folder = home / "cc_jax" / f"xla-{jaxlib.__version__}"
+    folder = home / "cc_jax" / f"xla-{importlib.metadata.version('jaxlib')}"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
