@@ -138,10 +138,11 @@ def main(args: list[str]) -> None:
     from cc_jax import build
     from cc_jax.distributed import mesh
     from cc_jax.report import runs
+    from cc_jax.workdir.config import read_config
 
     if _WORKDIR.value:
         workdir = pathlib.Path(_WORKDIR.value)
-        config = build.read_config(workdir)
+        config = read_config(workdir)
         what, step = measured(runs.read_log(workdir / "log.jsonl"), _STAGE.value)
         what = f"stage {what} of {workdir}, {config.model.name}"
     else:
