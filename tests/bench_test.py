@@ -202,7 +202,7 @@ def test_processes_of_their_own_say_their_memory_and_their_time(monkeypatch, env
     few, much = memory_suite._count("tiny", 256, 1.0)
     assert few >= 0 and 0.1 < much < 3
     monkeypatch.setattr(scaling_suite.os, "environ", environment)
-    with scaling_suite._fake(2, 2, 64) as step:
+    with scaling_suite._simulated(2, 2, 64) as step:
         losses = [step() for _ in range(3)]
     one = scaling_suite.step_on(1, 2, 64)
     assert losses == pytest.approx([one() for _ in range(3)], rel=1e-3) and losses[2] < losses[0]

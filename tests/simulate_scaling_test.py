@@ -59,7 +59,7 @@ def test_the_command(tmp_path):
     command = [sys.executable, "-m", "cc_jax.tools.simulate_scaling"]
     told = [*command, "--config=configs/demo.py:smoke", "--step_ms=20", "--devices=16", "--spread=0"]
     said = subprocess.run(told, capture_output=True, text=True, check=True).stdout
-    assert "20 ms a step on one device" in said and said.splitlines()[2].split()[:2] == ["16", "2"]
+    assert "20 ms per step on one device" in said and said.splitlines()[2].split()[:2] == ["16", "2"]
     for wrong in ([], ["--config=configs/demo.py:smoke"], ["--step_ms=20", f"--workdir={tmp_path}"]):
         done = subprocess.run([*command, *wrong], capture_output=True, text=True)
         assert done.returncode in (2, 4) and len(done.stderr.splitlines()) == 1, json.dumps(done.stderr)
