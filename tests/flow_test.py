@@ -84,7 +84,8 @@ RULES = [
     Rule("models know nothing of methods and uncertainty", ("cc_jax.models",), ("cc_jax.methods", "cc_jax.uncertainty"),
          snippet=("cc_jax.models.sfcn", "from cc_jax.uncertainty.masks import generate")),
     Rule("only binaries read flags and exit", ("cc_jax",), ("cc_jax.app", "absl.flags", "absl.app"),
-         but=(*BINARIES, "cc_jax.app", "cc_jax.tools"), snippet=("cc_jax.training.loop", "from absl import flags")),
+         but=(*BINARIES, "cc_jax.app", "cc_jax.cli", "cc_jax.tools"),
+         snippet=("cc_jax.training.loop", "from absl import flags")),
     Rule("binaries are not libraries", ("cc_jax",), BINARIES, snippet=("cc_jax.training.sweep", "from cc_jax import train")),
     Rule("reports read files, they compute nothing", ("cc_jax.report",), (*JAX, "cc_jax"),
          allowed=("cc_jax.report", "cc_jax.data", "cc_jax.errors", "cc_jax.units", "cc_jax.registry",
@@ -97,7 +98,7 @@ RULES = [
     Rule("extras are for side-by-side benchmarks", ("cc_jax", "configs"), EXTRAS, but=("cc_jax.tools.bench",),
          snippet=("cc_jax.uncertainty.masksembles", "import masksembles.torch")),
     Rule("no pickle: it runs code", ("cc_jax", "configs"), ("pickle", "cloudpickle", "dill"),
-         but=("cc_jax.tools.convert_weights",), snippet=("cc_jax.training.pseudo_labels", "import pickle")),
+         but=("cc_jax.tools.convert_weights.torch_files",), snippet=("cc_jax.training.pseudo_labels", "import pickle")),
     Rule("the program does not know its tests", ("cc_jax", "configs"), ("tests", "pytest", "hypothesis"),
          snippet=("cc_jax.evaluation.count_metrics", "import hypothesis.strategies as st")),
 ]  # fmt: skip
