@@ -1,4 +1,4 @@
-"""Calibrating a counter on counted images: from a CSV or a set to intervals, warnings and the commands' files."""
+"""Calibration on counted images: reading a CSV file or a set, the intervals, the warnings, and what commands write."""
 
 import csv
 import json
@@ -24,7 +24,7 @@ def workdir(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def counted(tmp_path_factory):
-    """Twelve counted photographs of a kind, and their CSV."""
+    """The CSV file of twelve counted images of one kind."""
     folder = tmp_path_factory.mktemp("counted")
     lines = ["image,count"]
     for i in range(12):
@@ -74,7 +74,7 @@ def test_images_of_another_kind_are_told():
     known = rng.normal(size=(30, 64)).astype(np.float32)
     one = calibration.Calibrated(conformal.Calibration("count", np.ones(30)), known, "these", "")
     alike = np.mean([one.is_out_of_distribution(rng.normal(size=64)) for _ in range(2000)])
-    assert alike < 0.08  # one in 31 by exchangeability
+    assert alike < 0.08  # 1 / 31 is expected
     assert np.mean([one.is_out_of_distribution(rng.normal(1.5, 1, 64)) for _ in range(200)]) > 0.95
     assert not calibration.Calibrated(one.errors, known[:1], "one", "").is_out_of_distribution(
         np.full(64, 99.0)
@@ -147,7 +147,9 @@ def test_evaluate_covers_as_promised_and_keeps_its_own_results(workdir, tmp_path
     assert row["interval_coverage"] >= 0.7 and not (workdir / "results.json").exists()
     page = (folder / "report.html").read_text()
     assert "90% intervals are calibrated on 30 images of shanghaitech/part_a:train" in page
-    assert "What the network predicts" in page and page.count("no such file") == 1  # the fixture's log
+    assert (
+        "What the network predicts" in page and page.count("no such file") == 1
+    )  # the fixture has no log.jsonl
     for images_, code in ((20, 0), (31, 2)):
         path = folder / "predictions.csv"
         shown = run(

@@ -1,4 +1,4 @@
-"""A counter restored from a workdir: the same count whatever the padding, warnings, intervals, damage."""
+"""A counter restored from a workdir: padding, kinds of input, warnings, intervals, damaged workdirs."""
 
 import json
 
@@ -16,7 +16,7 @@ from configs import demo
 
 
 def make_workdir(folder, **changes):
-    """A workdir as training leaves it, of an untrained network."""
+    """Write a workdir as training does, with an untrained network."""
     config = demo.get_config()
     config.update(changes)
     state = build.fresh_state(config, build.counting_network(config), mesh.make_mesh())
@@ -67,7 +67,7 @@ def test_a_file_its_bytes_and_its_pixels_count_alike(counter, photo, tmp_path):
 
 
 def test_warnings(counter, photo):
-    (disagree,) = counter.count(photo).warnings  # an untrained network's members
+    (disagree,) = counter.count(photo).warnings  # an untrained network's samples
     assert disagree.endswith("% of the count lies where the samples disagree (hatched in the overlay)")
     grey = np.repeat(photo[..., :1], 3, axis=2)
     assert any("grey" in line for line in counter.count(grey).warnings)
@@ -119,14 +119,14 @@ def test_interval_of_known_samples():
 
 
 def test_interval_covers_one_more_draw():
-    """Of normal samples the interval holds a further draw as often as it says."""
+    """With normal samples, the interval contains a further draw as often as its level says."""
     draws = np.random.default_rng(0).normal(100, 5, (4000, 4))
     hits = [low <= d[3] <= high for d in draws for _, _, low, high in [estimate_counts(d[:3], 0.9)]]
     assert np.mean(hits) == pytest.approx(0.9, abs=0.02)
 
 
 def test_a_large_image_at_its_own_size_in_little_memory(workdir, counter):
-    """1700 pixels are more than the 1536 of training: shown whole only if asked to; tiles change the count by rounding."""
+    """Images are shrunk to the 1536 pixels of training unless `max_side` says otherwise. Tiles give the same count."""
     photo = np.random.default_rng(0).integers(0, 255, (1000, 1700, 3)).astype(np.uint8)
     usual = counter.count(photo)
     whole = Counter.load(workdir, max_side=0).count(photo)

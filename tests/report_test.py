@@ -1,4 +1,4 @@
-"""The report: one page that loads nothing, holds what the workdirs hold, and survives what they lack."""
+"""The report: a page that loads nothing, shows what the workdirs contain, and names what they lack."""
 
 import base64
 import dataclasses
@@ -87,7 +87,7 @@ def test_pictures_can_be_decoded(demo_page):
     data = [attrs["src"].partition(",")[::2] for attrs in Reader(demo_page).of("img")]
     jpegs = [base64.b64decode(code) for kind, code in data if "jpeg" in kind]
     svgs = [base64.b64decode(code) for kind, code in data if "svg" in kind]
-    assert len(jpegs) == 3 * 3 * 4  # a run a method, three images, four panels
+    assert len(jpegs) == 3 * 3 * 4  # one run for each method, three images, four pictures
     assert all(
         cv2.imdecode(np.frombuffer(j, np.uint8), cv2.IMREAD_COLOR).shape == (160, 216, 3) for j in jpegs
     )
@@ -129,7 +129,7 @@ class {kind}(base.{kind}):
 
 @pytest.fixture
 def toys(tmp_path, monkeypatch):
-    """A method and an uncertainty outside of the package, known by their files alone."""
+    """Runs of a method and an uncertainty that are files outside of the package."""
     for folder, kind in (("methods", "Method"), ("uncertainty", "Uncertainty")):
         (tmp_path / "plugins" / folder).mkdir(parents=True)
         text = TOY.format(folder=folder, kind=kind)
@@ -232,7 +232,7 @@ def test_names_cannot_break_the_page(tmp_path):
 
 
 def test_log_of_a_resumed_run(tmp_path):
-    """Rows written again after a resume count once; a line that a kill has cut is dropped."""
+    """Rows that a resumed run writes again count once; an incomplete last line is dropped."""
     (tmp_path / "log.jsonl").write_text(
         '{"step": 10, "stage": "a", "loss": 3.0}\n{"step": 20, "stage": "a", "loss": 2.0}\n'
         '{"step": 20, "stage": "a", "loss": 2.5}\n{"step": 30, "stage": "b", "lo'
@@ -248,7 +248,7 @@ def test_stages_follow_each_other():
 
 @pytest.fixture
 def drawn(monkeypatch):
-    """Makes the plots return matplotlib's figure in place of the picture, so that its contents can be checked."""
+    """Make the plots return matplotlib's figure instead of the SVG file, so that its contents can be checked."""
     monkeypatch.setattr(plots, "_svg", lambda figure: figure)
 
 
@@ -324,7 +324,7 @@ def test_plots_are_the_same_bytes_each_time_and_leave_matplotlib_alone():
 
 
 def test_scatter_counts_who_lies_inside():
-    """The legend's numbers, drawn as text here so that they can be read."""
+    """The numbers of the legend, which are text here instead of paths."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(plots.STYLE, "svg.fonttype", "none")
         svg = plots.counts([10, 20, 30], [11, 25, 30], [9, 22, 30], [12, 28, 30], level=0.9).decode()
@@ -343,7 +343,7 @@ def test_heat_has_the_size_asked_for(values, height, width):
 
 
 def test_heat_is_monotonic_and_in_place():
-    """The brightest spot of the picture is where the crowd is, and nothing is mirrored."""
+    """The brightest spot of the picture is where the crowd is."""
     density = np.zeros((10, 15), np.float32)
     density[2, 11] = 1.0
     light = overlays.heat(density, (80, 120), 1.0).astype(int).sum(2)
@@ -368,7 +368,7 @@ def test_label_is_legible_on_any_image(shape, background):
     marked = overlays.label(image, "398 (350-446)")
     assert marked.shape == image.shape and (image == background).all()
     box = marked[: shape[0] // 3, : shape[1] // 2]
-    if min(shape) >= 40:  # below that no letter can be read
+    if min(shape) >= 40:  # smaller letters cannot be read
         assert box.min() < 30 and box.max() > 220
     assert (marked[-1, -1] == background).all() or min(shape) < 40
 
@@ -383,7 +383,7 @@ def test_overlay_shows_the_crowd():
 
 
 def test_overlay_of_real_images(real_data):
-    """Grey and colour photographs, density of another size than 1/8: as predict meets them."""
+    """Photographs in grey and color, with a density whose size is not 1/8 of theirs, as `predict` meets them."""
     from cc_jax.data import images
 
     folder = real_data / "shanghaitech" / "part_A" / "test_data" / "images"

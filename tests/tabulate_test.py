@@ -1,4 +1,4 @@
-"""The results table: means and spreads, what makes rows incomparable, formats and exit codes."""
+"""The results table: means and spreads, notes on rows that cannot be compared, formats, exit codes."""
 
 import csv
 import io
@@ -37,7 +37,7 @@ def test_mean_and_spread_over_seeds():
 
 
 def test_the_folds_of_a_cross_validation_are_one_row():
-    """No Adapt does not depend on the fold: five times the same weights, and five results all the same."""
+    """No Adapt has the same weights in all folds, and all five results count nevertheless."""
     rows = [
         row(method, target="ucf_cc_50", split=f"fold_{fold}", mae=float(fold), weights_sha256=digest)
         for method, digest in (("no_adapt", "same"), ("ours", None))
@@ -50,7 +50,7 @@ def test_the_folds_of_a_cross_validation_are_one_row():
 
 
 def test_the_difference_is_taken_seed_by_seed():
-    """Seed 1 is 50 worse for both: the spread of the MAEs is wide, that of the differences is not."""
+    """Seed 1 is worse by 50 for both variants, which cancels in the differences."""
     rows = [row(seed=s, variant="default", mae=30.0 + 50 * s) for s in (0, 1)]
     rows += [row(seed=s, variant="soft", mae=28.0 + 52 * s) for s in (0, 1)]
     rows += [row(seed=0, variant="elsewhere", target="shanghaitech/part_a")]
@@ -156,7 +156,7 @@ def test_notes():
 
 
 def test_a_dead_network_is_named():
-    """As a run ended whose hidden units had all died: MAE 331, every interval of width 0."""
+    """All hidden units of the network have died: its samples agree everywhere."""
     (dead,) = tables.notes([row("no_adapt", seed=3, interval_width=0.0), row("ours")])
     assert dead.startswith("No Adapt with seed 3") and "learning_rate" in dead
     assert tables.notes([row(uncertainty="single", interval_width=0.0)]) == []
@@ -227,7 +227,7 @@ def test_published_rows():
 @pytest.mark.parametrize("target, cut", [("shanghaitech/part_a", 32), ("shanghaitech/part_b", 50), ("ucf_cc_50", 31),
                                          ("ucf_qnrf", 28), ("worldexpo10", 61)])  # fmt: skip
 def test_published_reductions(target, cut):
-    """The reductions that the paper states follow from its figures."""
+    """The reductions of the MAE that the paper states follow from its figures."""
     figures = paper_results.PUBLISHED[target]
     assert 100 * (1 - figures["ours"][0] / figures["no_adapt"][0]) == pytest.approx(cut, abs=0.6)
 
@@ -250,7 +250,7 @@ def test_command_with_nothing_to_tabulate(tmp_path):
 
 
 def test_what_the_uncertainty_is_worth(tmp_path):
-    """The figures of uncertainty.json, mean and spread over seeds, in place of the errors."""
+    """With --uncertainty, the table has the figures of uncertainty.json."""
     workdirs = [
         fake_runs.workdir(tmp_path / f"{m}{s}", m, s) for m, s in (("ours", 0), ("ours", 1), ("no_adapt", 0))
     ]

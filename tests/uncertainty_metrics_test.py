@@ -1,4 +1,4 @@
-"""What an uncertainty is worth: known values, the ends of each scale, and blocks beside a loop over the heads."""
+"""Uncertainty metrics: known values, best and worst cases, and blocks compared with a loop over the heads."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from cc_jax.inference.predict import Prediction
 
 
 def normal(mean, std):
-    """Bounds of Gaussian intervals."""
+    """Return the bounds of Gaussian intervals."""
     return lambda level: (
         mean - std * stats.norm.ppf(0.5 + level / 2),
         mean + std * stats.norm.ppf(0.5 + level / 2),
@@ -107,7 +107,7 @@ def test_calibrated_bounds_take_the_place_of_the_members():
 
 
 def test_where_members_disagree_is_not_trusted():
-    """A block of 10 people that one member sees twice; a steady one; noise on empty ground; a cut block at the border."""
+    """A block that one sample counts double, a block where all agree, noise on empty ground, a cut block at the border."""
     samples = np.zeros((3, 20, 18), np.float32)
     samples[:, :8, :8] = 10 / 64
     samples[2, :8, :8] *= 2

@@ -134,7 +134,7 @@ def interval_text(row: dict) -> str:
 def free_name(item: Item, taken: set[str]) -> str:
     """Return an overlay name that is not in `taken`, and add it.
 
-    Names differ in more than case, for file systems that ignore it. An example are a.png and a.jpg in one folder.
+    Images such as a.png and A.jpg get different names even on file systems that ignore case.
     """
     candidates = [item.overlay, item.id, *(f"{item.id}-{i}" for i in range(2, len(taken) + 3))]
     name = next(name for name in candidates if name.casefold() not in taken)
