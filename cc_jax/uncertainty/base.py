@@ -7,7 +7,7 @@ frozen dataclass `Uncertainty`, a subclass of the one below. `config.uncertainty
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 from flax import linen as nn
@@ -43,11 +43,20 @@ class Uncertainty:
     ROI and padding. Both are the model's: pass `roi` on to every call. Outside of it the density is 0, so that padding
     adds nobody, and an uncertainty must not add anything to a density.
 
+    Tiling. Large images are counted in tiles (inference/tiling.py): `draw` sees one tile at a time, with a model that
+    stops before the spatial encoder, and the rest runs over the whole image with the variables of `member`. The result is
+    the same only if each sample is `encode`, one mask over the channels, then `decode` or `decode_members` of one
+    network, and nothing that depends on positions comes before, between or after them. An uncertainty that holds to this
+    sets `tileable`. One that mirrors, resizes or shifts the image, or that averages densities, leaves it False: images
+    that need tiles are then refused, instead of being counted differently.
+
     Attributes:
+      tileable: Whether tiles give the samples of the whole image, see "Tiling".
       shard: Whether the devices share the networks among them, each seeing the whole batch, instead of sharing the batch.
         An uncertainty that sets it has a field `members`, the number of networks.
     """
 
+    tileable: ClassVar[bool] = False
     # Without an annotation: an inherited field would come before the fields of the subclass.
     shard = False
 

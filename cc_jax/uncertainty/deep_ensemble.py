@@ -26,6 +26,8 @@ class Uncertainty(base.Uncertainty):
     display_name = "Deep Ensemble"
     summary = "Answers several times, each time with a network of its own, trained from another start."
 
+    tileable = True
+
     members: int = 3
     shard: bool = False
 

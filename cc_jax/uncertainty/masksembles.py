@@ -26,6 +26,8 @@ class Uncertainty(base.Uncertainty):
     display_name = "Masksembles"
     summary = "Answers several times, each time with another part of its features switched off."
 
+    tileable = True
+
     members: int = 3
     scale: float = 2.0
 

@@ -26,6 +26,8 @@ class Uncertainty(base.Uncertainty):
     display_name = "MC-Dropout"
     summary = "Answers several times, each time with other features switched off at random."
 
+    tileable = True
+
     members: int = 8
     rate: float = 0.1
 

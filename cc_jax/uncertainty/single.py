@@ -12,6 +12,8 @@ class Uncertainty(base.Uncertainty):
     display_name = "Single network"
     summary = "Answers once: its counts come without a measure of how sure it is."
 
+    tileable = True
+
     def draw(self, model, variables, image, roi, rng, *, train):
         """See `base.Uncertainty.draw`. S = 1."""
         del rng, train
