@@ -19,7 +19,7 @@ from cc_jax import registry
 from cc_jax.counting.counter import Counter
 from cc_jax.errors import ConfigError
 from cc_jax.methods import mic, se_fd
-from cc_jax.methods.base import TrainSet, Work
+from cc_jax.methods.base import StageTools, TrainSet
 from cc_jax.methods.parts import gan, heads, translation
 from cc_jax.methods.parts.gaussian_process import posterior
 from cc_jax.methods.parts.ssim import ssim
@@ -105,14 +105,17 @@ def test_a_part_is_the_same_square_of_images_and_cells():
     batch = {"source": {"image": where, "density": where[:, ::8, ::8]}, "target": {"image": where}}
     corners = set()
     for i in range(40):
-        cut = translation.part(batch, 32, jax.random.key(i))
+        cut = translation.random_square(batch, 32, jax.random.key(i))
         image, cells = cut["source"]["image"], cut["source"]["density"]
         assert image.shape == (1, 32, 32, 2) and cells.shape == (1, 4, 4, 2)
         np.testing.assert_array_equal(image[:, ::8, ::8], cells)
         np.testing.assert_array_equal(image, cut["target"]["image"])
         corners.add(tuple(np.asarray(image[0, 0, 0])))
     assert {axis for corner in corners for axis in corner} == {0, 8, 16, 24, 32}  # borders included
-    assert translation.part(batch, 64, KEY) is batch and translation.part(batch, 256, KEY) is batch
+    assert (
+        translation.random_square(batch, 64, KEY) is batch
+        and translation.random_square(batch, 256, KEY) is batch
+    )
 
 
 @pytest.mark.parametrize("name", ["cycle_gan", "se_cycle_gan_jt"])
@@ -170,14 +173,14 @@ def test_the_critic_learns_to_tell_real_from_translated():
     state = state_of(method)
     image = {d: translation.to_unit(jnp.asarray(BATCH[d]["image"])) for d in translation.DOMAINS}
     fake = {d: jnp.zeros_like(image[d]) for d in translation.DOMAINS}
-    step = jax.jit(lambda state, key: method.descend_critic(state, image, fake, key))
+    step = jax.jit(lambda state, key: method.critic_step(state, image, fake, key))
     first = None
     for i in range(60):
         state, value = step(state, jax.random.key(i))
         first = first or float(value)
     assert float(value) < 0.2 * first
     for d in translation.DOMAINS:
-        real, made = (float(method.judge(state.params["critic"], d, x[d]).mean()) for x in (image, fake))
+        real, made = (float(method.realness(state.params["critic"], d, x[d]).mean()) for x in (image, fake))
         assert real > 0.7 and made < 0.3
 
 
@@ -190,7 +193,7 @@ def test_the_counter_learns_on_the_translated_source_with_its_own_head_points():
         return [{**one, "image": np.asarray(function(params, one["image"][None])[0])} for one in examples]
 
     sets = {"source": TrainSet(before), "target": TrainSet([])}
-    shown = method.stages()[-1].data(state, sets, Work(None, rewrite, None))
+    shown = method.stages()[-1].data(state, sets, StageTools(None, rewrite, None))
     assert (
         method.stages()[-1].draws == ("source",)
         and (shown["source"].examples[0]["points"] == before[0]["points"]).all()
@@ -215,7 +218,7 @@ def test_joint_training_counts_on_translations_and_trains_the_translator_by_the_
         state, metrics = jax.jit(functools.partial(one.joint, draw=draw))(state_of(one), BATCH, KEY)
         after[weight] = state.params["translator"]
     source = BATCH["source"]
-    made = method.make(
+    made = method.translate_to(
         state_of(method).params["translator"], "target", translation.to_unit(jnp.asarray(source["clean"]))
     )
     estimate = 0.01 * (np.asarray(made)[:, ::8, ::8, :1] + 1) * 127.5
@@ -261,9 +264,9 @@ def test_se_fd_learns_the_mask_of_the_labels_and_cuts_features_out_by_it():
     method = method_of("se_fd")
     crowd = jnp.array([3.0, -3.0]).reshape(1, 1, 2, 1)
     source = {"density": jnp.array([0.5, 0.0]).reshape(1, 1, 2, 1), "weight": jnp.ones((1, 1, 2, 1))}
-    right = method.mask_error(crowd, source)
+    right = method.mask_loss(crowd, source)
     assert float(right) == pytest.approx(np.log1p(np.exp(-3)), rel=1e-5) and float(right) < float(
-        method.mask_error(-crowd, source)
+        method.mask_loss(-crowd, source)
     )
     seen = []
     original = heads.FeatureCritic.__call__
@@ -281,7 +284,7 @@ def test_se_fd_learns_the_mask_of_the_labels_and_cuts_features_out_by_it():
     bare = draw({"params": state.params["counter"]}, BATCH["target"]["image"], None, None, True)["features"][
         0
     ]
-    mask = jax.nn.sigmoid(se_fd.extract(state.params["extractor"], bare))
+    mask = jax.nn.sigmoid(se_fd.crowd_logits(state.params["extractor"], bare))
     np.testing.assert_allclose(jax.lax.stop_gradient(np.asarray(seen[-1])), bare * mask, rtol=1e-4, atol=1e-5)
 
 
@@ -295,7 +298,7 @@ def test_bla_aligns_crowd_and_background_apart():
     for part, inside in (("crowd", crowd), ("background", ~crowd)):
         logits = heads.CellCritic().apply({"params": params[part]}, features)
         parts[part] = np.asarray(optax.sigmoid_binary_cross_entropy(logits, 1.0))[np.asarray(inside)].mean()
-    assert float(method.judged(params, features, crowd, 1.0)) == pytest.approx(
+    assert float(method.domain_loss(params, features, crowd, 1.0)) == pytest.approx(
         sum(parts.values()) / 2, rel=1e-5
     )
 

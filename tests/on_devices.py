@@ -20,7 +20,7 @@ from cc_jax.training.step import Means
 STEPS = 2  # the second sees the first one's pools and bank; more drift apart by rounding
 BATCH = {name: crops(seed, number=8) for seed, name in enumerate(("source", "target"))}
 OWN = {"gp": {"bank": 144, "neighbours": 8}, "mic": {"patch": 16, "ramp": 0.0}}
-OURS = {"learn": "rounds", "refine": "rounds", "follow": "ema"}
+OURS = {"stage1_update": "rounds", "round_update": "rounds", "teacher_update": "ema"}
 
 
 def draw(variables, image, roi, rng, train):
