@@ -75,8 +75,9 @@ def _crops() -> ConfigDict:
     crops = ConfigDict()
     # Crops of the set in a global batch.
     crops.batch_size = 8
-    # Bounds of the random scale of a crop.
+    # Lower bound of the random scale of a crop.
     crops.scale_min = 0.8
+    # Upper bound of the random scale of a crop.
     crops.scale_max = 1.25
     # Share of the crops that keep the scale of the evaluation, and with it the grain of the image.
     crops.unscaled_share = 0.5
@@ -100,7 +101,7 @@ def _source() -> ConfigDict:
     source.scenes = ""
     # Further labelled sets, (dataset, split, weight) each: how often a crop comes from it, where the set above has 1.
     source.extra_datasets = ()
-    # The source has no plain crops at the end: its variety stands in for the target.
+    # The variety of the source stands in for the target, to the end.
     source.plain_share = 0.0
     source.grey = 0.1
     return source
@@ -126,11 +127,11 @@ def _target() -> ConfigDict:
 def _resize() -> ConfigDict:
     """Bounds on the sides of images in pixels, applied before anything else. The aspect is kept; 0 is no bound."""
     resize = ConfigDict()
-    # Of the short side.
+    # Least length of the short side.
     resize.min_side = 0
-    # Of the short side.
+    # Greatest length of the short side.
     resize.max_short_side = 0
-    # Of the long side.
+    # Greatest length of the long side.
     resize.max_side = 1536
     # Both sides are rounded to multiples of this.
     resize.multiple = 1
@@ -142,8 +143,9 @@ def _density() -> ConfigDict:
     density = ConfigDict()
     # "fixed", or "adaptive": 0.3 times the mean distance to the three nearest heads.
     density.kernel = "fixed"
-    # Standard deviation of the fixed kernel in pixels, and its size; those of the GCC family.
+    # Standard deviation of the fixed kernel in pixels; that of the GCC family.
     density.sigma = 4.0
+    # Side of the fixed kernel in pixels.
     density.size = 15
     return density
 
@@ -195,6 +197,7 @@ def _optimizer() -> ConfigDict:
     optimizer = ConfigDict()
     # "adamw", or "muon" for networks trained from noise.
     optimizer.name = "adamw"
+    # Learning rate after the warm-up.
     optimizer.learning_rate = 1e-3
     # Steps in which the learning rate rises linearly.
     optimizer.warmup_steps = 20
@@ -202,7 +205,7 @@ def _optimizer() -> ConfigDict:
     optimizer.schedule = "cosine"
     # Learning rate at the end of the cosine, relative to learning_rate.
     optimizer.final_scale = 0.05
-    # That of GCC-SFCN.
+    # Weight decay of the kernels; that of GCC-SFCN.
     optimizer.weight_decay = 1e-4
     # Factor on the learning rate of the encoder.
     optimizer.encoder_scale = 1.0

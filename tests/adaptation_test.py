@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import shutil
 
 import flax.linen as nn
 import jax
@@ -10,23 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from jax.experimental.compilation_cache import compilation_cache
 from skimage.metrics import structural_similarity
 from sklearn.gaussian_process import GaussianProcessRegressor, kernels
-from small_methods import BATCH, KEY, SMALL, draw, method_of, state_of
+from small_methods import BATCH, KEY, draw, method_of, small_fields, state_of
 
-from cc_jax import registry
-from cc_jax.counting.counter import Counter
 from cc_jax.errors import ConfigError
 from cc_jax.methods import mic, se_fd
 from cc_jax.methods.base import StageTools, TrainSet
 from cc_jax.methods.parts import gan, heads, translation
 from cc_jax.methods.parts.gaussian_process import posterior
 from cc_jax.methods.parts.ssim import ssim
-from cc_jax.training import loop
-from configs import demo
-
-BESIDE = sorted(set(registry.names("methods")) - {"ours", "no_adapt", "supervised"})
 
 # Image translation.
 
@@ -120,7 +112,7 @@ def test_a_part_is_the_same_square_of_images_and_cells():
 
 @pytest.mark.parametrize("name", ["cycle_gan", "se_cycle_gan_jt"])
 def test_a_translator_may_learn_from_parts_of_the_crops(name):
-    method = method_of(name, **SMALL, translate_crop=32)
+    method = method_of(name, **small_fields(name), translate_crop=32)
     state = state_of(method)
     assert state.collections["critic"]["pool"]["target"].shape == (3, 32, 32, 3)
     step = {"cycle_gan": "translate", "se_cycle_gan_jt": "joint"}[name]
@@ -153,7 +145,7 @@ def losses_of(method, state, image):
 
 @pytest.mark.parametrize("name", ["cycle_gan", "se_cycle_gan"])
 def test_the_translators_loss_has_all_its_terms(name):
-    method = method_of(name, **SMALL)
+    method = method_of(name, **small_fields(name))
     state = state_of(method)
     image = {d: translation.to_unit(jnp.asarray(BATCH[d]["image"])) for d in translation.DOMAINS}
     adversarial, cycle, identity, back = jax.jit(functools.partial(losses_of, method))(state, image)
@@ -169,7 +161,9 @@ def test_the_translators_loss_has_all_its_terms(name):
 
 
 def test_the_critic_learns_to_tell_real_from_translated():
-    method = method_of("cycle_gan", **{**SMALL, "translate_rate": 2e-3, "translate_steps": 1000})
+    method = method_of(
+        "cycle_gan", **{**small_fields("cycle_gan"), "translate_rate": 2e-3, "translate_steps": 1000}
+    )
     state = state_of(method)
     image = {d: translation.to_unit(jnp.asarray(BATCH[d]["image"])) for d in translation.DOMAINS}
     fake = {d: jnp.zeros_like(image[d]) for d in translation.DOMAINS}
@@ -185,7 +179,7 @@ def test_the_critic_learns_to_tell_real_from_translated():
 
 
 def test_the_counter_learns_on_the_translated_source_with_its_own_head_points():
-    method = method_of("cycle_gan", **SMALL)
+    method = method_of("cycle_gan", **small_fields("cycle_gan"))
     state = state_of(method)
     before = [{"image": BATCH["source"]["image"][0], "points": np.ones((3, 2)), "labelled": True}]
 
@@ -211,7 +205,7 @@ def test_the_counter_learns_on_the_translated_source_with_its_own_head_points():
 
 
 def test_joint_training_counts_on_translations_and_trains_the_translator_by_the_count():
-    method = method_of("se_cycle_gan_jt", **SMALL)
+    method = method_of("se_cycle_gan_jt", **small_fields("se_cycle_gan_jt"))
     after = {}
     for weight in (0.0, 1.0):
         one = dataclasses.replace(method, task_weight=weight)
@@ -403,52 +397,3 @@ def test_mic_compares_the_masked_crop_with_the_teachers_whole_one():
 def test_wrong_fields_are_refused(name, wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         method_of(name, **wrong)
-
-
-# The whole job.
-
-
-@pytest.fixture(scope="module")
-def compiled_once(tmp_path_factory):
-    """Programs are kept between the runs of this module, most of which are the same."""
-    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
-    before = {name: getattr(jax.config, name) for name in names}
-    for name, value in zip(names, (str(tmp_path_factory.mktemp("cache")), 0.0), strict=True):
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [*BESIDE, "ours"])
-def test_every_method_goes_on_from_any_checkpoint_to_the_same_bits(name, tmp_path, compiled_once):
-    """As after kill -9 (loop_test.py does that): what a stage's end, or its middle, had saved is all that is left."""
-    config = demo.get_config("smoke")
-    config.steps, config.method.name, config.augment.crop = 4, name, 64
-    config.checkpoint.every, config.checkpoint.keep, config.evaluation.every_stage = 1, 99, False
-    config.source.split, config.target.split, config.target.test_split = "train[:4]", "train[:4]", "test[:2]"
-    if "translate_steps" in config.method[name]:
-        config.method[name].update(SMALL | {"translate_steps": 2})
-    config.method.ours.teacher = "ema"  # its rounds: loop_test.py
-    if name == "gp":
-        config.method.gp.bank, config.method.gp.neighbours = 36, 8
-    whole = loop.train_and_adapt(config, tmp_path / "whole")
-    assert (
-        whole[-1]["step"] == Counter.load(tmp_path / "whole").step == 4
-    )  # the counter's, whatever else was trained
-    assert ("translate_steps" in config.method[name]) == (tmp_path / "whole/stages/translated.jpg").exists()
-    steps = sorted(int(path.stem) for path in (tmp_path / "whole/manifests").glob("*.json"))
-    for last in (steps[0], steps[-2]):
-        folder = tmp_path / f"from{last}"
-        shutil.copytree(tmp_path / "whole", folder)
-        (folder / "results.json").unlink()
-        for path in folder.glob("stages/*.json"):
-            path.unlink()
-        for step in steps:
-            if step > last:
-                shutil.rmtree(folder / "checkpoints" / str(step))
-                (folder / "manifests" / f"{step}.json").unlink()
-        assert loop.train_and_adapt(config, folder) == whole

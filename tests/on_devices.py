@@ -10,7 +10,7 @@ import sys
 import jax
 import numpy as np
 import optax
-from small_methods import KEY, SMALL, crops, method_of, state_of
+from small_methods import KEY, crops, method_of, small_fields, state_of
 
 from cc_jax import registry
 from cc_jax.distributed import mesh
@@ -45,7 +45,7 @@ def updates():
             stages = [(update, method_of(name, teacher=teacher)) for update, teacher in OURS.items()]
             stages = [(update, method, getattr(method, update)) for update, method in stages]
         else:
-            method = method_of(name, **OWN.get(name, SMALL if "cycle" in name else {}))
+            method = method_of(name, **{**small_fields(name), **OWN.get(name, {})})
             stages = [(stage.name, method, stage.update) for stage in method.stages()]
         for stage, method, update in stages:
             if update.__func__ not in known:
