@@ -210,7 +210,8 @@ def _class_constants(tree: ast.Module, name: str) -> dict[str, Any]:
             target = node.targets[0] if isinstance(node, ast.Assign) else node.target
             try:
                 constants[ast.unparse(target)] = ast.literal_eval(node.value)
-            except ValueError:  # not a literal: not something that `about` reads
+            except ValueError:
+                # Not a literal, and so none of the constants that `about` reads.
                 continue
     return constants
 
@@ -223,19 +224,19 @@ def _class_fields(module: str, name: str, contract: str) -> dict[str, Field]:
         return {}
     found: dict[str, Field] = {}
     imported = _imports(_parse(path), module)
-    for base in reversed(
-        node.bases
-    ):  # as dataclasses do: of several base classes the first has the last word
-        first, _, rest = ast.unparse(base).partition(".")
-        origin, _, base_name = f"{imported.get(first, f'{module}.{first}')}.{rest}".rstrip(".").rpartition(
-            "."
-        )
-        found |= _class_fields(origin, base_name, contract)
+    # Reversed as in dataclasses: of several base classes the first has the last word.
+    for base in reversed(node.bases):
+        local, _, rest = ast.unparse(base).partition(".")
+        dotted = ".".join(filter(None, (imported.get(local, f"{module}.{local}"), rest)))
+        base_module, _, base_name = dotted.rpartition(".")
+        found |= _class_fields(base_module, base_name, contract)
     meanings = _meanings(ast.get_docstring(node) or "")
     for statement in node.body:
         if isinstance(statement, ast.AnnAssign) and "ClassVar" not in ast.unparse(statement.annotation):
             field = ast.unparse(statement.target)
-            found[field] = Field(field, _default(statement, path, field), meanings.get(field, ""))
+            inherited = found[field].meaning if field in found else ""
+            default = _default(statement, path, field)
+            found[field] = Field(field, default, meanings.get(field, inherited))
     return found
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
-from small_methods import BATCH, KEY, draw, method_of, small_fields, state_of
+from small_methods import BATCH, KEY, draw, method_of, small_fields, state_shapes_of
 from small_networks import (
     MODELS,
     SMALL,
@@ -254,7 +254,7 @@ def test_every_method_trains_the_counter_for_the_same_number_of_steps(name, step
 def test_the_updates_of_a_method_keep_the_shape_of_the_state_and_report_a_loss(name):
     """What goes into a compiled step must fit what comes out of it."""
     method = method_of(name, **small_fields(name))
-    state = state_of(method)
+    state = state_shapes_of(method)
     assert {*state.params} - {"counter"} == {*method.optimizers()}
     shapes = jax.tree.map(lambda x: (x.shape, x.dtype), state)
     for stage in method.stages():

@@ -1,5 +1,7 @@
 """Methods at the size of a unit test: few small crops, a counter of one parameter, networks of a few channels."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +13,7 @@ from cc_jax.optimization import train_state as states
 from configs import default
 
 KEY = jax.random.key(0)
+quick_jit = functools.partial(jax.jit, compiler_options=build.QUICK)
 
 
 def method_of(name, steps=8, **fields):
@@ -51,13 +54,35 @@ BATCH = {"source": crops(0), "target": crops(1)}
 
 def state_of(method, counter=None, rate=0.0):
     """A state with the method's networks beside a counter, whose optimizer is plain descent."""
-    networks = method.networks(Model(), 64, KEY)
+    return _make_state(method, quick_jit(_networks_of(method))(KEY), counter, rate)
+
+
+def state_shapes_of(method):
+    """The shapes of `state_of`, without computing it."""
+    return jax.eval_shape(lambda: _make_state(method, _networks_of(method)(KEY)))
+
+
+def _networks_of(method):
+    return functools.partial(method.networks, Model(), 64)
+
+
+def _make_state(method, networks, counter=None, rate=0.0):
     params = {
         "counter": counter or {"a": jnp.float32(0.01)},
         **{name: p for name, (p, _) in networks.items()},
     }
     collections = {"counter": {}, **{name: c for name, (_, c) in networks.items()}}
     return states.create(params, collections, {"counter": optax.sgd(rate), **method.optimizers()}, 0.9)
+
+
+def step(update, state, batch=BATCH, key=KEY):
+    """(state, metrics) after one compiled step."""
+    return _compiled(update)(state, batch, key)
+
+
+@functools.cache
+def _compiled(update):
+    return quick_jit(functools.partial(update, draw=draw))
 
 
 def draw(variables, image, roi, rng, train):

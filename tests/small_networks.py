@@ -8,6 +8,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+from small_methods import quick_jit
 
 from cc_jax import build, registry
 from cc_jax.inference import tiling
@@ -24,7 +25,6 @@ SMALL = {
     },
     "uncertainty": {"members": 3},
 }  # fmt: skip
-quick_jit = functools.partial(jax.jit, compiler_options=build.QUICK)
 
 
 def small_fields(kind, name):
