@@ -1,6 +1,9 @@
 """cc_jax: cross-domain crowd counting in JAX/Flax. `from cc_jax import Counter` counts people in images."""
 
-__all__ = ["Counter"]
+__all__ = ["Counter", "__version__"]
+
+# The one place of the version: the package's metadata and the workdirs take it from here.
+__version__ = "0.2.0"
 
 
 def __getattr__(name: str):

@@ -11,6 +11,7 @@ from cc_jax.distributed import mesh
 from cc_jax.errors import CheckpointError, ConfigError, InputError
 from cc_jax.inference.predict import interval_from_samples
 from cc_jax.workdir.checkpoints import Checkpoints
+from cc_jax.workdir.config import write_config
 from configs import demo
 
 
@@ -20,9 +21,9 @@ def make_workdir(folder, **changes):
     config.update(changes)
     state = build.fresh_state(config, build.counting_network(config), mesh.make_mesh())
     checkpoints = Checkpoints(folder)
-    checkpoints.save(5, build.checkpoint_items(state), stage="stage1", counted=5)
+    checkpoints.save(5, state.checkpoint_items(), stage="stage1", counted=5)
     checkpoints.close()
-    (folder / "config.json").write_text(json.dumps(config.to_dict()))
+    write_config(folder, config)
     return folder
 
 

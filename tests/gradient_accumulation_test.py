@@ -1,4 +1,4 @@
-"""gradient_accumulation.py: a batch in parts takes the step of the whole batch, whatever networks a method has."""
+"""Gradient accumulation: a batch in parts takes the step of the whole batch, for any networks of a method."""
 
 import functools
 
@@ -33,7 +33,7 @@ def test_parts_take_the_step_of_the_whole():
 
 
 def test_every_part_is_seen_once():
-    """Each crop's own number, as a loss, has the mean of all; parts hold every number-th crop."""
+    """The mean over the parts is the mean over all crops, and a part holds every third crop."""
 
     def update(state, batch, rng, draw):
         return state, {"loss": batch["x"].mean(), "first": batch["x"][0]}
@@ -78,7 +78,7 @@ def test_what_cannot_be_split_is_said_before_the_run():
 
 @pytest.mark.parametrize("name", ["tiny", "lite", "sfcn"])
 def test_rematerialised_gradients_are_the_same_and_keep_less(name):
-    """What a gradient keeps for its way back, by JAX's own account: XLA takes the repetition out again on CPUs."""
+    """Checked by what JAX keeps for the backward pass, because XLA removes the recomputation again on CPUs."""
     image, roi = np.zeros((1, 64, 64, 3), np.uint8), jnp.ones((1, 64, 64, 1))
     image[:, ::3] = 200
     fields = {"width": 0.0625} if name == "sfcn" else {}

@@ -203,5 +203,5 @@ def test_members_that_the_devices_cannot_share_out(monkeypatch):
     two = types.SimpleNamespace(size=2)
     monkeypatch.setattr(build.meshes, "replicated", lambda mesh: None)
     monkeypatch.setattr(build.meshes, "split", lambda mesh: None)
-    with pytest.raises(ConfigError, match=r"deep_ensemble\.members=3 cannot be shared out over 2 devices"):
+    with pytest.raises(ConfigError, match=r"deep_ensemble\.members=3 cannot be split over 2 devices"):
         build._shardings(network, two, None)

@@ -19,6 +19,7 @@ from cc_jax.evaluation.evaluate import batching_of, weights_sha256
 from cc_jax.inference.predict import interval_from_samples, make_sampler, predict_examples
 from cc_jax.units import cells_along
 from cc_jax.workdir.checkpoints import Checkpoints
+from cc_jax.workdir.config import check_fields, read_config
 
 _UNTRUSTED_SHARE = 0.1  # of the count; less is not worth a warning
 
@@ -78,13 +79,13 @@ class Counter:
           memory_gib: GiB that the network may take on the way, see tiles.py; None: as in training.
         """
         workdir = pathlib.Path(workdir).absolute()
-        config = build.read_config(workdir)
+        config = read_config(workdir)
         trained = ResizeRule(**config.resize)
         if max_side is not None:
             config.resize.max_side = max_side
         if memory_gib is not None:
             config.evaluation.memory_gib = memory_gib
-        build.check_fields(config)
+        check_fields(config)
         network = build.counting_network(config)
         checkpoints = Checkpoints(workdir)
         step = checkpoints.latest()
@@ -93,7 +94,7 @@ class Counter:
                 f"no checkpoint in {workdir}: train first, or name the --workdir of a training run"
             )
         abstract = build.abstract_state(config, network, mesh.make_mesh(jax.local_devices()))
-        wanted = {"counter": build.checkpoint_items(abstract)["counter"]}
+        wanted = {"counter": abstract.checkpoint_items()["counter"]}
         saved = checkpoints.restore(step, wanted)["counter"]
         checkpoints.close()
         variables = {"params": saved["params"], **saved["collections"]}

@@ -76,25 +76,33 @@ class Network:
         return within + between + 2 * (inside - 1 + hosts - 1) * self.hop
 
 
+# Share of a step that the backward pass takes.
+_BACKWARD = 2 / 3
+
+
 def simulate(
-    step: float, size: float, devices: int, network: Network, *, parts: int, spread: float, back: float = 2 / 3,
-    rounds: int = 2000, seed: int = 0,
-) -> float:  # fmt: skip
-    """Mean seconds of a step of all devices together.
+    step: float, size: float, devices: int, network: Network, *, parts: int, spread: float, rounds: int = 2000
+) -> float:
+    """Return the mean duration of a step of all devices together, in seconds.
+
+    Gradients become ready evenly over the backward pass. A message is sent when its gradients are ready on all devices and
+    the message before it has arrived. The last message is always sent after the backward pass.
 
     Args:
-      step: mean seconds of one device's.
+      step: the mean duration of a step on one device, in seconds.
       size: bytes of all gradients.
-      parts: messages that these travel in, one after the other; each begins when all devices have its gradients.
-      spread: standard deviation of a device's step, a share of it; the slowest of all is waited for.
-      back: share of a step in which gradients come, evenly: the way back. Its last message always comes after it.
+      devices: how many there are.
+      network: what connects them.
+      parts: the number of messages that the gradients are sent in.
+      spread: the standard deviation of a device's step, as a share of it. The slowest device is waited for.
+      rounds: how many steps are drawn.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     slowest = step * (1 + spread * rng.standard_normal((rounds, devices))).max(1)
     message = network.all_reduce(size / parts, devices) if devices > 1 else 0.0
     end = np.zeros(rounds)
     for part in range(1, parts + 1):
-        ready = slowest * (1 - back * (1 - part / parts))
+        ready = slowest * (1 - _BACKWARD * (1 - part / parts))
         end = np.maximum(end, ready) + message
     return float(end.mean())
 
@@ -141,10 +149,11 @@ def main(args: list[str]) -> None:
     from cc_jax import build
     from cc_jax.distributed import mesh
     from cc_jax.report import runs
+    from cc_jax.workdir.config import read_config
 
     if _WORKDIR.value:
         workdir = pathlib.Path(_WORKDIR.value)
-        config = build.read_config(workdir)
+        config = read_config(workdir)
         what, step = measured(runs.read_log(workdir / "log.jsonl"), _STAGE.value)
         what = f"stage {what} of {workdir}, {config.model.name}"
     else:
