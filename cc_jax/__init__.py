@@ -1,6 +1,6 @@
 """cc_jax: cross-domain crowd counting in JAX/Flax. `from cc_jax import Counter` counts people in images."""
 
-__all__ = ["Counter"]
+__all__ = ["Counter", "Masksembles"]
 
 
 def __getattr__(name: str):
@@ -9,4 +9,8 @@ def __getattr__(name: str):
         from cc_jax.counting.counter import Counter
 
         return Counter
+    if name == "Masksembles":
+        from cc_jax.uncertainty.masksembles_layer import Masksembles
+
+        return Masksembles
     raise AttributeError(f"module 'cc_jax' has no attribute {name!r}")

@@ -8,14 +8,35 @@ from cc_jax.errors import ConfigError
 _DRAWS = 100_000
 
 
-def masks(key: jax.Array, channels: int, members: int, scale: float) -> np.ndarray:
+def masks(key: jax.Array | np.ndarray, channels: int, members: int, scale: float) -> np.ndarray:
     """`members` masks with equally many ones, every channel used by one of them at least -> float32 [members, channels].
 
     The supplement's algorithm: m = active(...) ones are thrown among int(m s) slots, slots that no mask uses drop
     out, and this is repeated until the expected number of slots is left; s near `scale` is the one for which that
-    number is `channels`. Activations are to be multiplied by the masks and not rescaled.
+    number is `channels`. Activations are to be multiplied by the masks and not rescaled. `key` is a JAX key, or the words
+    of one as a NumPy array where no JAX function may be called.
 
     Raises ConfigError for fewer than 10 channels, a scale outside [1, 6], or when no s fits.
+    """
+    ones, slots = ones_and_slots(channels, members, scale)
+    words = key if isinstance(key, np.ndarray) else np.asarray(jax.random.key_data(key))
+    rng = np.random.default_rng(words.ravel())
+    for _ in range(_DRAWS):
+        drawn = np.zeros((members, slots), np.float32)
+        for row in drawn:
+            row[rng.choice(slots, ones, replace=False)] = 1
+        used = drawn.any(axis=0)
+        if used.sum() == channels:
+            return drawn[:, used]
+    raise ConfigError(
+        f"{members} masks of scale {scale} do not cover {channels} channels: change the scale a little"
+    )
+
+
+def ones_and_slots(channels: int, members: int, scale: float) -> tuple[int, int]:
+    """How many channels each mask keeps, and among how many slots they are thrown.
+
+    Raises ConfigError as `masks` does.
     """
     if channels < 10:
         raise ConfigError(
@@ -28,18 +49,7 @@ def masks(key: jax.Array, channels: int, members: int, scale: float) -> np.ndarr
     if members < 1:
         raise ConfigError(f"Masksembles has {members} members; it needs at least 1")
     ones = active(channels, members, scale)
-    slots = int(ones * _solve(channels, members, scale, ones))
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
-    for _ in range(_DRAWS):
-        drawn = np.zeros((members, slots), np.float32)
-        for row in drawn:
-            row[rng.choice(slots, ones, replace=False)] = 1
-        used = drawn.any(axis=0)
-        if used.sum() == channels:
-            return drawn[:, used]
-    raise ConfigError(
-        f"{members} masks of scale {scale} do not cover {channels} channels: change the scale a little"
-    )
+    return ones, int(ones * _solve(channels, members, scale, ones))
 
 
 def active(channels: int, members: int, scale: float) -> int:
