@@ -1,6 +1,7 @@
 """The Masksembles layer by itself: against the authors' PyTorch layer, and in models that are not ours."""
 
 import functools
+import importlib.util
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +9,7 @@ import numpy as np
 import optax
 import orbax.checkpoint as ocp
 import pytest
+from conftest import ROOT
 from flax import linen as nn
 from flax import nnx
 
@@ -312,6 +314,33 @@ def test_numpy_masks_in_plain_jax():
         evaluated, apply_masks(repeat_members(x, 3), drawn, train=False, repeat=False)
     )
     jax.jit(lambda key: apply_masks(x, drawn, train=True, key=key))(KEY)
+
+
+# The example of the documentation.
+
+
+@pytest.fixture(scope="module")
+def example():
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    path = ROOT / "docs" / "examples" / "masksembles_spectrum.py"
+    spec = importlib.util.spec_from_file_location("masksembles_spectrum", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.STEPS = 3
+    return module
+
+
+def test_the_example_measures_error_and_spread(example):
+    x = example.GRID[:, 0]
+    far = (np.abs(x) <= 0.5) | (np.abs(x) >= 4)
+    curves = example.truth(x) + 0.25 + np.outer([-1, 1, -1, 1], np.where(far, 2.0, 0.5))
+    np.testing.assert_allclose(example.measure(curves), (0.25, 0.25, 0.5, 2.0, 1.0), rtol=1e-5)
+    np.testing.assert_allclose(example.measure(np.stack([curves[0]] * 4))[2:], (0, 0, 0.5))
+
+
+def test_the_example_draws_four_curves(example):
+    curves = np.asarray(example.samples("MC-Dropout", 0.5, 0))
+    assert curves.shape == (4, 401) and curves.std(0).mean() > 1e-3
 
 
 # Refusals.
