@@ -58,25 +58,37 @@ def counting_network(config) -> CountingNetwork:
         remat=config.model.remat,
         **_section(config.model, name),
     )
-    uncertainty = _make("uncertainty", config.uncertainty)
+    uncertainty = registry.load("uncertainty", config.uncertainty.name).Uncertainty(
+        **_section(config.uncertainty, config.uncertainty.name)
+    )
     return CountingNetwork(model, uncertainty, functools.partial(uncertainty.draw, model), config.label_scale)
 
 
-def method(config):
-    """The method that the config names."""
-    return _make("methods", config.method, steps=config.steps, label_scale=config.label_scale)
+def method(config, name: str = "", around: tuple[str, ...] = ()):
+    """Return the method `name`, by default the config's, with the method inside that it wraps, if it wraps one.
 
-
-def _make(kind: str, section, **shared):
-    """The plug-in's one class, its fields from `section[name]`."""
-    module = registry.load(kind, section.name)
-    plug_in = getattr(module, "Method" if kind == "methods" else "Uncertainty")
-    return plug_in(**shared, **_section(section, section.name))
+    Args:
+      config: the run's config.
+      name: a method's name.
+      around: names of the methods that wrap this one.
+    """
+    name = name or config.method.name
+    if name in around:
+        raise ConfigError(f"config.method.{around[-1]}.inner={name!r}: a method cannot be wrapped by itself")
+    fields = _section(config.method, name)
+    if "inner" in fields:
+        fields["inner"] = method(config, fields["inner"], (*around, name))
+    return registry.load("methods", name).Method(steps=config.steps, label_scale=config.label_scale, **fields)
 
 
 def _section(section, name: str) -> dict:
-    """The plug-in's own fields: none where the config has no section of its name."""
-    return dict(section[name]) if name in section else {}
+    """The fields of the plug-in `name`; none if the config has no section of its name."""
+    return {field: _tuples(value) for field, value in section[name].items()} if name in section else {}
+
+
+def _tuples(value):
+    """Lists as tuples: a config read from JSON has lists where it had tuples, and plug-ins must be hashable."""
+    return tuple(map(_tuples, value)) if isinstance(value, (list, tuple)) else value
 
 
 def fresh_state(config, network: CountingNetwork, mesh, method=None) -> states.TrainState:

@@ -37,3 +37,13 @@ class Preempted(UserError):
 
 class LostPeer(Preempted):
     """Another process of the run has ended; what was saved last is there."""
+
+
+def missing_extra(package: str | None, extra: str) -> ConfigError:
+    """Return the error for a package that is not installed because it belongs to an extra of cc-jax.
+
+    Args:
+      package: The package that could not be imported.
+      extra: The extra that installs it, such as "train".
+    """
+    return ConfigError(f'{package} is not installed; run: pip install "cc-jax[{extra}]"')

@@ -32,6 +32,7 @@ def main(args: list[str]) -> None:
     from cc_jax.data.density import Density
     from cc_jax.data.examples import Examples
     from cc_jax.data.files import write_atomic
+    from cc_jax.data.progress import progress_bar
     from cc_jax.evaluation import uncertainty_metrics
     from cc_jax.evaluation.evaluate import (
         batching_of,
@@ -45,7 +46,6 @@ def main(args: list[str]) -> None:
         write_results,
     )
     from cc_jax.report import page
-    from cc_jax.training.loop import progress_bar
 
     app.compile_cache()
     workdir = pathlib.Path(_WORKDIR.value)
@@ -61,7 +61,7 @@ def main(args: list[str]) -> None:
         and (dataset, split) == (config.target.dataset, config.target.test_split)
     )
     records = sources.open_source(dataset, split, _DATA_DIR.value or config.data_dir)
-    bar = functools.partial(progress_bar, what="evaluating", total=None)
+    bar = functools.partial(progress_bar, description="evaluating")
     calibrated = None
     if _CALIBRATE_ON.value:
         calibrated = counter.calibrate(_CALIBRATE_ON.value, _DATA_DIR.value or "", bar)

@@ -94,7 +94,7 @@ def test_a_damaged_archive_is_named(tmp_path, name, share):
     said = (
         "nothing was written|cannot be unpacked"
         if name == "raw.tar"
-        else f"{name}: (cannot be unpacked|is no archive)"
+        else f"{name}: (cannot be unpacked|is not an archive)"
     )
     with pytest.raises(InputError, match=said) as caught:
         preparation.prepare("shanghaitech/part_a", archive, tmp_path / "data")
@@ -103,7 +103,7 @@ def test_a_damaged_archive_is_named(tmp_path, name, share):
 
 def test_what_is_no_archive_is_named(tmp_path):
     (tmp_path / "raw.rar").write_bytes(b"Rar!\x1a\x07\x00")
-    with pytest.raises(InputError, match="raw.rar: is no archive of a known kind.*unpack it yourself"):
+    with pytest.raises(InputError, match="raw.rar: is not an archive of a known format.*unpack it yourself"):
         preparation.prepare("shanghaitech/part_a", tmp_path / "raw.rar", tmp_path / "data")
 
 

@@ -179,7 +179,7 @@ def test_a_pickle_runs_nothing(tmp_path, monkeypatch, zipped):
             archive.writestr("archive/data.pkl", content)
     else:
         path.write_bytes(content)
-    refused(path, "which weights have no need of")
+    refused(path, "which a file of weights does not need")
     assert not (tmp_path / "hostile_was_run").exists()
 
 

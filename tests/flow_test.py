@@ -96,7 +96,7 @@ RULES = [
     Rule("extras are for side-by-side benchmarks", ("cc_jax", "configs"), EXTRAS, but=("cc_jax.tools.bench",),
          snippet=("cc_jax.uncertainty.masksembles", "import masksembles.torch")),
     Rule("no pickle: it runs code", ("cc_jax", "configs"), ("pickle", "cloudpickle", "dill"),
-         but=("cc_jax.tools.convert_weights",), snippet=("cc_jax.training.pseudo_labels", "import pickle")),
+         but=("cc_jax.tools.convert_weights.torch_files",), snippet=("cc_jax.training.pseudo_labels", "import pickle")),
     Rule("the program does not know its tests", ("cc_jax", "configs"), ("tests", "pytest", "hypothesis"),
          snippet=("cc_jax.evaluation.count_metrics", "import hypothesis.strategies as st")),
 ]  # fmt: skip

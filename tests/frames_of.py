@@ -17,7 +17,7 @@ def blobs(points, height=120, width=200):
 def example_of(points, height=120, width=200, **fields):
     """The example of `blobs`; `points` that do not count are left out."""
     roi = fields.pop("roi", np.ones((height, width), np.uint8))
-    heads = resizing.counting(np.asarray(points, np.float32).reshape(-1, 2), roi)
+    heads = resizing.points_in_roi(np.asarray(points, np.float32).reshape(-1, 2), roi)
     image = blobs(points, height, width)
     return {"id": "frame", "image": image, "points": heads, "roi": roi, "labelled": True, **fields}
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_methods import KEY, SMALL, crops, draw, method_of, state_of
+from small_methods import KEY, crops, draw, method_of, small_fields, state_of
 
 from cc_jax import build, registry
 from cc_jax.distributed import mesh
@@ -50,9 +50,8 @@ def differ(a, b):
 
 @pytest.mark.parametrize("name", ["cycle_gan", "se_fd", "gp"])
 def test_all_networks_descend_once(name):
-    method = method_of(
-        name, **(SMALL if name == "cycle_gan" else {"bank": 12, "neighbours": 2} if name == "gp" else {})
-    )
+    own = {"bank": 12, "neighbours": 2} if name == "gp" else small_fields(name)
+    method = method_of(name, **own)
     state = state_of(method, rate=1e-3)
     update = method.stages()[0].update
 

@@ -201,7 +201,7 @@ def test_a_bomb_is_refused_by_its_header(monkeypatch):
     for read in (images.read_image, images.read_size):
         with pytest.raises(InputError, match="60000x60000 pixels are more than"):
             read(bomb)
-    with pytest.raises(InputError, match="more than the 100 allowed"):
+    with pytest.raises(InputError, match="more than the 100 that are allowed"):
         images.read_size(encoded(".png", picture()), max_pixels=100)
 
 

@@ -10,7 +10,7 @@ import sys
 import jax
 import numpy as np
 import optax
-from small_methods import KEY, SMALL, crops, method_of, state_of
+from small_methods import KEY, crops, method_of, small_fields, state_of
 
 from cc_jax import registry
 from cc_jax.distributed import mesh
@@ -20,7 +20,7 @@ from cc_jax.training.step import Means
 STEPS = 2  # the second sees the first one's pools and bank; more drift apart by rounding
 BATCH = {name: crops(seed, number=8) for seed, name in enumerate(("source", "target"))}
 OWN = {"gp": {"bank": 144, "neighbours": 8}, "mic": {"patch": 16, "ramp": 0.0}}
-OURS = {"learn": "rounds", "refine": "rounds", "follow": "ema"}
+OURS = {"stage1_update": "rounds", "round_update": "rounds", "teacher_update": "ema"}
 
 
 def draw(variables, image, roi, rng, train):
@@ -45,7 +45,7 @@ def updates():
             stages = [(update, method_of(name, teacher=teacher)) for update, teacher in OURS.items()]
             stages = [(update, method, getattr(method, update)) for update, method in stages]
         else:
-            method = method_of(name, **OWN.get(name, SMALL if "cycle" in name else {}))
+            method = method_of(name, **{**small_fields(name), **OWN.get(name, {})})
             stages = [(stage.name, method, stage.update) for stage in method.stages()]
         for stage, method, update in stages:
             if update.__func__ not in known:

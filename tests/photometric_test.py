@@ -44,7 +44,7 @@ def test_colours_stay_in_order():
     for seed in range(20):
         drawn = np.random.default_rng(seed).uniform(-1, 1, 2)
         turning = types.SimpleNamespace(uniform=lambda low, high, n, d=drawn: np.append(d, np.zeros(n - 2)))
-        colour = cv2.transform(grey, module._colour(turning, 1.0))
+        colour = cv2.transform(grey, module._color(turning, 1.0))
         assert np.abs(colour.astype(int) - 120).max() <= 1
         out = photometric(red, np.random.default_rng(seed), 0.5).reshape(-1, 3).mean(0)
         assert out[0] == out.max()
@@ -56,7 +56,7 @@ def test_colours_stay_in_order():
 def test_gains_are_of_one_channel():
     """The third of three gains makes blue stronger and nothing else, where saturation and hue stay."""
     blue = types.SimpleNamespace(uniform=lambda low, high, n: np.array([0, 0, 0, 0, 1.0]))
-    np.testing.assert_allclose(module._colour(blue, 1.0), np.diag([1, 1, 1.15]), atol=1e-9)
+    np.testing.assert_allclose(module._color(blue, 1.0), np.diag([1, 1, 1.15]), atol=1e-9)
 
 
 @pytest.mark.parametrize("side", [64, 800])  # 800: more values than the list of noise had at first

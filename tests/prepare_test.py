@@ -25,7 +25,7 @@ def test_prepare_then_again_then_overwrite(tmp_path):
     assert first.returncode == 0 and first.stderr == "", first.stderr
     assert "shanghaitech/part_a is prepared in" in first.stdout
     assert "train: 2 images, 3 people; DIFFERS from the published 300 images, 162,413 people" in first.stdout
-    assert "298 of 300 images are not there: IMG_3 - IMG_300" in first.stdout
+    assert "298 of 300 images are missing: IMG_3 - IMG_300" in first.stdout
     files = {path: path.stat().st_mtime_ns for path in (tmp_path / "data").rglob("*.array_record*")}
     again = prepare(*args)
     assert again.returncode == 0 and "already prepared" in again.stdout
@@ -59,7 +59,7 @@ def test_a_bad_raw_file_is_exit_code_3(tmp_path):
     args = ["--dataset=shanghaitech/part_a", f"--manual_dir={raw}", f"--data_dir={tmp_path / 'data'}"]
     result = prepare(*args)
     assert result.returncode == 3 and len(result.stderr.strip().splitlines()) == 1
-    assert "IMG_2.jpg: its label is missing" in result.stderr and not (tmp_path / "data").exists()
+    assert "IMG_2.jpg: has no label file" in result.stderr and not (tmp_path / "data").exists()
 
 
 def test_a_data_dir_that_cannot_be_written_is_said(tmp_path):

@@ -27,8 +27,8 @@ def draw(camera, persons):
     """A canvas with the persons drawn in order, numbered from 1."""
     canvas = Canvas(np.full((camera.rows, camera.columns, 3), 128, np.uint8), np.zeros(3), 1e9)
     look = looks.draw_look("source", np.random.default_rng(0))
-    for number, (person, frame) in enumerate(zip(persons, people.frames(persons, camera), strict=True), 1):
-        people.draw_person(canvas, frame, person, look, number)
+    for number, (person, axes) in enumerate(zip(persons, people.axes_of(persons, camera), strict=True), 1):
+        people.draw_person(canvas, axes, person, look, number)
     return canvas
 
 
@@ -129,9 +129,9 @@ def test_a_heads_point_is_the_middle_of_the_pixels_drawn_as_head(x, z):
 def test_heads_are_above_feet():
     """Upright people: what makes an image that is upside down look wrong."""
     camera = make_camera()
-    (frame,) = people.frames([make_person()], camera)
+    (axes,) = people.axes_of([make_person()], camera)
     (head,), _ = camera.project(people.head_positions([make_person()]))
-    assert head[1] < frame.foot[1] - 20
+    assert head[1] < axes.foot[1] - 20
 
 
 def test_a_head_wholly_hidden_does_not_count_and_a_free_one_does():

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from cc_jax import build
+from cc_jax import build, registry
 from cc_jax.models.tiny import Model
 from cc_jax.optimization import train_state as states
 from configs import default
@@ -22,7 +22,16 @@ def method_of(name, steps=8, **fields):
     return build.method(config)
 
 
-SMALL = {"translate_steps": 4, "width": 4, "blocks": 1, "critic_width": 4, "pool": 3}
+# What a method that has the field is made with.
+_SMALL = {
+    "translate_steps": 2, "width": 4, "blocks": 1, "critic_width": 4, "pool": 3, "bank": 36, "neighbours": 8, "patch": 16,
+}  # fmt: skip
+
+
+def small_fields(name):
+    """The fields that make a method small."""
+    fields = {field.name for field in registry.fields("methods", name)}
+    return {field: value for field, value in _SMALL.items() if field in fields}
 
 
 def crops(seed=0, size=64, number=2):
@@ -52,7 +61,11 @@ def state_of(method, counter=None, rate=0.0):
 
 
 def draw(variables, image, roi, rng, train):
-    """A counter of one parameter: features and density are `a` times what cells look like."""
+    """A counter of one parameter: all that it says is `a` times what cells look like."""
     cells = jnp.asarray(image, jnp.float32)[:, ::8, ::8]
-    features = variables["params"]["a"] * jnp.tile(cells, (1, 1, 1, 22))[..., :64]
-    return {"density": (variables["params"]["a"] * cells[..., :1])[None], "features": features[None]}
+    a = variables["params"]["a"]
+    return {
+        "density": a * cells[None, ..., :1],
+        "features": a * jnp.tile(cells, (1, 1, 1, 22))[None, ..., :64],
+        "upside_down": a * cells[None, :, :2].mean((2, 3))[..., :2],
+    }

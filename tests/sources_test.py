@@ -15,8 +15,8 @@ import pytest
 from conftest import ROOT
 from raw_trees import shanghaitech
 
-from cc_jax.data import preparation, scenes, sources
-from cc_jax.data.builders import base, synthetic
+from cc_jax.data import preparation, scenes, sources, storage
+from cc_jax.data.builders import synthetic
 from cc_jax.data.images import encode_image, read_image
 from cc_jax.errors import ConfigError, InputError
 
@@ -101,9 +101,9 @@ def test_a_wrong_split_lists_the_right_ones(data_dir, split):
         ("shanghaitech/part_c", "shanghaitech/part_a, shanghaitech/part_b"),
         ("unity_crowd/x", "unity_crowd has no configs"),
         ("unity_crowd", "run: python -m cc_jax.prepare --dataset=unity_crowd --manual_dir="),
-        ("../etc", "no dataset name"),
-        ("folder/../x", "no dataset name"),
-        ("", "no dataset name"),
+        ("../etc", "is not a dataset name"),
+        ("folder/../x", "is not a dataset name"),
+        ("", "is not a dataset name"),
     ],
 )
 def test_a_wrong_dataset_says_what_to_do(data_dir, dataset, said):
@@ -148,8 +148,8 @@ def small(monkeypatch, **changes):
         )
         for domain in ("source", "target")
     ]
-    monkeypatch.setattr(synthetic.Synthetic, "BUILDER_CONFIGS", configs)
-    monkeypatch.setattr(synthetic.Synthetic, "builder_configs", {config.name: config for config in configs})
+    monkeypatch.setattr(synthetic.Builder, "BUILDER_CONFIGS", configs)
+    monkeypatch.setattr(synthetic.Builder, "builder_configs", {config.name: config for config in configs})
 
 
 def test_synthetic_sets_are_drawn_on_first_use_and_found_on_the_second(monkeypatch, tmp_path, capsys):
@@ -168,12 +168,16 @@ def test_synthetic_sets_are_drawn_on_first_use_and_found_on_the_second(monkeypat
 
 
 def test_the_validation_set_is_more_of_the_target_and_none_of_it():
-    sets = {config.name: config for config in synthetic.Synthetic.BUILDER_CONFIGS}
+    sets = {config.name: config for config in synthetic.Builder.BUILDER_CONFIGS}
     validation, target = sets["validation"], sets["target"]
     assert validation.domain == target.domain and not validation.train
     small = [dataclasses.replace(config, height=32, width=48) for config in (validation, target)]
     ours, its = (
-        {frame.image for split in ("train", "test") for frame in synthetic._draw(config, split, range(4))}
+        {
+            frame.image
+            for split in ("train", "test")
+            for frame in synthetic._draw_split(config, split, range(4))
+        }
         for config in small
     )
     assert len(ours) == len(its) == 8 and not ours & its
@@ -240,7 +244,7 @@ def test_a_kill_in_the_middle_leaves_nothing_half(preparing):
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     builder = sources.make_builder("folder/x", data_dir)
-    if not base.is_prepared(builder):
+    if not storage.is_prepared(builder):
         assert not pathlib.Path(builder.data_path).exists()
         with pytest.raises(ConfigError, match="is not prepared"):
             sources.open_source("folder/x", "train", data_dir)

@@ -252,9 +252,9 @@ def test_pseudo_labels_are_of_the_evaluation_frame():
     )
     assert crop["density"].sum() == pytest.approx(36)
     example = example_of([(50, 50)])
-    with pytest.raises(ValueError, match="frame: pseudo label"):
+    with pytest.raises(ValueError, match="frame: a pseudo label"):
         Augment(crop=48)({**example, "density": small, "weight": small}, np.random.default_rng(0), FIXED)
-    with pytest.raises(InputError, match="less than one cell"):
+    with pytest.raises(InputError, match="less than a cell"):
         Augment(crop=8)(pseudo_of(example_of([], 6, 50)), np.random.default_rng(0), FIXED)
 
 
@@ -271,5 +271,5 @@ def test_pseudo_labels_are_of_the_evaluation_frame():
     ],
 )
 def test_wrong_fields_are_refused(fields):
-    with pytest.raises(ConfigError, match="config.(augment|source or .target)"):
+    with pytest.raises(ConfigError, match="config.(augment|source or config.target)"):
         dataclasses.replace(Augment(), **fields)

@@ -143,7 +143,7 @@ def stage_rows(
         return json.loads(path.read_text())
     if int(state.step) != step:
         raise CheckpointError(f"{path} is missing, and the weights of that stage are gone: use a new workdir")
-    progress = functools.partial(bar, what="evaluating", total=None)
+    progress = functools.partial(bar, description="evaluating")
     level = config.evaluation.interval_level
     found = []
     for test in reversed(tests):

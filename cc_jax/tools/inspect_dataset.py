@@ -21,8 +21,8 @@ def main(args: list[str]) -> None:
     """Looks at every image once, writes, says what was found."""
     del args
     app.require(dataset=_DATASET.value, output=_OUTPUT.value)
-    from cc_jax.data import preparation, sources, survey
-    from cc_jax.data.builders import base
+    from cc_jax.data import sources, storage, survey
+    from cc_jax.data.builders import notes
     from cc_jax.report import dataset_page
 
     data_dir = _DATA_DIR.value or sources.default_data_dir()
@@ -33,7 +33,7 @@ def main(args: list[str]) -> None:
         for split in splits
         for one in survey.look_at(split, sources.open_source(_DATASET.value, split, data_dir))
     ]
-    check = preparation.describe(base.read_summary(builder), builder.totals())
+    check = notes.describe(storage.read_summary(builder), builder.totals())
     written = dataset_page.write(pathlib.Path(_OUTPUT.value), _DATASET.value, looks, check)
     doubled = survey.find_twins(looks)
     print("\n".join([_DATASET.value, *check]))

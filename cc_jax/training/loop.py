@@ -13,11 +13,11 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent import futures
 
 import jax
-import tqdm
 
 from cc_jax import build
 from cc_jax.data import density, examples, mixture, pipeline, sources, transforms
 from cc_jax.data.files import write_atomic
+from cc_jax.data.progress import progress_bar
 from cc_jax.data.resizing import ResizeRule
 from cc_jax.data.wrapped import Wrapped
 from cc_jax.distributed import mesh, processes
@@ -99,11 +99,11 @@ def _train(config, workdir: pathlib.Path) -> list[dict]:
     sampler = make_sampler(network, config.evaluation.memory_gib)
 
     def predict(state, images) -> Iterator[Prediction]:
-        bar = functools.partial(progress_bar, what="labelling", total=None)
+        bar = functools.partial(progress_bar, description="labelling")
         return predict_examples(sampler, counter_variables(state), images, batching, bar)
 
     def rewrite(name: str, function, params, images):
-        bar = functools.partial(progress_bar, what="translating", total=None)
+        bar = functools.partial(progress_bar, description="translating")
         return translated_dataset.rewrite(
             function, params, images, workdir / "stages" / name, batching, keep, bar
         )
@@ -243,13 +243,6 @@ class Log:
         if jax.process_index() == 0:
             with open(self.path, "a") as file:
                 file.write(json.dumps(row) + "\n")
-
-
-def progress_bar(iterable, what: str, total: int | None, initial: int = 0):
-    """A bar on a terminal; the iterable itself otherwise (plain lines are printed by the loop)."""
-    if not sys.stderr.isatty():
-        return iter(iterable)
-    return tqdm.tqdm(iterable, desc=what, total=total, initial=initial, leave=False, dynamic_ncols=True)
 
 
 def _check_config(workdir: pathlib.Path, config) -> None:
