@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from cc_jax import units
 from cc_jax.optimization import losses
 
 
@@ -26,8 +27,10 @@ def test_gradient_is_that_of_the_full_size_loss():
 
 def test_units_go_there_and_back():
     cells = jnp.array([0.0, 0.5, 3.0])
-    np.testing.assert_allclose(losses.people(losses.output_of(cells, 100.0), 100.0), cells, rtol=1e-6)
-    assert float(losses.output_of(jnp.float32(1.0), 100.0)) == pytest.approx(100 / 64)
+    np.testing.assert_allclose(
+        units.people_per_cell(units.output_from_people(cells, 100.0), 100.0), cells, rtol=1e-6
+    )
+    assert float(units.output_from_people(jnp.float32(1.0), 100.0)) == pytest.approx(100 / 64)
 
 
 def test_cells_without_weight_do_not_matter():
