@@ -15,7 +15,7 @@ from absl import flags
 from cc_jax import app
 from cc_jax.errors import ConfigError, InputError
 from cc_jax.evaluation import conformal
-from cc_jax.report import runs
+from cc_jax.workdir import results
 
 _COUNTED = flags.DEFINE_string(
     "counted", None, "predictions.csv of the images that the counted ones are drawn from."
@@ -61,10 +61,7 @@ def _row(level: float, counted: np.ndarray, test: np.ndarray) -> str:
 
 def _read(path: pathlib.Path) -> np.ndarray:
     """(true, count, std) of the labelled images, [3, n]."""
-    try:
-        rows = [row for row in runs.read_predictions(path) if row.true is not None]
-    except (OSError, KeyError, ValueError) as error:
-        raise InputError(f"{path}: is no predictions.csv of cc_jax.evaluate ({error})") from error
+    rows = [row for row in results.read_predictions(path) if row.true is not None]
     if not rows:
         raise InputError(f"{path}: has no labelled image")
     return np.array([(row.true, row.count, row.std) for row in rows]).T

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 from flax import linen as nn
@@ -14,8 +14,12 @@ class Uncertainty:
 
     Attributes:
       shard: whether the devices share out the networks, each seeing the whole batch, and not the batch.
+      tileable: whether every sample is `encode`, one mask over the channels, `decode`, with nothing spatial before,
+        between or after. Only then can large images be counted in tiles (inference/tiling.py); images that need tiles
+        are refused otherwise. A sample that mirrors or resizes the image, for example, is not tileable.
     """
 
+    tileable: ClassVar[bool] = False
     shard = False  # not annotated: a field here would come before those of the files beside this one
 
     def collections(self, key: jax.Array, model: nn.Module) -> dict[str, Any]:

@@ -20,6 +20,8 @@ class Uncertainty(base.Uncertainty):
     With `shard` the devices share out the members, a multiple of their number; each sees the whole batch.
     """
 
+    tileable = True
+
     members: int
     shard: bool = False
 

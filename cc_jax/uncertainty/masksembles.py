@@ -17,6 +17,8 @@ from cc_jax.uncertainty import base, masks
 class Uncertainty(base.Uncertainty):
     """Masksembles with `members` masks of overlap `scale` (1: all alike, a single model; large: disjoint, an ensemble)."""
 
+    tileable = True
+
     members: int
     scale: float
 

@@ -17,6 +17,8 @@ from cc_jax.uncertainty import base
 class Uncertainty(base.Uncertainty):
     """`members` masks in evaluation; a channel is dropped with probability `rate`, else scaled by 1 / (1 - rate)."""
 
+    tileable = True
+
     members: int
     rate: float
 

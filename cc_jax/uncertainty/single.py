@@ -9,6 +9,8 @@ from cc_jax.uncertainty import base
 class Uncertainty(base.Uncertainty):
     """No members."""
 
+    tileable = True
+
     def draw(self, model, variables, image, roi, rng, *, train):
         """See `base.Uncertainty.draw`; S = 1."""
         del rng, train
