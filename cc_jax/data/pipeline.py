@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -107,7 +107,7 @@ def batch_at(
 
 def batches(
     make: Callable[[int], Any], first: int, end: int, *, threads: int = 2, workers: int = 0
-) -> Iterator[Any]:
+) -> Generator[Any, None, None]:
     """Yield `make(first), ..., make(end - 1)` in this order, made in the background.
 
     Args:

@@ -171,8 +171,7 @@ def main(args: list[str]) -> None:
         what, step = measured(runs.read_log(workdir / "log.jsonl"), _STAGE.value)
         what = f"stage {what} of {workdir}, {config.model.name}"
     else:
-        app.require(step_ms=_STEP.value)
-        config, step = app.config_of(_CONFIG), 0.0
+        config, step = app.config_of(_CONFIG), app.required(_STEP) / 1e3
         what = config.model.name
     step = _STEP.value / 1e3 if _STEP.value else step
     one = mesh.make_mesh(jax.devices()[:1])
