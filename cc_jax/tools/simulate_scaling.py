@@ -26,7 +26,7 @@ _WORKDIR = flags.DEFINE_string(
 _STAGE = flags.DEFINE_string(
     "stage", None, "Stage whose steps are used (default: the stage with the most logged rows)."
 )
-_CONFIG = app.define_config("Config file, or the name of a shipped config, in the place of a run.")
+_CONFIG = app.define_config("Config file, or the name of a shipped config, to use instead of a run.")
 _STEP = flags.DEFINE_float(
     "step_ms", None, "Milliseconds of a step on one device, instead of the run's.", lower_bound=1e-3
 )
@@ -94,19 +94,19 @@ _BACKWARD = 2 / 3
 def simulate(
     step: float, size: float, devices: int, network: Network, *, parts: int, spread: float, rounds: int = 2000
 ) -> float:
-    """Return the mean duration of a step of all devices together, in seconds.
+    """Return the mean time of a step of all devices together, in seconds.
 
-    Gradients become ready evenly over the backward pass. A message is sent when its gradients are ready on all devices and
-    the message before it has arrived. The last message is always sent after the backward pass.
+    The backward pass produces the gradients evenly over its time. A message starts when its gradients are ready on all
+    devices and the message before it has arrived. The last message always starts after the backward pass.
 
     Args:
-      step: the mean duration of a step on one device, in seconds.
-      size: bytes of all gradients.
-      devices: how many there are.
-      network: what connects them.
-      parts: the number of messages that the gradients are sent in.
-      spread: the standard deviation of a device's step, as a share of it. The slowest device is waited for.
-      rounds: how many steps are drawn.
+      step: Mean time of a step on one device, in seconds.
+      size: Bytes of all gradients.
+      devices: Number of devices.
+      network: The network between them.
+      parts: Number of messages for the gradients.
+      spread: Standard deviation of the time of a step on a device, relative to its mean. All wait for the slowest device.
+      rounds: Number of simulated steps.
     """
     rng = np.random.default_rng(0)
     slowest = step * (1 + spread * rng.standard_normal((rounds, devices))).max(1)
@@ -171,8 +171,7 @@ def main(args: list[str]) -> None:
         what, step = measured(runs.read_log(workdir / "log.jsonl"), _STAGE.value)
         what = f"stage {what} of {workdir}, {config.model.name}"
     else:
-        app.require(step_ms=_STEP.value)
-        config, step = app.config_of(_CONFIG), 0.0
+        config, step = app.config_of(_CONFIG), app.required(_STEP) / 1e3
         what = config.model.name
     step = _STEP.value / 1e3 if _STEP.value else step
     one = mesh.make_mesh(jax.devices()[:1])
