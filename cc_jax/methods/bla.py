@@ -27,6 +27,10 @@ class Method(base.Method):
     critic_rate: Adam's learning rate of the discriminators.
     """
 
+    display_name = "BLA (features)"
+    summary = "Features of source and target are made alike, those of crowd and background separately."
+    table_position = 60
+
     crowd_threshold: float
     adversarial_weight: float
     critic_rate: float

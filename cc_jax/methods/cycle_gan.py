@@ -13,6 +13,13 @@ from cc_jax.methods.parts import translation
 class Method(translation.Translation):
     """Stage `translate`, then stage `count` on the whole source, translated once and kept as files."""
 
+    display_name = "Cycle-GAN"
+    summary = (
+        "Before training, a network translates the source images to look like the target; a second one "
+        "must be able to translate them back."
+    )
+    table_position = 10
+
     def stages(self) -> tuple[base.Stage, ...]:
         return self.first_stage(), base.Stage(
             "count", self.steps, self.count, self.translated, draws=("source",)

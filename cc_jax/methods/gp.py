@@ -30,6 +30,13 @@ class Method(base.Method):
     noise: standard deviation of the labelled latents, s in the paper.
     """
 
+    display_name = "GP"
+    summary = (
+        "Features of unlabelled crops are drawn to what a Gaussian process predicts from those of "
+        "labelled crops."
+    )
+    table_position = 50
+
     unlabelled_weight: float
     neighbours: int
     bank: int

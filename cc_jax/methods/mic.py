@@ -26,6 +26,13 @@ class Method(base.Method):
     ratio: share of the squares that are masked.
     """
 
+    display_name = "MIC"
+    summary = (
+        "The network's estimate for a target image with masked patches must match its moving average's "
+        "estimate for the whole image."
+    )
+    table_position = 70
+
     consistency_weight: float
     ramp: float
     patch: int

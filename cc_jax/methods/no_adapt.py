@@ -9,6 +9,11 @@ from cc_jax.methods import base
 class Method(base.Method):
     """One stage on the source."""
 
+    display_name = "No Adapt"
+    summary = "Trained on the labelled source images alone and applied to the target as it is: the baseline."
+    headline = "Without adaptation"
+    table_position = 0
+
     def stages(self) -> tuple[base.Stage, ...]:
         return (base.Stage("source", self.steps, self.update, self.data, draws=("source",)),)
 

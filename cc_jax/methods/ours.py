@@ -37,6 +37,14 @@ class Method(base.Method):
     tolerance: a round whose labels differ from the last round's by less, relative to their sum, ends the method.
     """
 
+    display_name = "OURS"
+    summary = (
+        "Also learns from target images without labels: first to tell upside-down images from upright "
+        "ones, then from its own most certain estimates, used as pseudo labels."
+    )
+    headline = "Adapted without labels (OURS)"
+    table_position = 90
+
     rounds: int
     round_share: float
     teacher: str

@@ -16,6 +16,10 @@ class Method(cycle_gan.Method):
     ssim_weight: of 1 - SSIM(image, image after there and back), in both directions (1 in the paper).
     """
 
+    display_name = "SE Cycle-GAN"
+    summary = "Cycle-GAN whose images must also keep their structure on the way there and back."
+    table_position = 20
+
     ssim_weight: float
 
     def beside(self, pairs):

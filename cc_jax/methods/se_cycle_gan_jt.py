@@ -21,6 +21,10 @@ class Method(se_cycle_gan.Method):
     task_weight: of the density loss on translations in the translator's loss.
     """
 
+    display_name = "SE Cycle-GAN (JT)"
+    summary = "SE Cycle-GAN with translator and counter trained together."
+    table_position = 30
+
     task_weight: float
 
     def stages(self) -> tuple[base.Stage, ...]:

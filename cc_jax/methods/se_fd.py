@@ -26,6 +26,13 @@ class Method(base.Method):
     critic_rate: Adam's learning rate of extractor and discriminator.
     """
 
+    display_name = "SE+FD"
+    summary = (
+        "An adversary tries to tell crowd features of the source from those of the target; the counter "
+        "learns to make them alike."
+    )
+    table_position = 40
+
     mask_weight: float
     mask_threshold: float
     adversarial_weight: float

@@ -10,6 +10,11 @@ from cc_jax.methods import base
 class Method(base.Method):
     """One stage on the target with its labels, in batches of the source's size: as many crops as No Adapt sees."""
 
+    display_name = "Supervised"
+    summary = "Trained on the target images with their labels: the bound that adaptation aims at."
+    headline = "Trained with the target's labels"
+    table_position = 100
+
     uses_target_labels: ClassVar[bool] = True
 
     def stages(self) -> tuple[base.Stage, ...]:
