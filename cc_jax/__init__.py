@@ -1,5 +1,7 @@
 """cc_jax: cross-domain crowd counting in JAX/Flax. `from cc_jax import Counter` counts people in images."""
 
+__version__ = "0.2.0"
+
 __all__ = ["Counter"]
 
 

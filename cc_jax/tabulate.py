@@ -32,7 +32,7 @@ def main(workdirs: list[str]) -> int:
     if not rows:
         raise ConfigError(f"nothing to tabulate: {'; '.join(failed)}")
     for failure in failed:
-        print(f"cc_jax.tabulate: {failure}", file=sys.stderr)
+        print(f"{app.program()}: {failure}", file=sys.stderr)
     metrics = tables.UNCERTAINTY if _UNCERTAINTY.value else tables.METRICS
     if _AGAINST.value:
         rows, metrics = tables.against(rows, _AGAINST.value), (*metrics, tables.DIFFERENCE)

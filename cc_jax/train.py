@@ -6,13 +6,10 @@ usage: python -m cc_jax.train --config=configs/demo.py[:ARG] --workdir=DIR [--co
 import pathlib
 
 from absl import flags
-from ml_collections import config_flags
 
 from cc_jax import app
 
-_CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "Config file, see configs/default.py.", lock_config=True
-)
+_CONFIG = app.define_config("Config file, or the name of a shipped config: PATH[:ARG] or NAME[:ARG].")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints, logs and results; made if absent.")
 _DISTRIBUTED = flags.DEFINE_bool(
     "distributed",

@@ -19,7 +19,7 @@ from cc_jax import registry
 from cc_jax.counting.counter import Counter
 from cc_jax.errors import ConfigError
 from cc_jax.methods import mic, se_fd
-from cc_jax.methods.base import TrainSet, Work
+from cc_jax.methods.base import StageTools, TrainSet
 from cc_jax.methods.parts import gan, heads, translation
 from cc_jax.methods.parts.gaussian_process import posterior
 from cc_jax.methods.parts.ssim import ssim
@@ -190,7 +190,7 @@ def test_the_counter_learns_on_the_translated_source_with_its_own_head_points():
         return [{**one, "image": np.asarray(function(params, one["image"][None])[0])} for one in examples]
 
     sets = {"source": TrainSet(before), "target": TrainSet([])}
-    shown = method.stages()[-1].data(state, sets, Work(None, rewrite, None))
+    shown = method.stages()[-1].data(state, sets, StageTools(None, rewrite, None))
     assert (
         method.stages()[-1].draws == ("source",)
         and (shown["source"].examples[0]["points"] == before[0]["points"]).all()

@@ -15,7 +15,7 @@ from cc_jax import registry
 from cc_jax.errors import ConfigError
 from cc_jax.inference.predict import Prediction
 from cc_jax.methods import no_adapt, ours, supervised
-from cc_jax.methods.base import TrainSet, Work
+from cc_jax.methods.base import StageTools, TrainSet
 from cc_jax.optimization import train_state as states
 from cc_jax.training import pseudo_labels
 
@@ -105,11 +105,11 @@ def test_convergence_ends_the_rounds():
     method = ours.Method(steps=8, label_scale=100.0, **{**FIELDS, "tolerance": 0.01})
     sets = {"target": TrainSet([{}])}
     guesses = [Prediction("a", 0, samples_of(MEAN, SPREAD), float("nan"), *NEITHER)]
-    first = method.relabel(None, sets, Work(lambda state, records: guesses, None, None))
+    first = method.relabel(None, sets, StageTools(lambda state, records: guesses, None, None))
     assert first["target"].pseudo["a"][1].sum() == 4
-    assert method.relabel(None, first, Work(lambda state, records: guesses, None, None)) is None
+    assert method.relabel(None, first, StageTools(lambda state, records: guesses, None, None)) is None
     other = [Prediction("a", 0, samples_of(MEAN, SPREAD) * 1.1, float("nan"), *NEITHER)]
-    assert method.relabel(None, first, Work(lambda state, records: other, None, None)) is not None
+    assert method.relabel(None, first, StageTools(lambda state, records: other, None, None)) is not None
 
 
 def test_the_moving_average_labels_clean_crops_and_the_network_learns_on_changed_ones():

@@ -14,7 +14,6 @@ import statistics
 
 import numpy as np
 from absl import flags
-from ml_collections import config_flags
 
 from cc_jax import app
 from cc_jax.errors import ConfigError, InputError
@@ -23,9 +22,7 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "A run on one device: its config
 _STAGE = flags.DEFINE_string(
     "stage", None, "The stage whose steps count (default: that with the most logged rows)."
 )
-_CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "Config file, in the place of a run.", lock_config=True
-)
+_CONFIG = app.define_config("Config file, or the name of a shipped config, in the place of a run.")
 _STEP = flags.DEFINE_float(
     "step_ms", None, "Milliseconds of a step on one device, in the place of the run's.", lower_bound=1e-3
 )
