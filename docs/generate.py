@@ -69,10 +69,21 @@ def _describe_program(module: str, title: str) -> list[str]:
     parts = []
     for paragraph in re.split(r"\n\s*\n", doc.replace(f"python -m {module}", title)):
         is_usage = re.search(rf"^\s*(usage: )?{re.escape(title)}", paragraph, re.MULTILINE)
-        parts.append(f"```text\n{inspect.cleandoc(paragraph)}\n```" if is_usage else paragraph)
+        parts.append(f"```text\n{paragraph}\n```" if is_usage else _prose(paragraph))
     rows = ["| flag | default | meaning |", "| --- | --- | --- |"]
-    rows += [f"| `--{flag.name}` | {_default_of(flag)} | {_cell(flag.help)} |" for flag in own]
+    rows += [f"| `--{flag.name}` | {_default_of(flag)} | {_cell(_help_of(flag))} |" for flag in own]
     return [*parts, "\n".join(rows)]
+
+
+def _prose(paragraph: str) -> str:
+    """Return the paragraph of a docstring as Markdown: indented lines are a list."""
+    lines: list[str] = []
+    for line in paragraph.splitlines():
+        item = line.startswith("  ")
+        if lines and item != lines[-1].startswith("- "):
+            lines.append("")
+        lines.append(f"- {line.strip()}" if item else line)
+    return "\n".join(lines)
 
 
 def _import_program(module: str) -> tuple[str, list[flags.Flag]]:
@@ -85,6 +96,11 @@ def _import_program(module: str) -> tuple[str, list[flags.Flag]]:
     for name in names:
         delattr(flags.FLAGS, name)
     return inspect.cleandoc(imported.__doc__ or ""), own
+
+
+def _help_of(flag: flags.Flag) -> str:
+    """Return the help of a flag without what absl adds to flags that may be repeated."""
+    return (flag.help or "").removesuffix(";\n    repeat this option to specify a list of values")
 
 
 def _default_of(flag: flags.Flag) -> str:
@@ -104,7 +120,7 @@ def config_page() -> str:
         "Every field of a run, with the default of `configs/default.py` or of the plug-in that it belongs to. "
         "Experiments in `configs/` change what they need, and the command line changes any field: "
         "`--config.steps=1000`, `--config.method.name=se_fd`, `--config.sweep.seeds='(0,1,2)'`. "
-        "A field that does not exist is an error that names its nearest neighbour. "
+        "A field that does not exist is an error that names its nearest neighbor. "
         "[Why the defaults are what they are](../results/settings.md) lists the measurements behind them. "
         "This page is generated from the code.",
     ]
