@@ -9,6 +9,8 @@ import importlib.metadata
 import os
 import pathlib
 
+import pytest
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CACHE = pathlib.Path(os.environ.get("CC_JAX_TEST_CACHE", ROOT / ".test_cache"))
 
@@ -26,8 +28,6 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["JAX_COMPILATION_CACHE_DIR"] = str(CACHE / f"xla-{importlib.metadata.version('jaxlib')}")
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ["TFDS_DATA_DIR"] = str(CACHE / f"datasets-{_digest_of_data_code()}")
-
-import pytest
 
 # Files in the order in which they start, the longest first: a long file that starts last keeps one worker busy alone.
 # Files that are not listed follow in alphabetical order.
