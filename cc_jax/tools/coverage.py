@@ -15,7 +15,7 @@ from absl import flags
 from cc_jax import app
 from cc_jax.errors import ConfigError, InputError
 from cc_jax.evaluation import conformal
-from cc_jax.report import runs
+from cc_jax.workdir import results
 
 _COUNTED = flags.DEFINE_string(
     "counted", None, "predictions.csv of the images that the counted ones are drawn from."
@@ -29,8 +29,7 @@ _LEVELS = flags.DEFINE_multi_float("level", [0.5, 0.8, 0.9, 0.95], "Level of the
 def main(args: list[str]) -> None:
     """Prints a row for each level."""
     del args
-    app.require(counted=_COUNTED.value, test=_TEST.value)
-    counted, test = (_read(pathlib.Path(path)) for path in (_COUNTED.value, _TEST.value))
+    counted, test = (_read(pathlib.Path(app.required(flag))) for flag in (_COUNTED, _TEST))
     if not 0 < _IMAGES.value <= len(counted[0]):
         raise ConfigError(f"--images={_IMAGES.value}: {_COUNTED.value} has {len(counted[0])} labelled images")
     print(
@@ -61,10 +60,7 @@ def _row(level: float, counted: np.ndarray, test: np.ndarray) -> str:
 
 def _read(path: pathlib.Path) -> np.ndarray:
     """(true, count, std) of the labelled images, [3, n]."""
-    try:
-        rows = [row for row in runs.read_predictions(path) if row.true is not None]
-    except (OSError, KeyError, ValueError) as error:
-        raise InputError(f"{path}: is no predictions.csv of cc_jax.evaluate ({error})") from error
+    rows = [row for row in results.read_predictions(path) if row.true is not None]
     if not rows:
         raise InputError(f"{path}: has no labelled image")
     return np.array([(row.true, row.count, row.std) for row in rows]).T

@@ -7,7 +7,6 @@ three members. An earlier process has compiled the programs. The limit is six se
 Needs torch, see tests/requirements-extra.txt.
 """
 
-import json
 import os
 import pathlib
 import subprocess
@@ -28,6 +27,7 @@ from cc_jax.optimization import rngs
 from cc_jax.tools.bench import Options, Row, Times, beside_best, import_torch, peer
 from cc_jax.units import people_per_cell
 from cc_jax.workdir.checkpoints import Checkpoints
+from cc_jax.workdir.config import write_config
 from configs import default
 
 _SIZE, _WIDTH, _ROUNDS = (768, 1024), 1.0, 3
@@ -87,9 +87,9 @@ def first_count() -> float:
         folder = pathlib.Path(name)
         checkpoints = Checkpoints(folder / "run")
         state = build.fresh_state(config, network, mesh.make_mesh(jax.local_devices()[:1]))
-        checkpoints.save(0, build.checkpoint_items(state), stage="untrained", counted=0)
+        checkpoints.save(0, state.checkpoint_items(), stage="untrained", counted=0)
         checkpoints.close()
-        (folder / "run" / "config.json").write_text(json.dumps(config.to_dict()))
+        write_config(folder / "run", config)
         image = np.random.default_rng(0).integers(0, 256, (*_SIZE, 3), np.uint8)
         images.write_image(folder / "photo.jpg", image)
         command = [sys.executable, "-m", "cc_jax.predict", f"--workdir={folder / 'run'}", f"--input={folder / 'photo.jpg'}",
