@@ -59,27 +59,39 @@ def counting_network(config) -> CountingNetwork:
         dtype=config.model.dtype,
         head=config.model.head,
         remat=config.model.remat,
-        **_own_fields(config.model, name),
+        **_section(config.model, name),
     )
-    uncertainty = _make("uncertainty", config.uncertainty)
+    uncertainty = registry.load("uncertainty", config.uncertainty.name).Uncertainty(
+        **_section(config.uncertainty, config.uncertainty.name)
+    )
     return CountingNetwork(model, uncertainty, functools.partial(uncertainty.draw, model), config.label_scale)
 
 
-def method(config):
-    """Return the method that the config names, with the fields of its section."""
-    return _make("methods", config.method, steps=config.steps, label_scale=config.label_scale)
+def method(config, name: str = "", around: tuple[str, ...] = ()):
+    """Return the method `name`, by default the config's, with the method inside that it wraps, if it wraps one.
+
+    Args:
+      config: the run's config.
+      name: a method's name.
+      around: names of the methods that wrap this one.
+    """
+    name = name or config.method.name
+    if name in around:
+        raise ConfigError(f"config.method.{around[-1]}.inner={name!r}: a method cannot be wrapped by itself")
+    fields = _section(config.method, name)
+    if "inner" in fields:
+        fields["inner"] = method(config, fields["inner"], (*around, name))
+    return registry.load("methods", name).Method(steps=config.steps, label_scale=config.label_scale, **fields)
 
 
-def _make(kind: str, section, **shared):
-    """An instance of the plug-in's class, its fields from `section[name]`."""
-    module = registry.load(kind, section.name)
-    plug_in = getattr(module, "Method" if kind == "methods" else "Uncertainty")
-    return plug_in(**shared, **_own_fields(section, section.name))
+def _section(section, name: str) -> dict:
+    """The fields of the plug-in `name`; none if the config has no section of its name."""
+    return {field: _tuples(value) for field, value in section[name].items()} if name in section else {}
 
 
-def _own_fields(section, name: str) -> dict:
-    """The fields of the plug-in `name`; none if the config has no section of that name."""
-    return dict(section[name]) if name in section else {}
+def _tuples(value):
+    """Lists as tuples: a config read from JSON has lists where it had tuples, and plug-ins must be hashable."""
+    return tuple(map(_tuples, value)) if isinstance(value, (list, tuple)) else value
 
 
 def fresh_state(config, network: CountingNetwork, mesh: Mesh, method=None) -> states.TrainState:
@@ -106,8 +118,7 @@ def fresh_state(config, network: CountingNetwork, mesh: Mesh, method=None) -> st
 def abstract_state(config, network: CountingNetwork, mesh: Mesh, method=None) -> states.TrainState:
     """Return the shapes, types and shardings of `fresh_state` without computing it or reading a file."""
     root = rngs.root(config.seed)
-    # Inside a function of no arguments, because the key must be a concrete value.
-    params, collections = jax.eval_shape(lambda: network.init(root))
+    params, collections = jax.eval_shape(network.init, root)
     # Masks are drawn with NumPy, which JAX cannot trace. Drawing them is quick.
     collections.update(network.uncertainty.collections(rngs.stream(root, "members"), network.model))
     beside = jax.eval_shape(functools.partial(_networks_of_method, config, method, network.model), root)

@@ -1,4 +1,4 @@
-"""What orbax does not check: flipped bits, missing files, wrong shapes, half-written steps."""
+"""Damage that orbax does not notice: flipped bits, missing files, wrong shapes, unfinished steps."""
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,8 @@ ABSTRACT = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, shardin
 def saved(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     said = []
-    checkpoints = Checkpoints("work", keep=2, say=said.append)  # relative on purpose
+    # A relative path, with which orbax alone would fail.
+    checkpoints = Checkpoints("work", keep=2, say=said.append)
     for step in (1, 2, 3):
         checkpoints.save(step, items(step), stage="s", counted=step)
     checkpoints.close()

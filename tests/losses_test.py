@@ -1,4 +1,4 @@
-"""The loss at 1/8 size has the gradient of the paper's at full size; units; the upside-down task."""
+"""The losses and the unit of the output."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from cc_jax.optimization import losses
 
 
 def full_size_mse(output_BxhxwX1, density_BxHxW, label_scale):
-    """The paper's loss, written out: nearest x8 upsampling, MSE against label_scale x density per pixel."""
+    """The paper's loss: nearest-neighbor x8 upsampling, then MSE against label_scale times the density per pixel."""
     up = jnp.repeat(jnp.repeat(output_BxhxwX1[..., 0], 8, axis=1), 8, axis=2)
     return jnp.mean((up - label_scale * density_BxHxW) ** 2)
 

@@ -11,7 +11,7 @@ from frames_of import Records, blobs, record_of
 
 from cc_jax.counting import evaluate_workdir as evaluating
 from cc_jax.data.examples import Examples
-from cc_jax.data.resizing import WHOLE
+from cc_jax.data.resizing import ResizeRule
 from cc_jax.errors import CheckpointError, ConfigError
 from cc_jax.evaluation import calibration, conformal
 from cc_jax.evaluation.evaluate import weights_sha256
@@ -140,7 +140,7 @@ def workdir(config, tmp_path, monkeypatch):
     config.target.dataset, config.target.test_split, config.method.name = "target", "test", "ours"
     sets = {"target": TARGET, "other": OTHER}
     counter = types.SimpleNamespace(
-        config=config, sampler=fake_sampler, variables={"params": PARAMS}, stage="round1", step=8, resize_rule=WHOLE,
+        config=config, sampler=fake_sampler, variables={"params": PARAMS}, stage="round1", step=8, resize_rule=ResizeRule(),
         interval_level=0.9, calibration=None,
     )  # fmt: skip
 

@@ -1,6 +1,5 @@
 """Tiles give the same counts as the whole image, for every network and every tileable uncertainty."""
 
-import functools
 import math
 
 import jax
@@ -9,19 +8,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from models_test import MODELS, built, picture
+from small_networks import MODELS, built, count_in_tiles, network_of, picture, with_variables
 
-from cc_jax import build, registry
 from cc_jax.distributed import mesh
 from cc_jax.errors import ConfigError
 from cc_jax.inference import tiling
-from cc_jax.inference.predict import make_sampler
-from cc_jax.optimization import rngs
-from cc_jax.uncertainty import base, deep_ensemble, masksembles, mc_dropout, single
+from cc_jax.uncertainty import base, single
 
 
 class Mirrored(base.Uncertainty):
-    """Two samples: the image as it is, and mirrored. Mirroring a tile differs from cutting a mirrored image."""
+    """Two samples: the image as it is, and mirrored. A tile's mirror image is not the mirror image's tile."""
 
     def draw(self, model, variables, image, roi, rng, *, train):
         ways = [slice(None), slice(None, None, -1)]
@@ -31,24 +27,6 @@ class Mirrored(base.Uncertainty):
         ]
         mirrored_back = [one["density"][:, :, :, way] for one, way in zip(drawn, ways, strict=True)]
         return {**drawn[0], "density": jnp.concatenate(mirrored_back)}
-
-
-WAYS = {
-    "single": single.Uncertainty(),
-    "masksembles": masksembles.Uncertainty(members=3, scale=2.0),
-    "mc_dropout": mc_dropout.Uncertainty(members=2, rate=0.3),
-    "deep_ensemble": deep_ensemble.Uncertainty(members=2),
-}
-REFUSED = {"mirrored": Mirrored()}
-SMALL = {
-    "tiny": {"encoder_channels": ((8,), (8,), (16,)), "back_end": (32, 8)},
-    "sfcn": {
-        "width": 0.0625,
-        "back_end": (512, 64),
-        "kernel_init": "he",
-        "spatial_kernel_init": "contracting",
-    },
-}
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -67,7 +45,7 @@ def test_a_cell_depends_on_nothing_beyond_reach(name):
     before = np.asarray(seen(image))
 
     def moved(distance):
-        """Return the change of the cell's features when all pixels change that are at least `distance` away from it."""
+        """How far the cell's features move when all is changed that is so far right of it, below it, or both."""
         changed = image.copy()
         begin = 8 * (middle + 1) + distance
         changed[:, begin:] = changed[:, :, begin:] = 255
@@ -105,91 +83,53 @@ def test_windows_keep_to_the_budget(height, width, pixels, reach):
 
 
 def in_all(size, window, reach):
-    """Return the number of pixels of all tiles together."""
+    """Pixels of all tiles together."""
     sides = zip(size, window, strict=True)
     return math.prod(one * len(list(tiling.spans(-(-side // 8) * 8, one, reach))) for side, one in sides)
 
 
 def test_no_tile_is_seen_for_a_sliver():
-    """With square windows of this budget, the last tile of each row would contribute 312 columns only."""
+    """Square windows of that budget are 36, 145 million pixels in all, the last of each row for 312 columns."""
     window = tiling.window_of((8192, 8192), 4_057_642, 240)
     assert in_all((8192, 8192), window, 240) < 1.6 * 8192**2
 
 
-@functools.cache
-def network_of(name, way):
-    model = registry.load("models", name).Model(**SMALL[name])
-    uncertainty = (WAYS | REFUSED)[way]
-    network = build.CountingNetwork(model, uncertainty, functools.partial(uncertainty.draw, model), 100.0)
-    params, collections = build.initial(network, rngs.root(0))
-    rng = np.random.default_rng(1)
-    noisy = jax.tree.map(lambda x: x + 0.02 * rng.normal(size=x.shape).astype(np.float32), params)
-    return network, {"params": noisy, **collections}
-
-
-IN_TILES = tiling.Tiles.sample
-
-
-def counted(network, variables, image, roi, pixels, monkeypatch):
-    """Return what is drawn if a device can process `pixels` pixels at once, and the sizes of the tiles."""
-    windows = []
-    monkeypatch.setattr(tiling, "ALWAYS_WHOLE", 0)
-    monkeypatch.setattr(tiling, "bytes_per_pixel", lambda *_: 2**30 / pixels)
-    monkeypatch.setattr(tiling.Tiles, "sample", lambda *args: windows.append(args[-1]) or IN_TILES(*args))
-    monkeypatch.setattr(tiling, "_ROWS", 7)
-    drawn = make_sampler(network, 1.0)(variables, image, roi)
-    return [np.asarray(x) for x in drawn], windows
-
-
-@pytest.mark.parametrize("name, way", [*(("tiny", way) for way in WAYS), ("sfcn", "masksembles")])
-def test_tiles_give_what_the_whole_image_gives(name, way, monkeypatch):
-    """With a region of interest, sides that are not multiples of 8, and two images at a time."""
-    network, variables = network_of(name, way)
-    image = picture(5 * network.model.reach + 3, 3 * network.model.reach + 9, batch=2)
-    roi = np.ones((*image.shape[:3], 1), np.uint8)
-    roi[0, :50, :120] = 0
-    (people, embedding), whole = counted(network, variables, image, roi, 2**30, monkeypatch)
-    (in_tiles, of_tiles), windows = counted(network, variables, image, roi, 1, monkeypatch)
-    side = 4 * network.model.reach
-    assert not whole and windows == [(side, -(-image.shape[2] // 8) * 8)]
-    assert in_tiles.shape == people.shape and people.std() > 0
-    np.testing.assert_allclose(in_tiles.sum((2, 3)), people.sum((2, 3)), rtol=1e-5)
-    np.testing.assert_allclose(in_tiles, people, rtol=1e-3, atol=1e-4 * people.max())
-    np.testing.assert_allclose(of_tiles, embedding, rtol=1e-4, atol=1e-5)
+def mirrored_network():
+    return with_variables(network_of("tiny", "single")[0].model, Mirrored())
 
 
 def test_tiles_that_see_too_little_give_something_else(monkeypatch):
-    """With a smaller overlap, the comparison above fails."""
+    """The comparison of plugins_test.py can fail."""
     network, variables = network_of("tiny", "single")
     image = picture(5 * network.model.reach, 24)
     roi = np.ones((*image.shape[:3], 1), np.uint8)
-    (people, _), _ = counted(network, variables, image, roi, 2**30, monkeypatch)
+    (people, _), _ = count_in_tiles(network, variables, image, roi, 2**30, monkeypatch)
     monkeypatch.setattr(type(network.model), "reach", 8)
-    (blind, _), _ = counted(network, variables, image, roi, 1, monkeypatch)
+    (blind, _), _ = count_in_tiles(network, variables, image, roi, 1, monkeypatch)
     assert np.abs(blind - people).max() > 1e-2 * people.max()
 
 
 def test_an_uncertainty_that_is_not_tileable_counts_whole_images_and_refuses_tiles(monkeypatch):
-    network, variables = network_of("tiny", "mirrored")
+    network, variables = mirrored_network()
     side = 5 * network.model.reach
     image, roi = picture(side, 24), np.ones((1, side, 24, 1), np.uint8)
-    (people, _), _ = counted(network, variables, image, roi, 2**30, monkeypatch)
+    (people, _), _ = count_in_tiles(network, variables, image, roi, 2**30, monkeypatch)
     assert people.shape[0] == 2 and np.abs(people[0] - people[1]).max() > 1e-2 * people.max()
     message = (
         rf"24x{side} pixels .* memory_gib=1 .* 'tiling_test' cannot .* raise memory_gib .* lower max_side"
     )
     with pytest.raises(ConfigError, match=message):
-        counted(network, variables, image, roi, 1, monkeypatch)
+        count_in_tiles(network, variables, image, roi, 1, monkeypatch)
 
 
 def test_the_refused_uncertainty_would_count_differently_in_tiles(monkeypatch):
     """Why it is refused: if it claimed to be tileable, the counts of the mirrored sample would differ."""
-    network, variables = network_of("tiny", "mirrored")
+    network, variables = mirrored_network()
     image = picture(5 * network.model.reach, 5 * network.model.reach)
     roi = np.ones((*image.shape[:3], 1), np.uint8)
     monkeypatch.setattr(Mirrored, "tileable", True)
-    (people, _), _ = counted(network, variables, image, roi, 2**30, monkeypatch)
-    (in_tiles, _), _ = counted(network, variables, image, roi, 1, monkeypatch)
+    (people, _), _ = count_in_tiles(network, variables, image, roi, 2**30, monkeypatch)
+    (in_tiles, _), _ = count_in_tiles(network, variables, image, roi, 1, monkeypatch)
     assert np.abs(in_tiles - people).max() > 1e-2 * people.max()
 
 
@@ -198,14 +138,14 @@ def test_batches_over_devices_are_cut_too(monkeypatch):
     image = picture(5 * network.model.reach, 24)
     roi = np.ones((*image.shape[:3], 1), np.uint8)
     put = mesh.put_batch(mesh.make_mesh(), (image, roi))
-    (people, _), _ = counted(network, variables, image, roi, 2**30, monkeypatch)
-    (in_tiles, _), windows = counted(network, variables, *put, 1, monkeypatch)
+    (people, _), _ = count_in_tiles(network, variables, image, roi, 2**30, monkeypatch)
+    (in_tiles, _), windows = count_in_tiles(network, variables, *put, 1, monkeypatch)
     assert len(windows) == 1
     np.testing.assert_allclose(in_tiles.sum(), people.sum(), rtol=1e-5)
 
 
 def test_memory_is_asked_of_the_compiler():
-    """`tiny` needs at least 16 float32 channels at half of the size."""
+    """`tiny` holds 16 channels at half of the size at least, float32, read and written."""
     network, variables = network_of("tiny", "single")
     whole = jax.jit(
         lambda v, image, roi: network.draw(v, image, roi, jax.random.key(0), train=False)["density"]
@@ -214,6 +154,6 @@ def test_memory_is_asked_of_the_compiler():
 
 
 def test_no_program_for_small_images(monkeypatch):
-    monkeypatch.setattr(tiling, "bytes_per_pixel", None)  # calling it would fail
+    monkeypatch.setattr(tiling, "bytes_per_pixel", None)  # would be called
     sample = tiling.make_sampler(network_of("tiny", "single")[0], lambda *_: "whole", 1e-9)
     assert sample(None, jnp.zeros((1, 1024, 1024, 3)), None) == "whole"

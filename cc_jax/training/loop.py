@@ -50,18 +50,18 @@ def train_and_adapt(config: ml_collections.ConfigDict, workdir: str | pathlib.Pa
         config_file.check_same_run(layout.root, config)
         run = Run.open(config, layout)
         with contextlib.closing(run.checkpoints):
-            rows = _run_stages(run)
+            rows = _train(run)
         write_results(layout.root, rows)
         return rows
 
 
-def _run_stages(run: Run) -> list[dict]:
-    """Run every stage that is not done, and return the rows of results.json."""
-    config, done = run.config, run.checkpoints.latest() or 0
+def _train(run: Run) -> list[dict]:
+    """Train through the stages that are not done, evaluate, and return the rows of results.json."""
+    done = run.checkpoints.latest() or 0
     spans = spans_of(run.method.stages())
     if not done:
         # Before compiling, because the process cannot exit while a compilation runs.
-        build.check_encoder(config, run.network, run.abstract)
+        build.check_encoder(run.config, run.network, run.abstract)
     compiler = StepCompiler(run.network, run.abstract, run.batches)
     upcoming = next((span for span in spans if span.end > done), None)
     if upcoming:
@@ -70,8 +70,25 @@ def _run_stages(run: Run) -> list[dict]:
     state = run.start()
     if jax.process_index() == 0:
         # Not earlier: a run that cannot begin, for want of a dataset or encoder weights, leaves the workdir free.
-        config_file.write_config(run.layout.root, config)
-    monitor, tools = Monitor(run, done), run.stage_tools()
+        config_file.write_config(run.layout.root, run.config)
+    with contextlib.closing(Monitor(run, done)) as monitor:
+        return _run_stages(run, spans, done, state, compiler, monitor)
+
+
+def _run_stages(
+    run: Run, spans: list[Span], done: int, state: TrainState, compiler: StepCompiler, monitor: Monitor
+) -> list[dict]:
+    """Enter every stage in turn, train those that are not done, and evaluate.
+
+    Args:
+      run: the run.
+      spans: its stages.
+      done: the steps that are done.
+      state: the state after them.
+      compiler: compiles the stages' steps.
+      monitor: watches the run.
+    """
+    config, tools = run.config, run.stage_tools()
     sets = run.datasets.train_sets(config, run.method.uses_target_labels)
     rows: list[dict] = []
     for span in spans:

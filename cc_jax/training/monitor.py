@@ -5,7 +5,7 @@ import math
 import pathlib
 import signal
 import sys
-from collections.abc import Callable
+import threading
 
 import jax
 
@@ -20,7 +20,7 @@ _DIVERGED = 1000.0
 
 
 class Monitor:
-    """Watches a run from its first step to its last.
+    """Watches a run from its first step to its last. Close it then.
 
     Args:
       run: the run.
@@ -37,7 +37,7 @@ class Monitor:
         self.log = Log(run.layout.log, done)
         self.peak = profiling.matrix_rate(config.model.dtype) * run.mesh.size
         self.trace = profiling.tracer(config.profile_steps, run.layout.profile)
-        self._log_every, self._has_sigterm = config.log_every, _watch_sigterm()
+        self._log_every, self._sigterm = config.log_every, _Sigterm()
 
     def is_logged(self, step: int, end: int) -> bool:
         """Return whether `step` of a stage that ends with step `end` has a row in the log."""
@@ -49,7 +49,7 @@ class Monitor:
         Of several processes only some may have got the signal. They agree at logged steps, where they wait for the
         device anyway.
         """
-        return (logged or jax.process_count() == 1) and processes.any_of(self._has_sigterm())
+        return (logged or jax.process_count() == 1) and processes.any_of(self._sigterm.came)
 
     def write(self, row: dict) -> None:
         """Log a row, and print it if there is no progress bar."""
@@ -57,6 +57,10 @@ class Monitor:
         if not sys.stderr.isatty():
             words = (f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items())
             print("  ".join(words), flush=True)
+
+    def close(self) -> None:
+        """Give SIGTERM back to whoever handled it before."""
+        self._sigterm.close()
 
 
 class Log:
@@ -98,12 +102,24 @@ def check_loss(row: dict, first: float) -> None:
     )
 
 
-def _watch_sigterm() -> Callable[[], bool]:
-    """A function that tells whether SIGTERM has come since."""
-    came: list[int] = []
-    try:
-        signal.signal(signal.SIGTERM, lambda number, frame: came.append(number))
-    except ValueError:
-        # Only the main thread can set a handler; in a test's or a notebook's thread nothing can be caught.
-        return lambda: False
-    return lambda: bool(came)
+class _Sigterm:
+    """Notes SIGTERM instead of ending the process.
+
+    Attributes:
+      came: whether the signal has come.
+    """
+
+    def __init__(self):
+        self.came, self._before = False, None
+        # Python runs signal handlers in the main thread alone, and only there can they be set.
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGTERM, self._note)
+
+    def _note(self, number: int, frame: object) -> None:
+        del number, frame
+        self.came = True
+
+    def close(self) -> None:
+        """Restore the handler that was there before."""
+        if self._before is not None:
+            signal.signal(signal.SIGTERM, self._before)
