@@ -5,6 +5,7 @@ import dataclasses
 import cv2
 import jax
 import jax.numpy as jnp
+import mutations
 import numpy as np
 import optax
 import pytest
@@ -168,3 +169,11 @@ def test_stage_1_learns_which_way_up_the_target_is():
 def test_without_its_weight_stage_1_sees_no_target():
     method = ours.Method(**{**FIELDS, "upside_down_weight": 0.0})
     assert method.stages()[0].update == method.source_update
+
+
+@pytest.mark.parametrize(
+    "mutation", mutations.MUTATIONS, ids=lambda mutation: f"{mutation.method}, {mutation.term}"
+)
+def test_what_a_mutation_replaces_still_stands_in_the_method(mutation):
+    """`python tests/mutations.py` shows which test notices each; it takes too long for here."""
+    assert mutations.source(mutation).read_text().count(mutation.old) == 1

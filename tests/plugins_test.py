@@ -1,6 +1,7 @@
 """Every plug-in of the registry holds to the contract of its kind. A new file in its folder is tested here as it is."""
 
 import functools
+import json
 import shutil
 
 import jax
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
+from ml_collections import ConfigDict
 from small_methods import BATCH, KEY, draw, method_of, small_fields, state_shapes_of
 from small_networks import (
     MODELS,
@@ -26,6 +28,7 @@ from cc_jax import build, registry
 from cc_jax.counting.counter import Counter
 from cc_jax.errors import ConfigError
 from cc_jax.training import loop
+from cc_jax.workdir.layout import Layout
 from configs import demo
 
 METHODS = registry.names("methods")
@@ -293,7 +296,7 @@ def smallest_run(kind, name):
     config.checkpoint.every, config.checkpoint.keep, config.evaluation.every_stage = 1, 99, False
     config.source.split, config.target.split, config.target.test_split = "train[:4]", "train[:4]", "test[:2]"
     config.method.name, config.model.name, config.uncertainty.name = "no_adapt", "tiny", "single"
-    config[{"methods": "method", "models": "model"}.get(kind, kind)].name = name
+    config[SECTIONS[kind]].name = name
     for section, fields in ((config.model, SMALL["models"]), (config.uncertainty, SMALL["uncertainty"])):
         if section.name in section:
             own = section[section.name]
@@ -325,37 +328,41 @@ def test_a_run_goes_on_from_any_checkpoint_to_the_same_bits(
     whole = loop.train_and_adapt(config, tmp_path / "whole")
     # The counter's steps, whatever else was trained.
     assert whole[-1]["step"] == Counter.load(tmp_path / "whole").step == config.steps
-    steps = sorted(int(path.stem) for path in (tmp_path / "whole/manifests").glob("*.json"))
+    steps = sorted(int(path.stem) for path in Layout(tmp_path / "whole").manifests.glob("*.json"))
     for last in {steps[0], steps[-2]}:
-        folder = tmp_path / f"from{last}"
-        shutil.copytree(tmp_path / "whole", folder)
-        (folder / "results.json").unlink()
-        for path in folder.glob("stages/*.json"):
+        kept = Layout(tmp_path / f"from{last}")
+        shutil.copytree(tmp_path / "whole", kept.root)
+        for path in (kept.results, *kept.stages.glob("*.json")):
             path.unlink()
         for step in steps:
             if step > last:
-                shutil.rmtree(folder / "checkpoints" / str(step))
-                (folder / "manifests" / f"{step}.json").unlink()
-        assert loop.train_and_adapt(config, folder) == whole
+                shutil.rmtree(kept.checkpoints / str(step))
+                (kept.manifests / f"{step}.json").unlink()
+        assert loop.train_and_adapt(config, kept.root) == whole
 
 
-def test_a_config_builds_every_plug_in():
+# Building, for all of them.
+
+SECTIONS = {"methods": "method", "models": "model", "uncertainty": "uncertainty"}
+
+
+@pytest.mark.parametrize("kind", SECTIONS)
+def test_a_config_builds_every_plug_in(kind):
     """With the defaults of its section, and with tuples where a workdir's JSON has lists."""
-    import json
-
-    from ml_collections import ConfigDict
-
-    for kind, section in (("methods", "method"), ("models", "model"), ("uncertainty", "uncertainty")):
-        for name in registry.names(kind):
-            config = ConfigDict(json.loads(json.dumps(demo.get_config().to_dict())))
-            config[section].name = name
-            network, method = build.counting_network(config), build.method(config)
-            made = {"methods": method, "models": network.model, "uncertainty": network.uncertainty}[kind]
-            assert type(made).__module__ == f"cc_jax.{kind}.{name}"
-            hash(made)
-            for field in registry.fields(kind, name):
-                assert getattr(made, field.name) == config_value(demo.get_config()[section], name, field.name)
-
-
-def config_value(section, name, field):
-    return section[name][field]
+    fields = json.loads(json.dumps(demo.get_config().to_dict()))
+    for name in registry.names(kind):
+        config = ConfigDict(fields)
+        config[SECTIONS[kind]].name = name
+        network = build.counting_network(config)
+        made = {
+            "methods": build.method(config),
+            "models": network.model,
+            "uncertainty": network.uncertainty,
+        }[kind]
+        assert type(made).__module__ == f"cc_jax.{kind}.{name}"
+        hash(made)
+        own = demo.get_config()[SECTIONS[kind]].get(name, {})
+        assert {field.name for field in registry.fields(kind, name)} == {*own}
+        assert {field: getattr(made, field) for field in own if field != "inner"} == {
+            field: value for field, value in own.items() if field != "inner"
+        }
