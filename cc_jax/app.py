@@ -1,6 +1,13 @@
-"""Start-up shared by the binaries: flags, exit codes, one-line errors. Their last line is `app.run(main)`."""
+"""Start-up code shared by the programs: flags, configs by name, exit codes and one-line errors.
+
+A program ends with `app.run(main)`.
+"""
 
 import ctypes
+import difflib
+import importlib
+import importlib.metadata
+import importlib.util
 import os
 import pathlib
 import re
@@ -10,25 +17,34 @@ from collections.abc import Callable
 from absl import app as absl_app
 from absl import flags, logging
 
-from cc_jax.errors import ConfigError, LostPeer, UserError
+from cc_jax.errors import ConfigError, LostPeer, UserError, missing_extra
 
-_DEBUG = flags.DEFINE_bool("debug", False, "Show the traceback of an error instead of its one line.")
+_DEBUG = flags.DEFINE_bool("debug", False, "Show the traceback of an error instead of one line.")
+
+# The flags defined by the functions below belong to the program that calls them, which lists them in its --help.
+flags.disclaim_key_flags()
+
+_PACKAGE = pathlib.Path(__file__).parent
 
 
 def run(main: Callable[[list[str]], int | None], *, positional: bool = False) -> None:
-    """Runs `main(positional_arguments)` and exits with its return value (None is 0) or the error's exit code.
+    """Parse the flags, call `main(positional_arguments)` and exit.
+
+    The exit code is the return value of `main` (None counts as 0), or that of the UserError it raises.
 
     Args:
-      main: the binary's main function; flags are parsed when it is called.
-      positional: whether the binary takes positional arguments; otherwise one is an error (exit code 2),
-        since absl would ignore a misspelled flag without its dashes.
+      main: The main function of the program.
+      positional: Whether the program takes positional arguments. If it does not, any positional argument is an error
+        (exit code 2), because absl would silently ignore a flag whose dashes were forgotten.
     """
-    logging.set_verbosity(logging.WARNING)  # libraries; our own words go through print
+    # Warnings of libraries only. Programs print their own messages.
+    logging.set_verbosity(logging.WARNING)
     keep_memory()
+    make_configs_importable()
 
     def guarded(argv: list[str]) -> int:
         if len(argv) > 1 and not positional:
-            raise ConfigError(f"unexpected argument {argv[1]!r}: flags are written --name=value")
+            raise ConfigError(f"unexpected argument {argv[1]!r}: write flags as --name=value")
         return main(argv[1:]) or 0
 
     def reported(argv: list[str]) -> None:
@@ -37,33 +53,60 @@ def run(main: Callable[[list[str]], int | None], *, positional: bool = False) ->
         except UserError as error:
             if _DEBUG.value:
                 raise
-            print(f"{_program()}: {error}", file=sys.stderr)
-            code = error.exit_code
-            if isinstance(error, LostPeer):  # JAX would wait for it once more at the exit, and abort
+            code = report(error)
+            if isinstance(error, LostPeer):
+                # At a normal exit JAX would wait for the lost process once more, and abort.
                 sys.stdout.flush()
                 os._exit(code)
+        except ModuleNotFoundError as error:
+            missing = missing_package(error)
+            if _DEBUG.value or missing is None:
+                raise
+            code = report(missing)
         except KeyboardInterrupt:
-            print(
-                f"{_program()}: interrupted; the same command goes on from the last checkpoint",
-                file=sys.stderr,
-            )
+            print(f"{program()}: interrupted; run the same command to resume", file=sys.stderr)
             code = 130
         except BrokenPipeError:
-            os.dup2(
-                os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-            )  # the reader has gone: nothing to say
+            # Nobody reads the output any more (`cc-jax tabulate ... | head`). Python would complain again at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = 0
         sys.exit(code)
 
     absl_app.run(reported, flags_parser=_parse)
 
 
-def keep_memory() -> None:
-    """Lets glibc's allocator keep what XLA frees at the end of a step, for the next one.
+def program() -> str:
+    """Return the program's name as the user typed it: `cc-jax train` or `cc_jax.train`."""
+    main = sys.modules["__main__"]
+    spec = getattr(main, "__spec__", None)
+    return getattr(main, "__program__", None) or (spec.name if spec else os.path.basename(sys.argv[0]))
 
-    By default each large buffer is mapped anew and its pages are zeroed when they are first touched. Kept, a train step
-    takes less CPU time: `tiny` 141 instead of 178 ms, `lite` 1.28 instead of 1.67 s (one core of an AMD EPYC). Does
-    nothing where the C library is another one. Numbers of the options: malloc.h.
+
+def report(error: UserError) -> int:
+    """Print the error as one line to standard error and return its exit code."""
+    print(f"{program()}: {error}", file=sys.stderr)
+    return error.exit_code
+
+
+def missing_package(error: ModuleNotFoundError) -> ConfigError | None:
+    """Return the error for a missing package that one of the extras installs, or None for any other module."""
+    module = (error.name or "").partition(".")[0]
+    try:
+        requirements = importlib.metadata.requires("cc-jax") or []
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    for requirement in requirements:
+        found = re.match(r"([\w-]+).*extra *== *['\"](\w+)['\"]", requirement)
+        if found and found[1].replace("-", "_") == module and found[2] != "all":
+            return missing_extra(found[1], found[2])
+    return None
+
+
+def keep_memory() -> None:
+    """Make glibc keep the memory that XLA frees at the end of a step, so that the next step reuses it.
+
+    By default glibc maps each large buffer anew, and the kernel zeroes its pages when they are first touched. Without
+    that, a training step takes less CPU time. Does nothing with another C library. The options are those of malloc.h.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
@@ -72,70 +115,124 @@ def keep_memory() -> None:
     mallopt(mmap_max, 0)
     mallopt(trim_threshold, 2**31 - 1)
     mallopt(top_pad, 2**28)
-    mallopt(arena_max, 1)  # a thread's own heap holds no buffer above 64 MiB, and would map it
+    # The heap of a thread cannot hold a buffer above 64 MiB and would map it.
+    mallopt(arena_max, 1)
 
 
 def compile_cache() -> None:
-    """Keeps compiled programs between processes, so that a resumed or a second run starts at once.
+    """Keep compiled programs on disk, so that a second or a resumed run does not compile again.
 
-    In a folder of the user's own with the jaxlib version in its name: a cache is code that will be run, so it must
-    never lie where others can write. $JAX_COMPILATION_CACHE_DIR names another.
+    The default folder belongs to the user alone and has the jaxlib version in its name. Cached programs are executed,
+    so the folder must not be writable for others. $JAX_COMPILATION_CACHE_DIR selects another folder.
     """
     import jax
-    import jaxlib
 
     if os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         return
     home = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    folder = home / "cc_jax" / f"xla-{jaxlib.__version__}"
+    folder = home / "cc_jax" / f"xla-{importlib.metadata.version('jaxlib')}"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        print(f"{_program()}: no compile cache ({error}): every start compiles anew", file=sys.stderr)
+        print(f"{program()}: no compile cache ({error}): every start compiles again", file=sys.stderr)
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))
 
 
 def mute_stdout() -> None:
-    """Sends standard output nowhere: of several processes one prints, all of them report errors."""
+    """Discard standard output. One process of a distributed run prints; all of them report errors."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def require(**values: object) -> None:
-    """Raises ConfigError for a flag that was not given. absl's own check prints the whole help."""
+    """Raise ConfigError for a flag that is not set. absl's own check would print the whole help text."""
     for name, value in values.items():
         if value is None:
             raise ConfigError(f"--{name} is missing; --help shows the usage")
 
 
 def define_calibrate_on() -> flags.FlagHolder:
-    """The flag of the binaries that count: what to calibrate the intervals on."""
+    """Define --calibrate_on, the images on which counting programs calibrate their intervals."""
     return flags.DEFINE_string(
         "calibrate_on",
         None,
-        "Counted images, kept aside for this, that the intervals are calibrated on: a CSV file with the columns image and "
-        "count, or DATASET:SPLIT of a prepared set. Ten at least, better thirty. Kept in the workdir.",
+        "Counted images, kept aside for this purpose, on which to calibrate the intervals: a CSV file with the columns "
+        "image and count, or DATASET:SPLIT of a prepared dataset. At least 10 images, better 30. Saved in the workdir.",
     )
 
 
-def _program() -> str:
-    """The binary's name as a person calls it: `cc_jax.train`."""
-    spec = getattr(sys.modules["__main__"], "__spec__", None)
-    return spec.name if spec else os.path.basename(sys.argv[0])
+def define_config(help_text: str) -> flags.FlagHolder:
+    """Define --config: a config file or the name of a shipped config, with overrides --config.field=value."""
+    from ml_collections.config_flags import config_flags
+
+    class Parser(config_flags.ConfigFileFlagParser):
+        def parse(self, path):
+            return super().parse(find_config(path))
+
+    holder = config_flags.DEFINE_config_file("config", None, help_text, lock_config=True)
+    flags.FLAGS["config"].parser = Parser("config", lock_config=True)
+    return holder
+
+
+def config_of(flag: flags.FlagHolder):
+    """Return the config of a --config flag. Raises ConfigError if the flag is not set or the file cannot be read."""
+    try:
+        require(config=flag.value)
+        # ml_collections reports an unreadable file only when its config is accessed.
+        _ = flag.value.is_locked
+        return flag.value
+    except OSError as error:
+        raise ConfigError(f"--config: {_words(error)}") from error
+
+
+def find_config(value: str) -> str:
+    """Resolve the value of --config to PATH[:ARG].
+
+    Args:
+      value: `PATH[:ARG]` of a config file, or `NAME[:ARG]` of a shipped config. An existing file wins over a name.
+
+    Raises ConfigError, with the names of all shipped configs, if there is neither.
+    """
+    name, colon, argument = value.partition(":")
+    if pathlib.Path(name).is_file():
+        return value
+    known = sorted(path.stem for path in _configs_folder().glob("*.py") if path.stem != "__init__")
+    if name in known:
+        return f"{_configs_folder() / name}.py{colon}{argument}"
+    near = difflib.get_close_matches(pathlib.Path(name).stem, known, n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    raise ConfigError(
+        f"--config={value}: there is no such file, nor a config of this name{hint}; names: {', '.join(known)}"
+    )
+
+
+def make_configs_importable() -> None:
+    """Make `from configs import default` work in every config file, wherever it lies.
+
+    Python finds the package `configs` by itself in a checkout that is the current folder. Otherwise this registers the
+    shipped configs under that name. A package or a folder `configs` of the user's own is kept and extended by them.
+    """
+    spec = importlib.util.find_spec("configs")
+    folders = spec.submodule_search_locations if spec else None
+    if folders is None:
+        spec = importlib.util.spec_from_file_location("configs", _configs_folder() / "__init__.py")
+        assert spec is not None and spec.loader is not None
+        sys.modules["configs"] = module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    elif not any(pathlib.Path(folder, "default.py").is_file() for folder in folders):
+        importlib.import_module("configs").__path__.append(str(_configs_folder()))
+
+
+def _configs_folder() -> pathlib.Path:
+    """Return the folder of the shipped configs: inside an installed package, beside the package in a checkout."""
+    installed = _PACKAGE / "configs"
+    return installed if installed.is_dir() else _PACKAGE.parent / "configs"
 
 
 def _parse(argv: list[str]) -> list[str]:
-    """Parses the flags; a wrong flag, config file or config field ends in one line and exit code 2."""
+    """Parse the flags. A wrong flag, config file or config field ends the program with one line and exit code 2."""
     if any(arg in ("--help", "-help", "--helpfull", "-h") for arg in argv):
-        module = sys.modules["__main__"]
-        print(f"{(module.__doc__ or '').strip()}\n\nflags:")
-        for flag in sorted(
-            flags.FLAGS.get_key_flags_for_module(module) + [flags.FLAGS["debug"]], key=lambda f: f.name
-        ):
-            print(
-                f"  --{flag.name}: {flag.help}"
-                + (f" (default: {flag.default})" if flag.default not in (None, "") else "")
-            )
+        _print_help()
         sys.exit(0)
     try:
         return flags.FLAGS(argv)
@@ -154,27 +251,31 @@ def _parse(argv: list[str]) -> list[str]:
         if any(arg in ("--debug", "--debug=true") for arg in argv):
             raise
         message = _words(error)
-    print(f"{_program()}: {message}", file=sys.stderr)
-    sys.exit(2)
+    sys.exit(report(ConfigError(message)))
 
 
-def config_of(flag: flags.FlagHolder):
-    """The config of a config file's flag. Raises ConfigError when it was not given or could not be loaded."""
-    try:
-        require(config=flag.value)
-        _ = flag.value.is_locked
-        return flag.value
-    except OSError as error:  # ml_collections reports a missing file only when its config is asked for
-        raise ConfigError(f"--config: {_words(error)}") from error
+def _print_help() -> None:
+    """Print the docstring of the program and its own flags."""
+    main = sys.modules["__main__"]
+    usage = (main.__doc__ or "").strip()
+    if main.__spec__ is not None:
+        module = main.__spec__.name.removesuffix(".__main__")
+        usage = usage.replace(f"python -m {module}", getattr(main, "__program__", f"python -m {module}"))
+    print(f"{usage}\n\nflags:")
+    own = flags.FLAGS.get_key_flags_for_module(main)
+    for flag in sorted({*own, flags.FLAGS["debug"]}, key=lambda flag: flag.name):
+        default = f" (default: {flag.default})" if flag.default not in (None, "") else ""
+        print(f"  --{flag.name}: {flag.help}{default}")
 
 
 def _words(error: Exception) -> str:
-    """An error of absl, ml_collections or a config file as one line without a traceback or quoted newlines."""
+    """Return an error of absl, ml_collections or a config file as one line without traceback and quoted newlines."""
     text = str(error.args[0]) if isinstance(error, (KeyError, AttributeError)) and error.args else str(error)
     text = text.replace("\\n", "\n").replace("\\'", "'").strip('"')
     if isinstance(error, (KeyError, AttributeError)):
         text = "no config field " + re.sub(r"^[\"']*(\w+)'?", r"'\1':", text.strip()).rstrip("'")
     lines = [line.strip() for line in text.strip().splitlines() if line.strip(" ^")]
-    if any(line.startswith("Traceback") for line in lines) or "Traceback" in text:
-        lines = lines[-1:]  # what the config file raised
+    if "Traceback" in text:
+        # The last line of a traceback says what the config file raised.
+        lines = lines[-1:]
     return " ".join(" ".join(lines).split())

@@ -1,24 +1,27 @@
-"""Errors that a person reads, each with the exit code that DESIGN.md gives it."""
+"""Errors meant for users. Each class has its own exit code."""
 
 
 class UserError(Exception):
-    """One clear line: what is wrong, where, why, what to do. `app.run` prints it and exits with `exit_code`."""
+    """Base class: one line that says what is wrong, where, why, and what to do.
+
+    `app.run` prints that line and exits with `exit_code`.
+    """
 
     exit_code = 2
 
 
 class ConfigError(UserError):
-    """A flag, a config field, or a path named by one is wrong."""
+    """A flag, a config field, or a path given by one of them is wrong."""
 
     exit_code = 2
 
 
 class Busy(ConfigError):
-    """Another process is at work in the folder."""
+    """Another process is working in the same folder."""
 
 
 class InputError(UserError):
-    """Some inputs cannot be read; what could be done with the others was done."""
+    """Some inputs cannot be read. All other inputs have been processed."""
 
     exit_code = 3
 
@@ -30,13 +33,13 @@ class CheckpointError(UserError):
 
 
 class Preempted(UserError):
-    """The run was asked to stop and has saved; the same command goes on."""
+    """The run received a signal to stop and has saved a checkpoint. The same command resumes it."""
 
     exit_code = 75
 
 
 class LostPeer(Preempted):
-    """Another process of the run has ended; what was saved last is there."""
+    """Another process of a distributed run has ended. The same command resumes from the last checkpoint."""
 
 
 def missing_extra(package: str | None, extra: str) -> ConfigError:

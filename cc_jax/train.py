@@ -6,12 +6,11 @@ usage: python -m cc_jax.train --config=configs/demo.py[:ARG] --workdir=DIR [--co
 import pathlib
 
 from absl import flags
-from ml_collections import config_flags
 
 from cc_jax import app
 
-_CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "Config file; configs/default.py explains the fields.", lock_config=True
+_CONFIG = app.define_config(
+    "Config file, or the name of a shipped config: PATH[:ARG] or NAME[:ARG]. configs/default.py explains the fields."
 )
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder for checkpoints, logs and results; made if it does not exist."

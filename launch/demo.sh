@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # usage: launch/demo.sh [DIR]     (default: runs/demo)
-# The method at work on this machine, from nothing: makes .venv, installs what running needs, trains No Adapt, OURS and
-# Supervised on the embedded synthetic pair, prints their table and writes DIR/report.html. Run again, it goes on.
+# Runs the whole method on a fresh machine: makes .venv, installs requirements.txt, trains No Adapt, OURS and Supervised on the
+# embedded synthetic pair, prints their table and writes DIR/report.html. Run it again to resume after an interruption.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source launch/venv.sh

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # usage: launch/local.sh [N] --config=configs/X.py --workdir=DIR [ARGUMENTS OF cc_jax.train]
-# One run by N processes of this machine, one a GPU (default: as many as there are GPUs). With one process a plain
-# `python -m cc_jax.train` does the same on all GPUs, and is simpler: this is for trying what a cluster will do.
-# SIGTERM and Ctrl-C reach all of them; when one fails the others end. Exits with 75 where the same command goes on.
+# Starts one run as N processes on this machine, one per GPU (default: the number of GPUs). `python -m cc_jax.train` alone uses
+# all GPUs in one process and is simpler; this script shows what a cluster will do.
+# SIGTERM and Ctrl-C reach all processes. If one fails, the others end. Exit code 75: run the same command to resume.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source launch/venv.sh
@@ -13,11 +13,11 @@ gpus=$(nvidia-smi --list-gpus 2>/dev/null | grep -c '^GPU' || true)
 number=$gpus
 if [[ ${1:-} =~ ^[0-9]+$ ]]; then number=$1; shift; fi
 if [ "$number" -lt 1 ]; then
-  echo "local.sh: no GPU here: say how many processes, for example launch/local.sh 2 --config=..." >&2
+  echo "local.sh: this machine has no GPU; give the number of processes: launch/local.sh 2 --config=..." >&2
   exit 2
 fi
 if [ "$gpus" -gt 0 ] && [ "$number" -gt "$gpus" ]; then
-  echo "local.sh: $number processes, but $gpus GPUs: one each" >&2
+  echo "local.sh: $number processes need as many GPUs, but there are $gpus; give a smaller number" >&2
   exit 2
 fi
 if [ "$gpus" -gt 0 ]; then load_env gpu; fi
@@ -33,7 +33,7 @@ for ((i = 0; i < number; i++)); do
     --distributed --coordinator="127.0.0.1:$port" --processes="$number" --process="$i" &
   processes+=($!)
 done
-# A wait ends early when a signal comes; the first exit code that is not 0 stands, 75 only where no other came.
+# A signal interrupts `wait`, hence the inner loop. The exit code is the first one that is neither 0 nor 75, else 75, else 0.
 code=0
 for pid in "${processes[@]}"; do
   while :; do

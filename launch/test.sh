@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # usage: launch/test.sh [PYTEST ARGUMENTS]     for example: launch/test.sh tests/density_test.py -k border
-# Makes .venv where it is absent, installs what running and testing need, and runs the tests.
-# Files of tests are shared out over the cores, up to eight; --numprocesses=0 runs them one after the other.
-# Real images: under ../shared/data or $CC_JAX_DATA; tests that need them say so and are skipped without.
+# Makes .venv if it is absent, installs the requirements of the program and of the tests, and runs the tests.
+# Up to eight processes share the test files. --numprocesses=0 runs them in one process.
+# Tests on real images look under ../shared/data or $CC_JAX_DATA and are skipped if there are none.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source launch/venv.sh

@@ -1,8 +1,8 @@
-# Sourced by the scripts beside it: `ensure_venv FILE...` makes .venv in the project's root where it is absent and
-# installs the requirement files into it. A stamp with the hash of each installed file makes the next call quick;
-# a file that changed is installed again. Afterwards $VENV_PYTHON is the environment's interpreter.
-# $PYTHON chooses the interpreter that makes the environment (default: the first of python3, python3.14 ... python3.11
-# that is new enough).
+# Sourced by the other scripts. `ensure_venv FILE...` makes .venv in the root of the project if it is absent, installs the
+# requirement files into it, and sets $VENV_PYTHON to its interpreter. A stamp with the hash of each installed file makes the
+# next call fast; a file that has changed is installed again.
+# $PYTHON selects the interpreter that makes the environment. The default is the first of python3, python3.14 ... python3.11
+# that is new enough.
 
 _project=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 _venv=$_project/.venv
@@ -17,7 +17,7 @@ _find_python() {
   done
   candidate=$(${PYTHON:-python3} --version 2>/dev/null) || candidate="no ${PYTHON:-python3}"
   echo "${0##*/}: needs Python 3.11 or later, found $candidate;" \
-    "install one, or name it: PYTHON=/path/to/python3.11 $0" >&2
+    "install it, or select it with PYTHON=/path/to/python3.11 $0" >&2
   return 2
 }
 
@@ -25,7 +25,7 @@ _make_venv() {
   local python
   python=$(_find_python) || return
   echo "making .venv with $("$python" --version)" >&2
-  # --clear: an environment whose interpreter has gone is of no use.
+  # --clear replaces an environment whose interpreter has been removed.
   "$python" -m venv --clear "$_venv" && return
   echo "${0##*/}: $python cannot make an environment (on Debian and Ubuntu: apt install python3-venv)" >&2
   return 2
@@ -37,12 +37,13 @@ _install() {
   local file=$1 stamp=$_venv/installed/${1//\//_} hash
   hash=$(_hash "$_project/$file") || return
   [ "$(cat "$stamp" 2>/dev/null)" = "$hash" ] && return
-  echo "installing $file into .venv (a few minutes the first time)" >&2
+  echo "installing $file into .venv (this takes a few minutes the first time)" >&2
   if ! "$VENV_PYTHON" -m pip install --quiet --disable-pip-version-check -r "$_project/$file"; then
-    echo "${0##*/}: $file could not be installed; pip's message stands above. The same command tries again." >&2
+    echo "${0##*/}: $file could not be installed, see pip's message above; run the same command to try again" >&2
     return 2
   fi
-  mkdir -p "${stamp%/*}" && echo "$hash" >"$stamp"  # only now: an interrupted installation is done again
+  # Written last, so that an interrupted installation is repeated.
+  mkdir -p "${stamp%/*}" && echo "$hash" >"$stamp"
 }
 
 ensure_venv() {

@@ -1,4 +1,4 @@
-"""The files of launch/: what can be said of them without a cluster, a cloud or a Docker daemon."""
+"""The files of launch/, checked without a cluster, a cloud or a Docker daemon."""
 
 import functools
 import importlib
@@ -18,7 +18,7 @@ LAUNCH = ROOT / "launch"
 SCRIPTS = sorted([*LAUNCH.rglob("*.sh"), *LAUNCH.rglob("*.sbatch"), ROOT / ".ci" / "run"])
 ENVIRONMENTS = sorted(LAUNCH.glob("env/*.env"))
 TPU = LAUNCH / "tpu_vm"
-# What jobset_types.go of JobSet (v1alpha2) knows, of what we may want.
+# Fields and actions of jobset_types.go of JobSet (v1alpha2).
 JOBSET_SPEC = {"failurePolicy", "coordinator", "replicatedJobs", "network", "successPolicy", "suspend"}
 JOBSET_ACTIONS = {"FailJobSet", "RestartJobSet", "RestartJobSetAndIgnoreMaxRestarts"}
 
@@ -47,7 +47,8 @@ def test_scripts_are_bash(script):
     text = script.read_text()
     found = run("bash", "-n", script)
     assert found.returncode == 0, found.stderr
-    if text.startswith("#!"):  # run by name; the others are sourced
+    # The other scripts are sourced.
+    if text.startswith("#!"):
         assert script.stat().st_mode & 0o111, f"{script.name} is not executable"
         assert "set -euo pipefail" in text
 
@@ -71,7 +72,7 @@ def test_the_readme_names_every_file_and_no_other():
 
 
 def test_sbatch_lines_come_first_and_name_options_of_sbatch():
-    """SLURM reads them up to the first command, and takes an unknown one for the end of the job."""
+    """SLURM reads these lines up to the first command, and refuses a job with an unknown option."""
     known = {
         "job-name", "nodes", "ntasks-per-node", "gpus-per-node", "cpus-per-task", "time", "signal", "requeue",
         "open-mode", "output",
@@ -86,7 +87,7 @@ def test_sbatch_lines_come_first_and_name_options_of_sbatch():
 
 
 @pytest.mark.parametrize("code", [0, 1, 75])
-def test_a_slurm_job_that_saved_goes_back_into_the_queue(code, tmp_path):
+def test_a_slurm_job_that_saved_is_requeued(code, tmp_path):
     shutil.copytree(LAUNCH / "env", tmp_path / "launch" / "env")
     executable(tmp_path / ".venv/bin/python", f'echo "$@ $XLA_FLAGS" >{tmp_path}/called; exit {code}')
     executable(tmp_path / "bin/srun", 'shift; "$@"')
@@ -108,8 +109,8 @@ def test_a_slurm_job_that_saved_goes_back_into_the_queue(code, tmp_path):
 
 
 @pytest.mark.parametrize("path", ENVIRONMENTS, ids=lambda path: path.name)
-def test_settings_are_lines_that_every_reader_takes_alike(path):
-    """bash, docker --env-file and kubectl --from-env-file differ in quotes, spaces and dollars."""
+def test_settings_mean_the_same_to_every_reader(path):
+    """bash, docker --env-file and kubectl --from-env-file treat quotes, spaces and dollars differently."""
     for line in path.read_text().splitlines():
         assert line.startswith("#") or re.fullmatch(r"[A-Z_][A-Z0-9_]*=[^\s\"'$\\]+", line), line
     assert settings(path)["JAX_PLATFORMS"].split(",")[-1] == "cpu"
@@ -117,7 +118,7 @@ def test_settings_are_lines_that_every_reader_takes_alike(path):
 
 @pytest.mark.parametrize("path", ENVIRONMENTS, ids=lambda path: path.name)
 def test_jaxlib_knows_the_flags(path):
-    """An unknown one ends the process: `Unknown flag in XLA_FLAGS`."""
+    """An unknown flag ends the process: `Unknown flag in XLA_FLAGS`."""
     flags = settings(path).get("XLA_FLAGS")
     if not flags:
         return
@@ -126,21 +127,21 @@ def test_jaxlib_knows_the_flags(path):
     assert found.returncode == 0, found.stderr[-1000:]
 
 
-def test_settings_stand_in_one_place():
+def test_settings_are_defined_in_one_place():
     names = {name for path in ENVIRONMENTS for name in settings(path)} - {"XLA_FLAGS"}
     for path in LAUNCH.rglob("*"):
         if path.is_file() and path.suffix not in (".env", ".jpg", ".md"):
             assert not [name for name in names if name in path.read_text()], path
 
 
-def test_what_the_caller_has_set_stays():
+def test_variables_that_the_caller_has_set_are_kept():
     command = f'source {LAUNCH}/env/load.sh; load_env gpu; echo "$JAX_PLATFORMS|$XLA_FLAGS|"; env'
     found = run("bash", "-euc", command, env={"PATH": "/usr/bin:/bin", "XLA_FLAGS": ""})
     assert found.stdout.splitlines()[0] == "cuda,cpu||"
     expected = settings(LAUNCH / "env/gpu.env") | {"XLA_FLAGS": ""}
     assert {f"{name}={value}" for name, value in expected.items()} <= set(found.stdout.splitlines())
     found = run("bash", "-euc", f"source {LAUNCH}/env/load.sh; load_env gup", env={"PATH": "/usr/bin:/bin"})
-    assert found.returncode == 2 and "gup.env" in found.stderr
+    assert found.returncode == 2 and "gup.env does not exist" in found.stderr
 
 
 # Docker
@@ -157,7 +158,7 @@ def test_the_image_is_not_root_and_has_settings_for_each_accelerator():
     assert (ROOT / entry).stat().st_mode & 0o111
 
 
-def test_the_image_gets_what_running_needs_and_nothing_else():
+def test_the_image_holds_what_running_needs_and_nothing_else():
     lines = (LAUNCH / "docker/Dockerfile.dockerignore").read_text().splitlines()
     lines = [line for line in lines if not line.startswith("#")]
     assert lines[0] == "*" and lines[-1] == "**/__pycache__"
@@ -192,7 +193,7 @@ def documents() -> list[tuple[str, dict]]:
 
 
 def jobs() -> list[tuple[str, dict]]:
-    """All batch/v1 Jobs; a JobSet's are those it will make."""
+    """All batch/v1 Jobs, including those that a JobSet creates."""
     found = []
     for name, document in documents():
         if document["kind"] == "Job":
@@ -249,7 +250,7 @@ def test_jobset_knows_every_field(name):
 
 
 def fate(name: str, exit_code: int, *conditions: str) -> str:
-    """What becomes of a JobSet when a pod ends so, by the rules of Kubernetes' job controller and JobSet."""
+    """The action of a JobSet when a pod ends this way, by the rules of Kubernetes' job controller and of JobSet."""
     spec = jobset(name)["spec"]
     job = spec["replicatedJobs"][0]["template"]["spec"]
     reason = "BackoffLimitExceeded"
@@ -269,17 +270,17 @@ def fate(name: str, exit_code: int, *conditions: str) -> str:
 
 
 @JOBSETS
-def test_a_saved_run_goes_on_and_an_error_ends_it(name):
+def test_a_saved_run_is_restarted_and_an_error_ends_it(name):
     assert fate(name, 75) == "RestartJobSet"
     for exit_code in (1, 2, 3, 4):
         assert fate(name, exit_code) == "FailJobSet"
     for exit_code in (1, 75, 137, 143):
         assert fate(name, exit_code, "DisruptionTarget") == "RestartJobSet"
-    assert fate(name, 134) == "RestartJobSet"  # JAX's heartbeat
+    assert fate(name, 134) == "RestartJobSet"
 
 
 @JOBSETS
-def test_pods_have_the_time_to_save(name):
+def test_pods_have_enough_time_to_save(name):
     (job,) = [job for of, job in jobs() if of == name]
     (seconds,) = re.findall(r"--signal=TERM@(\d+)", (LAUNCH / "slurm/train.sbatch").read_text())
     assert pod(job)["terminationGracePeriodSeconds"] >= int(seconds)
@@ -293,7 +294,8 @@ def test_each_host_is_one_process(name):
     assert "--distributed" in args
     limits = container(job)["resources"]["limits"]
     assert list(limits) == ["nvidia.com/gpu" if name == "gpu.yaml" else "google.com/tpu"]
-    if name == "tpu.yaml":  # they find each other
+    # The hosts of a TPU slice find each other without flags.
+    if name == "tpu.yaml":
         across, down = map(int, pod(job)["nodeSelector"]["cloud.google.com/gke-tpu-topology"].split("x"))
         assert across * down == spec["parallelism"] * limits["google.com/tpu"]
         assert not [arg for arg in args if arg.startswith(("--coordinator", "--process"))]
@@ -338,10 +340,11 @@ def test_every_flag_of_a_pod_exists(job):
         path, _, arg = given["config"].partition(":")
         config = importlib.import_module(path.removesuffix(".py").replace("/", ".")).get_config(arg)
         for name in (name for name in given if name.startswith("config.")):
-            functools.reduce(operator.getitem, name.split(".")[1:], config)  # or it raises
+            # Raises if the field does not exist.
+            functools.reduce(operator.getitem, name.split(".")[1:], config)
 
 
-# TPU VMs: with a gcloud that keeps a TPU of two workers in a folder, and runs there what is to be run on it
+# TPU VMs: a substitute for gcloud keeps a TPU with two workers in a folder and runs the commands there
 
 # The flags are those that `gcloud compute tpus ... --help` lists.
 GCLOUD = r"""
@@ -391,7 +394,7 @@ case "$3 $4" in
 esac
 """
 
-# The worker's Python: `plan` has a line a run and a word a worker.
+# The Python of a worker. The file `plan` has a line for each run with a word for each worker.
 PYTHON = r"""
 case "$1 $2" in
   "-m pip") exit ;;
@@ -415,7 +418,7 @@ esac
 
 
 class Cloud:
-    """A fake gcloud on the PATH, and what it is to do."""
+    """A substitute for gcloud on the PATH, and the plan it follows."""
 
     def __init__(self, folder: pathlib.Path, *plan: str):
         self.folder = folder
@@ -436,7 +439,7 @@ class Cloud:
         return path.read_text().splitlines() if path.exists() else []
 
     def calls(self) -> list[str]:
-        """What changed something: "tpu-vm create", ..."""
+        """The calls that changed something: "tpu-vm create", ..."""
         verbs = [" ".join(call.split()[:2]) for call in self.read("calls")]
         return [verb for verb in verbs if verb.endswith(("create", "delete", "scp"))]
 
@@ -458,7 +461,7 @@ ARGUMENTS = (
 
 
 def test_babysitting_ends_when_training_does(tmp_path):
-    """There is none at first; it is preempted, stopped, loses a worker's process, and ends."""
+    """At first there is no TPU. Then it is preempted, the run is stopped, a worker's process dies, and training ends."""
     cloud = Cloud(tmp_path, "preempted preempted", "75 75", "killed 134", "0 0")
     found = cloud.call("babysit.sh", *ARGUMENTS)
     assert found.returncode == 0, found.stderr
@@ -483,7 +486,7 @@ def test_babysitting_ends_with_the_error_of_a_run_that_failed(words, code, tmp_p
     assert "tpu-vm delete" not in cloud.calls()
 
 
-def test_babysitting_waits_for_capacity_and_not_for_a_quota(tmp_path):
+def test_babysitting_waits_for_capacity_but_not_for_a_quota(tmp_path):
     cloud = Cloud(tmp_path, "0 0")
     full = 'There is no more capacity in the zone "here-a"'
     cloud.write("refusals", full, full)
@@ -496,7 +499,7 @@ def test_babysitting_waits_for_capacity_and_not_for_a_quota(tmp_path):
 
 
 @pytest.mark.parametrize(("file", "said"), [("broken", "PERMISSION_DENIED"), ("deaf", "does not answer")])
-def test_babysitting_gives_up_where_nothing_is_known(file, said, tmp_path):
+def test_babysitting_gives_up_if_the_state_stays_unknown(file, said, tmp_path):
     cloud = Cloud(tmp_path, "0 0")
     assert cloud.call("create.sh").returncode == 0
     cloud.write(file, "PERMISSION_DENIED: no")
@@ -504,9 +507,10 @@ def test_babysitting_gives_up_where_nothing_is_known(file, said, tmp_path):
     assert found.returncode == 1 and said in found.stderr and "10 times in a row" in found.stderr
 
 
-def test_a_place_in_the_queue_is_made_and_deleted_with_its_tpu(tmp_path):
+def test_a_queued_request_is_created_and_deleted_with_its_tpu(tmp_path):
     cloud = Cloud(tmp_path, "75 75", "0 0")
-    cloud.write("queue", "SUSPENDED")  # what is left of one that was preempted
+    # The request of a TPU that was preempted.
+    cloud.write("queue", "SUSPENDED")
     found = cloud.call("babysit.sh", *ARGUMENTS, TPU_QUEUED="1", TPU_SPOT="1")
     assert found.returncode == 0, found.stderr
     made = ["queued-resources delete", "queued-resources create"]
@@ -514,17 +518,17 @@ def test_a_place_in_the_queue_is_made_and_deleted_with_its_tpu(tmp_path):
     assert cloud.call("delete.sh", TPU_QUEUED="1").returncode == 0
     assert not cloud.read("queue") and not cloud.read("state")
     cloud.write("queue", "WAITING_FOR_RESOURCES")
-    assert "there already" in cloud.call("create.sh", TPU_QUEUED="1").stderr
+    assert "exists already" in cloud.call("create.sh", TPU_QUEUED="1").stderr
     assert cloud.call("delete.sh", TPU_QUEUED="1").returncode == 0
     assert not cloud.read("queue")
 
 
-def test_what_is_there_is_not_made_and_what_is_not_is_not_deleted(tmp_path):
+def test_an_existing_tpu_is_not_created_and_a_missing_one_not_deleted(tmp_path):
     cloud = Cloud(tmp_path)
     for script, said in (
-        ("delete.sh", "there is no crowd"),
+        ("delete.sh", "crowd does not exist"),
         ("create.sh", ""),
-        ("create.sh", "there already"),
+        ("create.sh", "crowd exists already"),
     ):
         found = cloud.call(script)
         assert found.returncode == 0 and said in found.stderr
@@ -535,7 +539,7 @@ def test_what_is_there_is_not_made_and_what_is_not_is_not_deleted(tmp_path):
     assert cloud.call("delete.sh").returncode == 0 and cloud.calls()[1:] == ["tpu-vm delete"]
 
 
-def test_a_run_that_goes_on_is_left_alone(tmp_path):
+def test_a_running_run_is_left_alone(tmp_path):
     cloud = Cloud(tmp_path, "hangs hangs", "0 0")
     cloud.call("create.sh")
     cloud.write("unmounted")
@@ -558,7 +562,7 @@ def test_a_run_that_goes_on_is_left_alone(tmp_path):
         ("babysit.sh", ("TPU_NAME", "TPU_ZONE", "TPU_TYPE", "TPU_RUNTIME", "TPU_NFS")),
     ],
 )  # fmt: skip
-def test_what_is_missing_is_said_in_one_line(script, names, tmp_path):
+def test_a_missing_setting_is_one_line(script, names, tmp_path):
     cloud = Cloud(tmp_path)
     for name in names:
         found = cloud.call(script, *ARGUMENTS, **{name: ""})

@@ -10,7 +10,7 @@ from frames_of import Records, record_of
 from cc_jax import Counter, build
 from cc_jax.data.examples import Examples
 from cc_jax.distributed import mesh
-from cc_jax.evaluation.evaluate import batching_of, counter_variables, evaluate_examples
+from cc_jax.evaluation.evaluate import TrainedCounter, count_examples, counter_variables
 from cc_jax.inference.predict import make_sampler
 from cc_jax.optimization import train_state as states
 from cc_jax.training.run import Run
@@ -70,8 +70,9 @@ def test_it_counts_when_a_run_is_evaluated(setting):
     config, network, state, expected = setting
     sampler = make_sampler(network, config.evaluation.memory_gib)
     examples = Examples(Records([record_of(IMAGE, [(8, 8)])]))
-    rows, _ = evaluate_examples(sampler, counter_variables(state), examples, batching_of(config), 0.9)
-    assert rows[0]["count"] == pytest.approx(expected, rel=1e-4)
+    counter = TrainedCounter(sampler, counter_variables(state), "stage1", 5)
+    ((row,), _) = count_examples(config, counter, examples)
+    assert row.count == pytest.approx(expected, rel=1e-4)
 
 
 def test_it_counts_when_a_counter_is_loaded(setting, tmp_path):

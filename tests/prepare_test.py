@@ -1,4 +1,4 @@
-"""`python -m cc_jax.prepare`: what it prints, its exit codes, and that a second run changes nothing."""
+"""`python -m cc_jax.prepare`: its output and exit codes, and that a second run changes nothing."""
 
 import subprocess
 import sys
@@ -62,7 +62,7 @@ def test_a_bad_raw_file_is_exit_code_3(tmp_path):
     assert "IMG_2.jpg: has no label file" in result.stderr and not (tmp_path / "data").exists()
 
 
-def test_a_data_dir_that_cannot_be_written_is_said(tmp_path):
+def test_an_unwritable_data_dir_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="cannot be written"):
         preparation.prepare(

@@ -1,4 +1,4 @@
-"""All that ships is imported, parsed, evaluated, linted, and its --help run."""
+"""Every module can be imported, every config built, every program prints its help, and ruff finds nothing."""
 
 import ast
 import importlib
@@ -11,11 +11,11 @@ import sys
 import pytest
 from conftest import ROOT
 
-from cc_jax import registry
+from cc_jax import cli, registry
 from cc_jax.errors import UserError
-from cc_jax.report import tables
+from cc_jax.report.paper_results import PUBLISHED
 
-# Packages for side-by-side comparisons; only benchmark suites may need one.
+# Packages for side-by-side comparisons. Only benchmark suites may need one.
 EXTRAS = ("torch", "masksembles")
 
 
@@ -35,7 +35,7 @@ def run(*command, **options):
 
 
 def config_args(name: str) -> list[str | None]:
-    """The arguments that a config's docstrings name: `configs/demo.py:smoke`, or "smoke" in get_config's."""
+    """The arguments that the docstrings of a config name: `configs/demo.py:smoke`, or "smoke" in that of get_config."""
     module = importlib.import_module(f"configs.{name}")
     shown = re.findall(rf"configs/{name}\.py:(\w+)", module.__doc__ or "")
     listed = re.findall(r'"(\w+)"', module.get_config.__doc__ or "")
@@ -43,7 +43,7 @@ def config_args(name: str) -> list[str | None]:
 
 
 def test_every_module_can_be_imported():
-    """In one process of its own, where nothing has been imported before."""
+    """In a process of its own, where nothing has been imported before."""
     code = (
         "import importlib, json, sys\n"
         "failed = {}\n"
@@ -72,6 +72,10 @@ def test_help(binary):
     found = run(sys.executable, "-m", binary, "--help")
     assert found.returncode == 0, found.stderr
     assert f"python -m {binary}" in found.stdout and "flags:" in found.stdout
+    for command, module in cli.COMMANDS.items():
+        if module == binary:
+            flags = re.findall(r"^  --(\w+):", found.stdout, re.MULTILINE)
+            assert cli.flag_names(command) == sorted([*flags, "help"])
 
 
 @pytest.mark.parametrize("binary", BINARIES)
@@ -105,15 +109,18 @@ def test_config(name):
             assert method in registry.names("methods")
         assert config.model.name in registry.names("models")
         assert config.uncertainty.name in registry.names("uncertainty")
-        json.dumps(config.to_dict())  # it is written to config.json
+        # The config is written to config.json.
+        json.dumps(config.to_dict())
 
 
 @pytest.mark.parametrize("name", [name for name in CONFIGS if name.startswith("gcc_to_")])
-def test_a_page_on_a_pair_of_the_paper_gives_its_numbers(name):
+def test_the_page_of_a_pair_in_the_paper_gives_its_numbers(name):
     module = importlib.import_module(f"configs.{name}")
-    for method, (mae, rmse) in tables.PUBLISHED[module.get_config("gpu").target.dataset].items():
+    for method, (mae, rmse) in PUBLISHED[module.get_config("gpu").target.dataset].items():
         (line,) = re.findall(
-            rf"^  {re.escape(tables.METHOD_NAMES[method])} +(\d.*)$", module.__doc__, re.MULTILINE
+            rf"^  {re.escape(registry.about('methods', method).display_name)} +(\d.*)$",
+            module.__doc__,
+            re.MULTILINE,
         )
         assert re.sub(" +", " ", line).startswith(f"{mae:.1f} / {rmse:.1f}" if rmse else f"{mae:.1f}")
 
@@ -126,13 +133,14 @@ def test_config_refuses_a_wrong_argument(name):
         module.get_config("smoek")
 
 
-def test_ruff():
-    found = run(sys.executable, "-m", "ruff", "check", "--no-cache", ".")
+@pytest.mark.parametrize("check", [("check",), ("format", "--check")], ids=lambda check: check[0])
+def test_ruff(check):
+    found = run(sys.executable, "-m", "ruff", *check, "--no-cache", ".")
     assert found.returncode == 0, found.stdout[-3000:]
 
 
 def test_requirements_declare_what_is_imported():
-    """What the program imports at module level is in requirements.txt, with bounds."""
+    """Packages that cc_jax imports at module level are in requirements.txt, with bounds."""
     text = (ROOT / "requirements.txt").read_text()
     names = re.findall(r"^([A-Za-z0-9_-]+)([^#;\n]*)", text, re.MULTILINE)
     assert all(">=" in bounds for _, bounds in names)
@@ -148,7 +156,7 @@ def test_requirements_declare_what_is_imported():
 
 
 def test_a_requirement_file_is_installed_again_only_when_it_changes(tmp_path):
-    """The stamps of launch/venv.sh, with an interpreter that only notes what it is asked to install."""
+    """Tests the stamps of launch/venv.sh with an interpreter that only records what it is asked to install."""
     (tmp_path / "launch").mkdir()
     (tmp_path / "launch" / "venv.sh").write_text((ROOT / "launch" / "venv.sh").read_text())
     (tmp_path / "requirements.txt").write_text("numpy\n")
@@ -168,7 +176,8 @@ def test_a_requirement_file_is_installed_again_only_when_it_changes(tmp_path):
         return found.returncode, len(asked.read_text().splitlines()) if asked.exists() else 0
 
     assert ensure(FAIL="1") == (2, 1)
-    assert ensure() == (0, 2)  # a failed installation leaves no stamp
+    # The failed installation left no stamp; the successful one did.
+    assert ensure() == (0, 2)
     assert ensure() == (0, 2)
     (tmp_path / "requirements.txt").write_text("numpy>=2\n")
     assert ensure() == (0, 3)

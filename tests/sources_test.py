@@ -1,4 +1,4 @@
-"""Prepared datasets: records as written, slices, threads, pickles, and damage found when they are opened."""
+"""Prepared datasets: records, slices, threads, pickles, and damage that is found when a dataset is opened."""
 
 import concurrent.futures
 import dataclasses
@@ -33,7 +33,7 @@ def data_dir(tmp_path_factory):
 
 @pytest.fixture
 def own_data_dir(tmp_path):
-    """One that the test may damage."""
+    """Return a dataset that the test may damage."""
     preparation.prepare("shanghaitech/part_a", shanghaitech(tmp_path / "raw", POINTS), tmp_path / "data")
     return tmp_path / "data"
 
@@ -118,9 +118,11 @@ def test_a_shard_cut_short_is_refused_when_opened(own_data_dir, keep):
     whole = path.read_bytes()
     path.write_bytes(whole[: int(keep * len(whole))])
     with pytest.raises(InputError, match=f"{path.name}: is damaged or cut short.*--overwrite"):
-        sources.open_source("shanghaitech/part_a", "test", own_data_dir)  # whichever split is asked for
+        sources.open_source("shanghaitech/part_a", "test", own_data_dir)  # found for either split
     preparation.prepare("shanghaitech/part_a", own_data_dir.parent / "raw", own_data_dir, overwrite=True)
-    assert len(sources.open_source("shanghaitech/part_a", "train", own_data_dir)) == 7  # the advice works
+    assert (
+        len(sources.open_source("shanghaitech/part_a", "train", own_data_dir)) == 7
+    )  # what the error advises works
 
 
 def test_a_missing_shard_is_refused_when_opened(own_data_dir):
@@ -141,7 +143,7 @@ def test_a_damaged_record_is_an_error_and_no_wrong_image(own_data_dir):
 
 
 def small(monkeypatch, **changes):
-    """Synthetic sets of a few small images."""
+    """Reduce the synthetic datasets to a few small images."""
     configs = [
         synthetic.Config(
             name=domain, domain=domain, **{"train": 6, "test": 2, "height": 64, "width": 96, **changes}
@@ -183,7 +185,7 @@ def test_the_validation_set_is_more_of_the_target_and_none_of_it():
     assert len(ours) == len(its) == 8 and not ours & its
 
 
-def test_the_default_folder_is_tfds_own(monkeypatch):
+def test_the_default_folder_is_that_of_tfds(monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", "/some/where")
     assert sources.default_data_dir() == pathlib.Path("/some/where")
     monkeypatch.delenv("TFDS_DATA_DIR")
@@ -195,7 +197,7 @@ OPEN = "import sys; from cc_jax.data import sources; print(len(sources.open_sour
 
 @pytest.fixture
 def preparing(tmp_path):
-    """Starts processes that prepare the same folder of many images; ends those still running."""
+    """Start processes that prepare the same folder of many images. Those still running at the end are killed."""
     from raw_trees import save_picture
 
     for number in range(60):
@@ -225,7 +227,7 @@ def preparing(tmp_path):
         process.wait()
 
 
-def test_two_processes_that_prepare_at_once_do_no_harm(preparing):
+def test_several_processes_prepare_the_same_dataset(preparing):
     data_dir, start = preparing
     outputs = [process.communicate(timeout=120)[0].decode() for process in [start(), start(), start()]]
     assert all("60 images" in output for output in outputs), outputs
@@ -233,13 +235,13 @@ def test_two_processes_that_prepare_at_once_do_no_harm(preparing):
     assert not list(data_dir.glob(".*incomplete*"))
 
 
-def test_a_kill_in_the_middle_leaves_nothing_half(preparing):
-    """Killed as soon as its working folder shows up, wherever it is then; the next one is whole."""
+def test_a_killed_process_leaves_no_incomplete_dataset(preparing):
+    """The process is killed when its working folder appears. The next process writes the whole dataset."""
     data_dir, start = preparing
     process = start()
     deadline = time.monotonic() + 60
     while not (data_dir / ".folder-x.incomplete" / "folder").exists() and time.monotonic() < deadline:
-        if process.poll() is not None:  # faster than this loop: then it must be whole
+        if process.poll() is not None:  # has finished already, so the dataset is complete
             break
     os.kill(process.pid, signal.SIGKILL)
     process.wait()

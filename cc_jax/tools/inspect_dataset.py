@@ -1,4 +1,4 @@
-"""Shows what a prepared dataset holds: a page, contact sheets, the published totals, doubles within and across splits.
+"""Shows what a prepared dataset contains: a page, contact sheets, totals, and duplicates within and across splits.
 
 usage: python -m cc_jax.tools.inspect_dataset --dataset=NAME --output=DIR [--split=SPLIT ...] [--data_dir=DIR]
 """
@@ -9,16 +9,18 @@ from absl import flags
 
 from cc_jax import app
 
-_DATASET = flags.DEFINE_string("dataset", None, "A prepared dataset: shanghaitech/part_a, folder/NAME, ...")
-_SPLIT = flags.DEFINE_multi_string("split", None, "Split to look at; may be repeated (default: all).")
+_DATASET = flags.DEFINE_string(
+    "dataset", None, "Name of a prepared dataset: shanghaitech/part_a, folder/NAME, ..."
+)
+_SPLIT = flags.DEFINE_multi_string("split", None, "Split to inspect. May be repeated (default: all splits).")
 _OUTPUT = flags.DEFINE_string("output", None, "Folder for index.html and the contact sheets.")
 _DATA_DIR = flags.DEFINE_string(
-    "data_dir", None, "Where prepared datasets lie (default: $TFDS_DATA_DIR or ~/tensorflow_datasets)."
+    "data_dir", None, "Folder of prepared datasets (default: $TFDS_DATA_DIR or ~/tensorflow_datasets)."
 )
 
 
 def main(args: list[str]) -> None:
-    """Looks at every image once, writes, says what was found."""
+    """Inspects every image, writes the page, and prints what was found."""
     del args
     app.require(dataset=_DATASET.value, output=_OUTPUT.value)
     from cc_jax.data import sources, storage, survey

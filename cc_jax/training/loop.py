@@ -10,7 +10,7 @@ import ml_collections
 from cc_jax import build
 from cc_jax.data.progress import progress_bar
 from cc_jax.errors import CheckpointError, Preempted
-from cc_jax.evaluation.evaluate import batching_of, finished_rows, stage_rows, write_results
+from cc_jax.evaluation.stages import StageEnd, evaluate_stage
 from cc_jax.methods import base
 from cc_jax.optimization.train_state import TrainState
 from cc_jax.training import profiling, pseudo_labels
@@ -21,6 +21,7 @@ from cc_jax.training.step import Step, StepCompiler
 from cc_jax.workdir import config as config_file
 from cc_jax.workdir import lock
 from cc_jax.workdir.layout import Layout
+from cc_jax.workdir.results import finished_rows, write_results
 
 
 def train_and_adapt(config: ml_collections.ConfigDict, workdir: str | pathlib.Path) -> list[dict]:
@@ -159,19 +160,8 @@ def _train_stage(
 
 def _evaluate(run: Run, span: Span, state: TrainState) -> list[dict]:
     """The rows of results.json for the counter at the end of a stage."""
-    config = run.config
-    return stage_rows(
-        config,
-        run.layout.root,
-        span.stage.name,
-        span.end,
-        span.counted(span.end),
-        state,
-        run.sampler,
-        run.test_sets,
-        batching_of(config),
-        progress_bar,
-    )
+    end = StageEnd(span.stage.name, span.end, span.counted(span.end))
+    return evaluate_stage(run.config, run.layout.root, end, state, run.test_sets, run.sampler)
 
 
 def _other_config(layout: Layout, config: ml_collections.ConfigDict) -> str:

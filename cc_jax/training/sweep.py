@@ -9,13 +9,13 @@ import ml_collections
 
 from cc_jax.data.images import safe_name
 from cc_jax.errors import Busy, ConfigError
-from cc_jax.evaluation.evaluate import finished_rows
-from cc_jax.report import page, tables
+from cc_jax.report import page, renderers, tables
 from cc_jax.report import runs as report_runs
 from cc_jax.training import loop
 from cc_jax.training.run import name_of
 from cc_jax.workdir.config import flat
 from cc_jax.workdir.layout import Layout
+from cc_jax.workdir.results import finished_rows, read_results
 
 
 def runs(config: ml_collections.ConfigDict) -> dict[str, ml_collections.ConfigDict]:
@@ -91,9 +91,9 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
     report = Layout(workdir).report
     if len(todo) > 1 and jax.process_index() == 0:
         page.write_report(report, [report_runs.read_run(workdir / folder) for folder in done], workdir.name)
-    rows = [row for folder in done for row in tables.final_rows(tables.read_results(workdir / folder))]
+    rows = [row for folder in done for row in tables.final_rows(read_results(workdir / folder))]
     if rows:
-        print(tables.render(tables.table(rows), "text", tables.notes(rows)))
+        print(renderers.render(tables.table(rows), "text", tables.notes(rows)))
         print(f"report: {report}")
     unfinished = [folder for folder in todo if folder not in done]
     if unfinished:

@@ -9,8 +9,9 @@ load_env "${CC_JAX_ENV:-cpu}"
 program=${1:-}
 file=cc_jax/${program//.//}
 if [ -z "$program" ] || ! { [ -f "$file.py" ] || [ -f "$file/__main__.py" ]; }; then
-  echo "entrypoint.sh: '$program' is none of train, evaluate, predict, prepare, tabulate, tools.NAME" >&2
+  echo "entrypoint.sh: unknown program '$program'; give train, evaluate, predict, prepare, tabulate or tools.NAME" >&2
   exit 2
 fi
 shift
-exec python -m "cc_jax.$program" "$@"  # exec: signals and exit codes are the program's own
+# exec passes signals to the program and its exit code to the caller.
+exec python -m "cc_jax.$program" "$@"

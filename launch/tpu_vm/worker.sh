@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# usage, on a worker; the scripts beside it call it there:
-#   worker.sh start ARGUMENTS OF cc_jax.train     installs what is missing and starts it in the background
-#   worker.sh state                               "cc_jax: " and running, ended CODE, lost (it was killed), or none
-#   worker.sh log                                 its last lines
+# usage, on a worker, where the other scripts call it:
+#   worker.sh start ARGUMENTS OF cc_jax.train     installs missing packages and starts the run in the background
+#   worker.sh state                               prints "cc_jax: " and running, ended CODE, lost (killed), or none
+#   worker.sh log                                 prints the last lines of the run's output
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 mkdir -p .run
 
-# The lock is held by whatever is left of the run: the kernel lets go of it when all of that has ended, however it ended.
+# All processes of the run hold the lock. The kernel releases it when the last one has ended, for whatever reason.
 running() { ! flock --nonblock .run/lock true; }
 
 state() {
@@ -25,7 +25,7 @@ mount_shared() {
   sudo mount -t nfs "$TPU_NFS" /mnt/shared
 }
 
-# The runtimes' own Python is 3.10 on some; uv brings one that needs no root.
+# Some runtimes have Python 3.10. uv installs a newer one without root.
 find_python() {
   if [ -x .venv/bin/python ]; then return; fi
   if python3 -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then return; fi
@@ -54,7 +54,8 @@ start() {
   if [ -n "${TPU_NFS:-}" ]; then export TFDS_DATA_DIR=${TFDS_DATA_DIR:-/mnt/shared/data}; fi
   rm -f .run/code
   echo "== $(date -u +%FT%TZ) $*" >>.run/log
-  trap '' HUP  # the connection ends before the run does
+  # The connection ends before the run does.
+  trap '' HUP
   train "$@" </dev/null >>.run/log 2>&1 &
   echo "cc_jax: started" >&2
 }
