@@ -196,7 +196,7 @@ def test_they_are_trained_with_the_fields_of_the_command_line(workdir):
 @pytest.mark.parametrize(
     "wrong, words",
     [
-        ("method.toy.alfa=0.3", 'Did you mean "alpha"'),
+        ("method.toy.alphas=0.3", 'Did you mean "alpha"'),
         ("model.toy.features=many", "features"),
         ("method.name=toi", "no method is called 'toi' (did you mean 'toy'?)"),
     ],
