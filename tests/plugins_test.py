@@ -84,7 +84,7 @@ def test_a_model_sees_nothing_outside_the_region_of_interest(name):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_model_masks_its_features_alone(name):
-    """By image, for all images, and by the channels that a mask keeps."""
+    """A mask for each image, one for all images, and one given by the channels that it keeps."""
     model, variables = built(name)
     image = picture(*FRAME, batch=2)
     out = run_of(name)(image, ROI)
@@ -277,7 +277,7 @@ def test_the_updates_of_a_method_keep_the_shape_of_the_state_and_report_a_loss(n
 
 @pytest.fixture(scope="module")
 def compiled_once(tmp_path_factory):
-    """Programs are kept between the runs of this module, most of which are the same."""
+    """Compiled programs are shared between the runs of this module, most of which are the same."""
     names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
     before = {name: getattr(jax.config, name) for name in names}
     for name, value in zip(names, (str(tmp_path_factory.mktemp("cache")), 0.0), strict=True):
@@ -322,7 +322,7 @@ def smallest_run(kind, name):
 def test_a_run_goes_on_from_any_checkpoint_to_the_same_bits(
     kind, name, tmp_path, environment, monkeypatch, compiled_once
 ):
-    """As after kill -9 (loop_test.py does that): what a stage's end, or its middle, had saved is all that is left."""
+    """As after kill -9, which loop_test.py tests: only the checkpoints up to the first one or the last but one are left."""
     monkeypatch.setenv("TFDS_DATA_DIR", environment["TFDS_DATA_DIR"])
     config = smallest_run(kind, name)
     whole = loop.train_and_adapt(config, tmp_path / "whole")
