@@ -32,13 +32,13 @@ _OUTPUT = flags.DEFINE_string(
 def main(args: list[str]) -> None:
     """Evaluate and write the results."""
     del args
-    app.require(workdir=_WORKDIR.value)
+    workdir = pathlib.Path(app.required(_WORKDIR))
     # Imported here, so that --help does not wait for JAX.
     from cc_jax.counting.evaluate_workdir import evaluate_workdir
 
     app.compile_cache()
     evaluate_workdir(
-        pathlib.Path(_WORKDIR.value),
+        workdir,
         dataset=_DATASET.value,
         split=_SPLIT.value,
         data_dir=_DATA_DIR.value or "",

@@ -37,16 +37,15 @@ _OVERLAYS = flags.DEFINE_bool("overlays", True, "Whether to write overlays.")
 def main(args: list[str]) -> int:
     """Count all inputs and write the results."""
     del args
-    app.require(workdir=_WORKDIR.value, input=_INPUT.value, output=_OUTPUT.value)
-    source, output = pathlib.Path(_INPUT.value), pathlib.Path(_OUTPUT.value)
+    workdir, source, output = (pathlib.Path(app.required(flag)) for flag in (_WORKDIR, _INPUT, _OUTPUT))
     paths = files.find(source, output)
     # Imported here, so that --help and wrong paths do not wait for JAX.
     from cc_jax.counting.counter import Counter
 
     app.compile_cache()
-    counter = Counter.load(_WORKDIR.value, max_side=_MAX_SIDE.value, memory_gib=_MEMORY_GIB.value)
+    counter = Counter.load(workdir, max_side=_MAX_SIDE.value, memory_gib=_MEMORY_GIB.value)
     if _CALIBRATE_ON.value:
-        counter.calibrate(_CALIBRATE_ON.value).save(pathlib.Path(_WORKDIR.value))
+        counter.calibrate(_CALIBRATE_ON.value).save(workdir)
     counter.plan(files.sizes(paths))
     about = {
         "command": shlex.join(["python", "-m", "cc_jax.predict", *sys.argv[1:]]),

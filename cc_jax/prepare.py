@@ -25,12 +25,10 @@ _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Prepare the dataset again if
 def main(args: list[str]) -> None:
     """Prepares one dataset."""
     del args
-    app.require(dataset=_DATASET.value)
+    dataset = app.required(_DATASET)
     from cc_jax.data import preparation
 
-    lines = preparation.prepare(
-        _DATASET.value, _MANUAL_DIR.value, _DATA_DIR.value, overwrite=_OVERWRITE.value
-    )
+    lines = preparation.prepare(dataset, _MANUAL_DIR.value, _DATA_DIR.value, overwrite=_OVERWRITE.value)
     print("\n".join(lines))
 
 

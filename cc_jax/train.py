@@ -36,7 +36,7 @@ def main(args: list[str]) -> None:
     """Run the config, or each run of its sweep."""
     del args
     config = app.config_of(_CONFIG)
-    app.require(workdir=_WORKDIR.value)
+    workdir = pathlib.Path(app.required(_WORKDIR))
     if _PROFILE.value:
         config.profile_steps = _PROFILE.value
     # Imported here, so that a wrong flag is reported before JAX starts.
@@ -51,7 +51,7 @@ def main(args: list[str]) -> None:
         if jax.process_index() > 0:
             app.mute_stdout()
     with processes.translate_peer_errors():
-        sweep.run(config, pathlib.Path(_WORKDIR.value))
+        sweep.run(config, workdir)
 
 
 if __name__ == "__main__":

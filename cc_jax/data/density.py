@@ -7,6 +7,7 @@ number of heads.
 """
 
 import dataclasses
+from typing import Any
 
 import cv2
 import numpy as np
@@ -119,7 +120,7 @@ class Density:
         length = np.repeat((width, height), number)
         matrix = _dense if number * shape[0] * shape[1] < _DENSE_LIMIT else _sparse
         profiles_2NxC = matrix(*self._profiles(at, np.tile(sigmas, 2), length), stride, max(shape))
-        people_hxw = profiles_2NxC[number:, : shape[0]].T @ profiles_2NxC[:number, : shape[1]]
+        people_hxw: Any = profiles_2NxC[number:, : shape[0]].T @ profiles_2NxC[:number, : shape[1]]
         return (people_hxw.toarray() if matrix is _sparse else people_hxw).astype(np.float32)
 
     def _profiles(

@@ -40,7 +40,7 @@ class Examples(Wrapped):
         super().__init__(records)
         self.resize_rule = resize_rule
         self._left = limit
-        self._folder = folder and _folder_of(folder, records, resize_rule)
+        self._folder = _folder_of(folder, records, resize_rule) if folder else None
         # Without the images if they are in a folder.
         self._known: dict[int, Example] = {}
         self._lock = threading.Lock()
@@ -83,6 +83,7 @@ class Examples(Wrapped):
         return example
 
     def _path(self, i: int) -> pathlib.Path:
+        assert self._folder is not None
         return self._folder / f"{i}.npy"
 
     def _write(self, i: int, image: np.ndarray) -> None:

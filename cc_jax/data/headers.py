@@ -60,8 +60,7 @@ def parse(data: bytes) -> Header:
 
 def oriented(header: Header) -> tuple[int, int]:
     """Return (height, width) after the EXIF orientation is applied."""
-    size = (header.height, header.width)
-    return size[::-1] if header.orientation >= 5 else size
+    return (header.width, header.height) if header.orientation >= 5 else (header.height, header.width)
 
 
 def _jpeg(data: bytes) -> Header:

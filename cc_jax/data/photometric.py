@@ -86,4 +86,6 @@ def _through_jpeg(image: UInt8[np.ndarray, "H W 3"], quality: int) -> UInt8[np.n
     """Encode as JPEG and decode, in memory. The data is trusted, so the checks of `images.read_image` are not needed."""
     bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
+    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
+    assert decoded is not None
+    return decoded

@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -107,7 +107,7 @@ def batch_at(
 
 def batches(
     make: Callable[[int], Any], first: int, end: int, *, threads: int = 2, workers: int = 0
-) -> Iterator[Any]:
+) -> Generator[Any, None, None]:
     """Yield `make(first), ..., make(end - 1)` in this order, made in the background.
 
     Args:
@@ -146,6 +146,7 @@ def _exit_with_parent(worker: int, workers: int) -> None:
     """Make this worker exit when its parent process has ended, even if that was killed."""
     del worker, workers
     parent = multiprocessing.parent_process()
+    assert parent is not None
 
     def wait() -> None:
         parent.join()
@@ -187,4 +188,4 @@ class _Shuffled(Sequence):
         if order is None:
             order = np.random.default_rng([*self._seed, epoch]).permutation(len(self._examples))
             self._orders = dict([*self._orders.items(), (epoch, order)][-2:])
-        return self._examples[order[k]]
+        return self._examples[int(order[k])]

@@ -78,7 +78,9 @@ def decode_labels(record: dict[str, Any], resize_rule: ResizeRule = KEEP_SIZE) -
     size = _size(record)
     roi = polygon_mask(record["roi"], *size)
     height, width = resize_rule.fit(size)
-    heads_Nx2 = points_in_roi(record["points"], roi) * np.float32([width / size[1], height / size[0]])
+    heads_Nx2 = points_in_roi(record["points"], roi) * np.array(
+        [width / size[1], height / size[0]], np.float32
+    )
     return {
         "id": record["id"],
         "points": heads_Nx2.astype(np.float32),
@@ -135,7 +137,7 @@ def polygon_mask(polygon_Mx2: np.ndarray, height: int, width: int) -> UInt8[np.n
 def points_in_roi(points_Nx2: np.ndarray, roi: UInt8[np.ndarray, "H W"]) -> Float32[np.ndarray, "M 2"]:
     """Return the head points that count: those outside the image are moved into it, those outside the ROI dropped."""
     height, width = roi.shape
-    last = np.nextafter(np.float32([width, height]), np.float32(0))
+    last = np.nextafter(np.array([width, height], np.float32), np.float32(0))
     points_Nx2 = np.clip(np.asarray(points_Nx2, np.float32).reshape(-1, 2), 0, last)
     x, y = pixels(points_Nx2, height, width).T
     return points_Nx2[roi[y, x] > 0]

@@ -14,7 +14,7 @@ import difflib
 import os
 import pathlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ from cc_jax.data.builders.base import CrowdDatasetBuilder
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
-class Source:
+class Source(Sequence):
     """The records of a split, in a fixed order.
 
     May be read from several threads. Pickles as the name and place of the dataset, not as its records.

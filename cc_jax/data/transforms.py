@@ -157,7 +157,7 @@ class Augment:
         x, y = heads_Nx2.T
         inside = (x >= left) & (x < left + side) & (y >= top) & (y < top + side)
         target = density.map(
-            (heads_Nx2[inside] - np.float32([left, top])) * scale,
+            (heads_Nx2[inside] - np.array([left, top], np.float32)) * scale,
             self.crop,
             self.crop,
             stride=CELL,

@@ -7,6 +7,8 @@ from typing import Any
 class Wrapped(Sequence):
     """A sequence with the length and the attributes of `inner`. Subclasses define `__getitem__`."""
 
+    inner: Any  # a sequence, with attributes of its own
+
     def __init__(self, inner: Sequence[Any]):
         self.inner = inner
 

@@ -1,5 +1,8 @@
 """The mesh of devices, with one axis `data`: parameters are replicated, batches are split."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
@@ -8,7 +11,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from cc_jax.errors import ConfigError
 
 
-def make_mesh(devices: list[jax.Device] | None = None) -> Mesh:
+def make_mesh(devices: Sequence[Any] | None = None) -> Mesh:
     """Return a mesh over `devices`; by default, all devices of all processes.
 
     Its axis has the type Auto: the compiler places the collectives.

@@ -10,8 +10,7 @@ import optax
 Tree = Any
 
 
-@flax.struct.dataclass
-class TrainState:
+class TrainState(flax.struct.PyTreeNode):
     """The state of training. Networks have names; the one that counts people is `counter`.
 
     Attributes:
@@ -96,5 +95,5 @@ def _average(ema: Tree, params: Tree, step: jax.Array, decay: float) -> Tree:
     The decay grows from 0.1 at step 0, as (1 + step) / (10 + step), up to `decay`. A constant one would keep the noise of
     the first steps in the average for long.
     """
-    decay = jnp.minimum(decay, (1.0 + step) / (10.0 + step))
-    return jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, ema, params)
+    now = jnp.minimum(decay, (1.0 + step) / (10.0 + step))
+    return jax.tree.map(lambda a, p: now * a + (1 - now) * p, ema, params)

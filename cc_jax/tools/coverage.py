@@ -29,8 +29,7 @@ _LEVELS = flags.DEFINE_multi_float("level", [0.5, 0.8, 0.9, 0.95], "Level of the
 def main(args: list[str]) -> None:
     """Prints a row for each level."""
     del args
-    app.require(counted=_COUNTED.value, test=_TEST.value)
-    counted, test = (_read(pathlib.Path(path)) for path in (_COUNTED.value, _TEST.value))
+    counted, test = (_read(pathlib.Path(app.required(flag))) for flag in (_COUNTED, _TEST))
     if not 0 < _IMAGES.value <= len(counted[0]):
         raise ConfigError(f"--images={_IMAGES.value}: {_COUNTED.value} has {len(counted[0])} labelled images")
     print(

@@ -22,23 +22,23 @@ _DATA_DIR = flags.DEFINE_string(
 def main(args: list[str]) -> None:
     """Inspects every image, writes the page, and prints what was found."""
     del args
-    app.require(dataset=_DATASET.value, output=_OUTPUT.value)
+    dataset, output = app.required(_DATASET), pathlib.Path(app.required(_OUTPUT))
     from cc_jax.data import sources, storage, survey
     from cc_jax.data.builders import notes
     from cc_jax.report import dataset_page
 
     data_dir = _DATA_DIR.value or sources.default_data_dir()
-    builder = sources.make_builder(_DATASET.value, data_dir)
-    splits = _SPLIT.value or sources.splits(_DATASET.value, data_dir)
+    builder = sources.make_builder(dataset, data_dir)
+    splits = _SPLIT.value or sources.splits(dataset, data_dir)
     looks = [
         one
         for split in splits
-        for one in survey.look_at(split, sources.open_source(_DATASET.value, split, data_dir))
+        for one in survey.look_at(split, sources.open_source(dataset, split, data_dir))
     ]
     check = notes.describe(storage.read_summary(builder), builder.totals())
-    written = dataset_page.write(pathlib.Path(_OUTPUT.value), _DATASET.value, looks, check)
+    written = dataset_page.write(output, dataset, looks, check)
     doubled = survey.find_twins(looks)
-    print("\n".join([_DATASET.value, *check]))
+    print("\n".join([dataset, *check]))
     print(
         f"  {len(doubled)} pairs of images show the same, {sum(pair.leak for pair in doubled)} of them across splits"
     )

@@ -26,7 +26,7 @@ _WORKDIR = flags.DEFINE_string(
 _STAGE = flags.DEFINE_string(
     "stage", None, "Stage whose steps are used (default: the stage with the most logged rows)."
 )
-_CONFIG = app.define_config("Config file, or the name of a shipped config, in the place of a run.")
+_CONFIG = app.define_config("Config file, or the name of a shipped config, to use instead of a run.")
 _STEP = flags.DEFINE_float(
     "step_ms", None, "Milliseconds of a step on one device, instead of the run's.", lower_bound=1e-3
 )
@@ -87,31 +87,33 @@ class Network:
         return within + between + 2 * (inside - 1 + hosts - 1) * self.hop
 
 
+# Share of a step that the backward pass takes.
+_BACKWARD = 2 / 3
+
+
 def simulate(
-    step: float, size: float, devices: int, network: Network, *, parts: int, spread: float, back: float = 2 / 3,
-    rounds: int = 2000, seed: int = 0,
-) -> float:  # fmt: skip
+    step: float, size: float, devices: int, network: Network, *, parts: int, spread: float, rounds: int = 2000
+) -> float:
     """Return the mean time of a step of all devices together, in seconds.
+
+    The backward pass produces the gradients evenly over its time. A message starts when its gradients are ready on all
+    devices and the message before it has arrived. The last message always starts after the backward pass.
 
     Args:
       step: Mean time of a step on one device, in seconds.
       size: Bytes of all gradients.
       devices: Number of devices.
       network: The network between them.
-      parts: Number of messages for the gradients, sent one after the other. A message starts when all devices have its
-        gradients.
+      parts: Number of messages for the gradients.
       spread: Standard deviation of the time of a step on a device, relative to its mean. All wait for the slowest device.
-      back: Share of a step that the backward pass takes. It produces the gradients evenly over its time, so the last
-        message starts after it.
       rounds: Number of simulated steps.
-      seed: Seed of the simulation.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     slowest = step * (1 + spread * rng.standard_normal((rounds, devices))).max(1)
     message = network.all_reduce(size / parts, devices) if devices > 1 else 0.0
     end = np.zeros(rounds)
     for part in range(1, parts + 1):
-        ready = slowest * (1 - back * (1 - part / parts))
+        ready = slowest * (1 - _BACKWARD * (1 - part / parts))
         end = np.maximum(end, ready) + message
     return float(end.mean())
 
@@ -169,8 +171,7 @@ def main(args: list[str]) -> None:
         what, step = measured(runs.read_log(workdir / "log.jsonl"), _STAGE.value)
         what = f"stage {what} of {workdir}, {config.model.name}"
     else:
-        app.require(step_ms=_STEP.value)
-        config, step = app.config_of(_CONFIG), 0.0
+        config, step = app.config_of(_CONFIG), app.required(_STEP) / 1e3
         what = config.model.name
     step = _STEP.value / 1e3 if _STEP.value else step
     one = mesh.make_mesh(jax.devices()[:1])

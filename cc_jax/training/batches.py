@@ -54,7 +54,7 @@ class Batches:
             found[name] = Crops(stage.batch_size or sizes[name], augment)
         return found
 
-    def abstract(self, stage: base.Stage) -> base.Batch:
+    def abstract(self, stage: base.Stage) -> dict[str, dict[str, jax.ShapeDtypeStruct]]:
         """Return the shapes, types and shardings of what `stream` yields."""
         sharding = meshes.replicated(self.mesh) if self.replicated else meshes.split(self.mesh)
         return {

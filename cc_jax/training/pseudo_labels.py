@@ -5,6 +5,7 @@ import dataclasses
 import io
 import pathlib
 import zipfile
+from typing import Any
 
 import jax
 import numpy as np
@@ -68,7 +69,7 @@ def save(path: pathlib.Path, labels: dict[str, base.PseudoLabels] | None) -> Non
       path: the file.
       labels: {set: {id: (density, weight)}}; None if the method has converged.
     """
-    arrays = {"converged": np.bool_(labels is None)}
+    arrays: dict[str, Any] = {"converged": np.bool_(labels is None)}
     for name, one_set in (labels or {}).items():
         arrays[f"{name}/ids"] = np.asarray(list(one_set))
         for i, (density, weight) in enumerate(one_set.values()):

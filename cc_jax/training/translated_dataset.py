@@ -125,7 +125,7 @@ class Rewritten(Wrapped):
             raise CheckpointError(
                 f"{path} cannot be read ({error.strerror}): remove its folder, and the same command makes it again"
             ) from error
-        scale = np.float32([width / int(record["width"]), height / int(record["height"])])
+        scale = np.array([width / int(record["width"]), height / int(record["height"])], np.float32)
         moved = {
             name: np.asarray(record[name], np.float32).reshape(-1, 2) * scale for name in ("points", "roi")
         }

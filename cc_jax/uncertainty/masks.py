@@ -9,7 +9,7 @@ from cc_jax.errors import ConfigError
 _ATTEMPTS = 100_000
 
 
-def masks(key: jax.Array, channels: int, members: int, scale: float) -> np.ndarray:
+def masks(key: jax.Array | np.ndarray, channels: int, members: int, scale: float) -> np.ndarray:
     """Draw masks that all keep the same number of channels, so that each channel is kept by at least one of them.
 
     The algorithm of the supplement: each mask puts m = active(...) ones into int(m s) slots at random, and slots that no
@@ -17,7 +17,8 @@ def masks(key: jax.Array, channels: int, members: int, scale: float) -> np.ndarr
     which this number is `channels`. Activations are multiplied by the masks and not rescaled.
 
     Args:
-      key: random key; equal keys give equal masks.
+      key: random key, or the words of one as a NumPy array where no JAX function may be called. Equal keys give equal
+        masks.
       channels: width of the layer.
       members: number of masks.
       scale: how little the masks overlap, from 1 (all equal) to 6 (disjoint).
@@ -27,6 +28,27 @@ def masks(key: jax.Array, channels: int, members: int, scale: float) -> np.ndarr
 
     Raises:
       ConfigError: for fewer than 10 channels, a scale outside of [1, 6], or when no s fits.
+    """
+    ones, slots = ones_and_slots(channels, members, scale)
+    words = key if isinstance(key, np.ndarray) else np.asarray(jax.random.key_data(key))
+    rng = np.random.default_rng(words.ravel())
+    for _ in range(_ATTEMPTS):
+        drawn = np.zeros((members, slots), np.float32)
+        for row in drawn:
+            row[rng.choice(slots, ones, replace=False)] = 1
+        used = drawn.any(axis=0)
+        if used.sum() == channels:
+            return drawn[:, used]
+    raise ConfigError(
+        f"{members} masks of scale {scale} do not cover {channels} channels: change the scale a little"
+    )
+
+
+def ones_and_slots(channels: int, members: int, scale: float) -> tuple[int, int]:
+    """Return how many channels each mask keeps, and into how many slots its ones are put.
+
+    Raises:
+      ConfigError: as `masks` does.
     """
     if channels < 10:
         raise ConfigError(
@@ -39,18 +61,7 @@ def masks(key: jax.Array, channels: int, members: int, scale: float) -> np.ndarr
     if members < 1:
         raise ConfigError(f"Masksembles has {members} members: it needs at least 1")
     ones = active(channels, members, scale)
-    slots = int(ones * _solve(channels, members, scale, ones))
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
-    for _ in range(_ATTEMPTS):
-        drawn = np.zeros((members, slots), np.float32)
-        for row in drawn:
-            row[rng.choice(slots, ones, replace=False)] = 1
-        used = drawn.any(axis=0)
-        if used.sum() == channels:
-            return drawn[:, used]
-    raise ConfigError(
-        f"{members} masks of scale {scale} do not cover {channels} channels: change the scale a little"
-    )
+    return ones, int(ones * _solve(channels, members, scale, ones))
 
 
 def active(channels: int, members: int, scale: float) -> int:

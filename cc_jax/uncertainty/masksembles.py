@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from cc_jax.uncertainty import base, masks
+from cc_jax.uncertainty import base, masks, masksembles_layer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +45,7 @@ class Uncertainty(base.Uncertainty):
         masks_NxC = variables["masks"]["masks"]
         features = model.apply(variables, image, roi, method="encode")
         if train:
-            start = jax.random.randint(rng, (), 0, self.members)
-            masks_BxC = masks_NxC[(start + jnp.arange(image.shape[0])) % self.members]
+            masks_BxC = masksembles_layer.deal(masks_NxC, image.shape[0], rng)
             density = model.apply(variables, features, masks_BxC, roi, method="decode")[None]
         else:
             kept = masks.active(model.mask_channels, self.members, self.scale)

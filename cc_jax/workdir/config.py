@@ -151,7 +151,7 @@ def _merged(defaults: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str,
     return found
 
 
-def _as_json(config: ml_collections.ConfigDict | Mapping[str, Any]) -> dict[str, Any]:
+def _as_json(config: Any) -> dict[str, Any]:
     """The fields with the types that JSON gives them, so that they compare equal to those of a file."""
     fields = config.to_dict() if isinstance(config, ml_collections.ConfigDict) else config
     return json.loads(json.dumps(fields))

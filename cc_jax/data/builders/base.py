@@ -54,7 +54,11 @@ _MAX_NAMED_FILES = 20
 _STORED_UNCHANGED = (".jpg", ".jpeg", ".png", ".bmp")
 
 
-class CrowdDatasetBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+# `skip_registration` is a keyword of TFDS, whose types are unknown.
+class CrowdDatasetBuilder(  # pyright: ignore[reportGeneralTypeIssues]
+    tfds.core.GeneratorBasedBuilder,
+    skip_registration=True,  # pyright: ignore[reportCallIssue]
+):
     """Base class of all dataset plug-ins, a standard TFDS builder.
 
     A plug-in must define `raw`. It may define:

@@ -64,7 +64,7 @@ def clamp_points(
     points = np.asarray(points, np.float32).reshape(-1, 2)
     if not np.isfinite(points).all():
         raise InputError(f"{name}: a head point is not a finite number")
-    outside = ((points < 0) | (points >= (width, height))).any(axis=1)
+    outside = np.any((points < 0) | (points >= (width, height)), axis=1)
     inside = np.clip(points, 0, np.array([width - 1, height - 1], np.float32))
     return np.where(outside[:, None], inside, points), int(outside.sum())
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float32
@@ -50,7 +50,7 @@ class Raw:
       digest: `summary.fingerprint` of the files before points outside an image were moved. "" until it is known.
     """
 
-    splits: dict[str, Sequence[RawImage]]
+    splits: Mapping[str, Sequence[RawImage]]
     notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     digest: str = ""

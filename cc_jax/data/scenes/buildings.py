@@ -25,13 +25,13 @@ def draw_buildings(
 
 def _row(rng, canvas: Canvas, camera: Camera, look: Look, start: tuple, end: tuple) -> None:
     """Draw houses along a line on the ground, from `start` to `end` (x, z)."""
-    start, end = np.array(start, float), np.array(end, float)
-    length = float(np.hypot(*(end - start)))
+    first, last = np.array(start, float), np.array(end, float)
+    length = float(np.hypot(*(last - first)))
     at = 0.0
     base = rng.uniform(7, 18)
     while at < length:
         width = min(rng.uniform(6, 16), length - at)
-        edges = start + np.outer([at, at + width], (end - start) / length)
+        edges = first + np.outer([at, at + width], (last - first) / length)
         if rng.random() < 0.93:
             _house(rng, canvas, camera, look, edges, max(4.0, base * rng.uniform(0.6, 1.4)))
         at += width

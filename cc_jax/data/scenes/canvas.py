@@ -50,8 +50,8 @@ class Camera:
 
     def ground(self, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return world x and z and the depth of the ground that every `step`-th pixel shows. In the sky, depth is inf."""
-        u = (np.arange(0, self.columns, step, np.float32) + step / 2 - self.columns / 2) / self.focal
-        v = (np.arange(0, self.rows, step, np.float32) + step / 2 - self.rows / 2) / self.focal
+        u = (np.arange(0, self.columns, step, dtype=np.float32) + step / 2 - self.columns / 2) / self.focal
+        v = (np.arange(0, self.rows, step, dtype=np.float32) + step / 2 - self.rows / 2) / self.focal
         cos, sin = math.cos(self.roll), math.sin(self.roll)
         a, b = u[None] * cos + v[:, None] * sin, v[:, None] * cos - u[None] * sin
         falling = b * math.cos(self.tilt) + math.sin(self.tilt)

@@ -28,7 +28,8 @@ def arrange(
       near: Smallest depth in meters.
       far: Largest depth in meters.
     """
-    ways = rng.permutation([_strollers, _strollers, _groups, _block, _block, _queues])[: rng.integers(1, 4)]
+    ways = np.array([_strollers, _strollers, _groups, _block, _block, _queues])
+    ways = rng.permutation(ways)[: rng.integers(1, 4)]
     shares = rng.dirichlet(np.full(len(ways), 1.5))
     # With 1, people are spread evenly on the ground, so most are far away. With less, more of them are near.
     lean = rng.uniform(-0.6, 0.8)
@@ -109,7 +110,7 @@ def _queues(rng: np.random.Generator, number: int, place) -> Spots:
 def _in_frame(camera: Camera, spots: Spots) -> np.ndarray:
     """Return whether a head at a height of 1.6 m is inside the image."""
     heads, _ = camera.project(np.column_stack([spots[:, 0], np.full(len(spots), 1.6), spots[:, 1]]))
-    return ((heads >= 0) & (heads < (camera.columns, camera.rows))).all(axis=1)
+    return np.all((heads >= 0) & (heads < (camera.columns, camera.rows)), axis=1)
 
 
 def _apart(spots: Spots, count: int) -> Spots:

@@ -71,4 +71,6 @@ def grain(rng: np.random.Generator, light: np.ndarray) -> np.ndarray:
 def compress(image: Image, quality: int) -> Image:
     """Encode as JPEG and decode."""
     _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
+    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    assert decoded is not None
+    return np.ascontiguousarray(decoded[..., ::-1])

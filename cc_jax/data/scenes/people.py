@@ -80,7 +80,7 @@ def make_people(rng: np.random.Generator, spots: np.ndarray, look: Look) -> list
 def _pick_colors(
     rng: np.random.Generator, palette: np.ndarray, n: int, tint: np.ndarray | float = 1.0
 ) -> list[Colour]:
-    return [tuple(colour) for colour in (palette[rng.integers(len(palette), size=n)] * tint).tolist()]
+    return [(r, g, b) for r, g, b in (palette[rng.integers(len(palette), size=n)] * tint).tolist()]
 
 
 def head_positions(people: list[Person]) -> np.ndarray:
@@ -137,7 +137,7 @@ def draw_person(canvas: Canvas, axes: LocalAxes, person: Person, look: Look, hea
     else:
         _draw_large(canvas, axes, person, look, head)
     if person.umbrella is not None:
-        _draw_umbrella(canvas, axes, person)
+        _draw_umbrella(canvas, axes, person, person.umbrella)
 
 
 def axes_of(people: list[Person], camera: Camera) -> list[LocalAxes]:
@@ -195,12 +195,12 @@ def _draw_large(canvas: Canvas, axes: LocalAxes, person: Person, look: Look, hea
     _draw_legs(canvas, axes, person)
     away = math.cos(person.facing) < 0
     if person.bag is not None and not away:
-        _draw_bag(canvas, axes, person)
+        _draw_bag(canvas, axes, person, person.bag)
     _draw_arm(canvas, axes, person, -look.side, 0.72)
     _draw_torso(canvas, axes, person, look)
     _draw_arm(canvas, axes, person, look.side, 1.0)
     if person.bag is not None and away:
-        _draw_bag(canvas, axes, person)
+        _draw_bag(canvas, axes, person, person.bag)
     _draw_head(canvas, axes, person, look, head)
 
 
@@ -240,11 +240,11 @@ def _draw_arm(canvas: Canvas, axes: LocalAxes, person: Person, sign: int, shade:
     canvas.ellipse(hand, (0.045 * s, 0.045 * s), canvas.hazed(person.skin, axes.depth, shade))
 
 
-def _draw_bag(canvas: Canvas, axes: LocalAxes, person: Person) -> None:
+def _draw_bag(canvas: Canvas, axes: LocalAxes, person: Person, colour: Colour) -> None:
     h = person.height
     left = [(-0.15, 0.55 * h), (-0.17, 0.74 * h), (-0.1, 0.81 * h)]
     places = left + [(-x, y) for x, y in reversed(left)]
-    canvas.polygon(axes.outline(places), canvas.hazed(person.bag, axes.depth, 0.85), solid=True)
+    canvas.polygon(axes.outline(places), canvas.hazed(colour, axes.depth, 0.85), solid=True)
 
 
 def _draw_head(canvas: Canvas, axes: LocalAxes, person: Person, look: Look, head: int) -> None:
@@ -265,7 +265,7 @@ def _draw_head(canvas: Canvas, axes: LocalAxes, person: Person, look: Look, head
     shine = axes.spot(0.04 * look.side, h - 0.06)
     canvas.ellipse(shine, (0.05 * s, 0.03 * s), canvas.hazed(person.hair, d, 1.35))
     if person.hat is not None:
-        _draw_hat(canvas, axes, person)
+        _draw_hat(canvas, axes, person, person.hat)
 
 
 def _draw_face(canvas: Canvas, axes: LocalAxes, person: Person, look: Look) -> None:
@@ -284,20 +284,20 @@ def _draw_face(canvas: Canvas, axes: LocalAxes, person: Person, look: Look) -> N
             canvas.ellipse(axes.spot(0.06 * turn + x * narrow, high + y), (rx * s, ry * s), dark)
 
 
-def _draw_hat(canvas: Canvas, axes: LocalAxes, person: Person) -> None:
+def _draw_hat(canvas: Canvas, axes: LocalAxes, person: Person, colour: Colour) -> None:
     h, s, d = person.height, axes.scale, axes.depth
     crown = axes.spot(0, h - 0.085)
     brim = axes.spot(0.05 * math.sin(person.facing), h - 0.09 - 0.03 * axes.steep)
-    canvas.ellipse(brim, (0.15 * s, (0.03 + 0.07 * axes.steep) * s), canvas.hazed(person.hat, d, 0.75))
-    canvas.ellipse(crown, (0.112 * s, 0.1 * s), canvas.hazed(person.hat, d), arc=(180, 360))
-    canvas.ellipse(crown, (0.112 * s, (0.02 + 0.05 * axes.steep) * s), canvas.hazed(person.hat, d))
+    canvas.ellipse(brim, (0.15 * s, (0.03 + 0.07 * axes.steep) * s), canvas.hazed(colour, d, 0.75))
+    canvas.ellipse(crown, (0.112 * s, 0.1 * s), canvas.hazed(colour, d), arc=(180, 360))
+    canvas.ellipse(crown, (0.112 * s, (0.02 + 0.05 * axes.steep) * s), canvas.hazed(colour, d))
 
 
-def _draw_umbrella(canvas: Canvas, axes: LocalAxes, person: Person) -> None:
+def _draw_umbrella(canvas: Canvas, axes: LocalAxes, person: Person, colour: Colour) -> None:
     """Draw an umbrella above the head. Seen from high up, it hides the head."""
     h, s, d = person.height, axes.scale, axes.depth
     hand, top = axes.spot(0.2, 0.65 * h), axes.spot(0.1, h + 0.3)
     canvas.line(hand, top, 0.025 * s, canvas.hazed((60, 60, 60), d))
     rim = 0.52 * s, (0.08 + 0.42 * axes.steep) * s
-    canvas.ellipse(top, (0.52 * s, 0.36 * s), canvas.hazed(person.umbrella, d), arc=(180, 360), head=0)
-    canvas.ellipse(top, rim, canvas.hazed(person.umbrella, d, 0.8), head=0)
+    canvas.ellipse(top, (0.52 * s, 0.36 * s), canvas.hazed(colour, d), arc=(180, 360), head=0)
+    canvas.ellipse(top, rim, canvas.hazed(colour, d, 0.8), head=0)

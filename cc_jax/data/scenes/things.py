@@ -66,9 +66,8 @@ def draw_thing(rng: np.random.Generator, canvas: Canvas, camera: Camera, thing: 
         camera.height / float(np.hypot(np.hypot(thing.x, thing.z), camera.height)),
     )
     side = scale * np.array([np.cos(camera.roll), np.sin(camera.roll)])
-    axes = LocalAxes(
-        *(tuple(vector.tolist()) for vector in (foot, top - foot, side)), scale, depth, max(0.05, steep)
-    )
+    origin, up, right = (tuple(vector.tolist()) for vector in (foot, top - foot, side))
+    axes = LocalAxes(origin, up, right, scale, depth, max(0.05, steep))
     _THINGS[thing.kind](rng, _Pen(canvas, axes), thing, look)
 
 

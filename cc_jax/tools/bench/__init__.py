@@ -4,7 +4,7 @@ import dataclasses
 import pathlib
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from cc_jax.errors import ConfigError
 
@@ -87,7 +87,9 @@ class Row:
 
 
 def alternate(
-    runs: dict[str, Callable[[], object]], rounds: int, before: dict[str, Callable[[], object]] | None = None
+    runs: Mapping[str, Callable[[], object]],
+    rounds: int,
+    before: Mapping[str, Callable[[], object]] | None = None,
 ) -> dict[str, Times]:
     """Measure functions in turn, so that a busy moment of the machine affects all of them.
 
@@ -111,7 +113,7 @@ def alternate(
 
 
 def beside_best(
-    ours: dict[str, Callable[[], object]], peers: dict[str, Callable[[], object]], rounds: int
+    ours: Mapping[str, Callable[[], object]], peers: Mapping[str, Callable[[], object]], rounds: int
 ) -> tuple[dict[str, Times], str, Times]:
     """Measure our functions beside the fastest of several peers, which is found in one round.
 

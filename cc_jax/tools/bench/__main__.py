@@ -47,6 +47,10 @@ def _quantity(row: Row, times: Times) -> str:
     return found + (spread if times.least < times.most else "")
 
 
+def _folder(value: str | None) -> pathlib.Path | None:
+    return pathlib.Path(value).expanduser() if value else None
+
+
 def main(args: list[str]) -> None:
     """Runs one suite."""
     del args
@@ -54,7 +58,7 @@ def main(args: list[str]) -> None:
     if not _SUITE.value:
         raise ConfigError(f"--suite=NAME is missing; the suites are: {', '.join(known)}")
     suite = registry.load("tools.bench.suites", _SUITE.value)
-    folders = (value and pathlib.Path(value).expanduser() for value in (_DATA_DIR.value, _MANUAL_DIR.value))
+    folders = (_folder(value) for value in (_DATA_DIR.value, _MANUAL_DIR.value))
     rows = suite.run(Options(*folders))
     print(table(rows))
     if _JSON.value:

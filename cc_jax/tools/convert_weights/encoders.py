@@ -1,5 +1,7 @@
 """What the conversions of all architectures share."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from cc_jax.models.parts.pretrained import Encoder
@@ -26,4 +28,9 @@ def make_encoder(name: str, source: str, tensors: dict[str, np.ndarray], mean, s
     broken = [key for key, value in tensors.items() if not np.isfinite(value).all()]
     if broken:
         raise UnknownWeights(f"numbers that are not finite ({broken[0]})")
-    return Encoder(name, source, tensors, tuple(map(float, mean)), tuple(map(float, std)))
+    return Encoder(name, source, tensors, _rgb(mean), _rgb(std))
+
+
+def _rgb(values: Sequence[float]) -> tuple[float, float, float]:
+    red, green, blue = map(float, values)
+    return red, green, blue

@@ -38,7 +38,9 @@ def read_legacy(file: BinaryIO) -> dict[str, np.ndarray]:
     """
     if _unpickle(file) != _MAGIC_NUMBER:
         raise ValueError("a pickle that torch did not write")
-    _unpickle(file), _unpickle(file)  # version, system
+    # The version and the system.
+    for _ in range(2):
+        _unpickle(file)
     state, keys = _unpickle(file), _unpickle(file)
     tensors = _tensors(state)
     known = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
@@ -159,10 +161,9 @@ def _unpickle(file: BinaryIO) -> Any:
 
 
 def _to_array(storage: _Storage, data: bytes) -> np.ndarray:
-    array = np.frombuffer(data, storage.dtype) if len(data) % np.dtype(storage.dtype).itemsize == 0 else ()
-    if len(array) != storage.size:
+    if len(data) != storage.size * np.dtype(storage.dtype).itemsize:
         raise ValueError(f"storage {storage.key} is cut short")
-    return array
+    return np.frombuffer(data, storage.dtype)
 
 
 def _tensors(state: Any) -> dict[str, _Tensor]:

@@ -13,7 +13,7 @@ import functools
 import itertools
 import pathlib
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 
 import numpy as np
 
@@ -72,7 +72,7 @@ def _consume(batches: Iterable) -> None:
         pass
 
 
-def _batches(examples: Examples, end: int, workers: int = 0) -> Iterator[dict]:
+def _batches(examples: Examples, end: int, workers: int = 0) -> Generator[dict, None, None]:
     """Yield our batches 0 to `end`, made on threads or in processes."""
     dataset = pipeline.train_dataset(examples, augment=_AUGMENT, density=Density(), seed=0)
     make = functools.partial(pipeline.batch_at, dataset, batch_size=_BATCH)

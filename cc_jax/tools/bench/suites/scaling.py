@@ -100,6 +100,7 @@ def _simulated(devices: int, crops: int, side: int) -> Iterator[Callable[[], flo
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment) as process:
 
         def step() -> float:
+            assert process.stdout is not None
             print(file=process.stdin, flush=True)
             answer = process.stdout.readline()
             if not answer:

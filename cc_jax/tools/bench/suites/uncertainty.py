@@ -69,9 +69,9 @@ def _drawn(draw: Callable, model: Any, variables: dict, image: np.ndarray) -> Ca
         )
         return density["density"].mean(0), density["density"].std(0)
 
-    image = jnp.asarray(image)
-    compiled = jax.jit(samples).lower(variables, image).compile()
-    return lambda: jax.block_until_ready(compiled(variables, image))
+    on_device = jnp.asarray(image)
+    compiled = jax.jit(samples).lower(variables, on_device).compile()
+    return lambda: jax.block_until_ready(compiled(variables, on_device))
 
 
 def _tiled(model, variables, image, roi, rng, *, train):
