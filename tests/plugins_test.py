@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.experimental.compilation_cache import compilation_cache
 from ml_collections import ConfigDict
 from small_methods import BATCH, KEY, draw, method_of, small_fields, state_shapes_of
 from small_networks import (
@@ -275,20 +274,6 @@ def test_the_updates_of_a_method_keep_the_shape_of_the_state_and_report_a_loss(n
 # Resuming, for all of them.
 
 
-@pytest.fixture(scope="module")
-def compiled_once(tmp_path_factory):
-    """Compiled programs are shared between the runs of this module, most of which are the same."""
-    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
-    before = {name: getattr(jax.config, name) for name in names}
-    for name, value in zip(names, (str(tmp_path_factory.mktemp("cache")), 0.0), strict=True):
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
-
-
 def smallest_run(kind, name):
     """The config of a run of a few steps with this plug-in."""
     config = demo.get_config("smoke")
@@ -319,11 +304,8 @@ def smallest_run(kind, name):
         *(("uncertainty", name) for name in UNCERTAINTIES),
     ],
 )
-def test_a_run_goes_on_from_any_checkpoint_to_the_same_bits(
-    kind, name, tmp_path, environment, monkeypatch, compiled_once
-):
+def test_a_run_goes_on_from_any_checkpoint_to_the_same_bits(kind, name, tmp_path):
     """As after kill -9, which loop_test.py tests: only the checkpoints up to the first one or the last but one are left."""
-    monkeypatch.setenv("TFDS_DATA_DIR", environment["TFDS_DATA_DIR"])
     config = smallest_run(kind, name)
     whole = loop.train_and_adapt(config, tmp_path / "whole")
     # The counter's steps, whatever else was trained.
