@@ -45,8 +45,9 @@ def _row(level: float, counted: np.ndarray, test: np.ndarray) -> str:
     covered, widths, scales = [], [], []
     for seed in range(_DRAWS.value):
         drawn = np.random.default_rng(seed).choice(counted.shape[1], _IMAGES.value, replace=False)
-        calibration = conformal.calibrate(*counted[:, drawn], seed=seed)
-        low, high = calibration.interval(*test[1:], level)
+        true, count, std = counted[:, drawn]
+        calibration = conformal.calibrate(true, count, std, seed=seed)
+        low, high = calibration.interval(test[1], test[2], level)
         covered.append(float(((low <= test[0]) & (test[0] <= high)).mean()))
         widths.append(float((high - low).mean()))
         scales.append(calibration.scale)
