@@ -1,14 +1,17 @@
 """cc_jax: cross-domain crowd counting in JAX/Flax. `from cc_jax import Counter` counts people in images."""
 
 __version__ = "0.2.0"
-
-__all__ = ["Counter"]
+__all__ = ["Counter", "Masksembles", "__version__"]
 
 
 def __getattr__(name: str):
-    # Lazy, so that `import cc_jax.data` (NumPy and OpenCV only) does not pay for JAX.
+    # Imported on first use, so that `import cc_jax.data` (NumPy and OpenCV only) does not import JAX.
     if name == "Counter":
         from cc_jax.counting.counter import Counter
 
         return Counter
+    if name == "Masksembles":
+        from cc_jax.uncertainty.masksembles_layer import Masksembles
+
+        return Masksembles
     raise AttributeError(f"module 'cc_jax' has no attribute {name!r}")

@@ -13,6 +13,7 @@ import pathlib
 import re
 import sys
 from collections.abc import Callable
+from typing import TypeVar
 
 from absl import app as absl_app
 from absl import flags, logging
@@ -25,6 +26,8 @@ _DEBUG = flags.DEFINE_bool("debug", False, "Show the traceback of an error inste
 flags.disclaim_key_flags()
 
 _PACKAGE = pathlib.Path(__file__).parent
+
+Value = TypeVar("Value")
 
 
 def run(main: Callable[[list[str]], int | None], *, positional: bool = False) -> None:
@@ -144,11 +147,11 @@ def mute_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
-def require(**values: object) -> None:
-    """Raise ConfigError for a flag that is not set. absl's own check would print the whole help text."""
-    for name, value in values.items():
-        if value is None:
-            raise ConfigError(f"--{name} is missing; --help shows the usage")
+def required(flag: "flags.FlagHolder[Value | None]") -> Value:
+    """Return the value of a flag. Raises ConfigError if it is not set; absl's own check would print the whole help text."""
+    if flag.value is None:
+        raise ConfigError(f"--{flag.name} is missing; --help shows the usage")
+    return flag.value
 
 
 def define_calibrate_on() -> flags.FlagHolder:
@@ -177,7 +180,7 @@ def define_config(help_text: str) -> flags.FlagHolder:
 def config_of(flag: flags.FlagHolder):
     """Return the config of a --config flag. Raises ConfigError if the flag is not set or the file cannot be read."""
     try:
-        require(config=flag.value)
+        required(flag)
         # ml_collections reports an unreadable file only when its config is accessed.
         _ = flag.value.is_locked
         return flag.value

@@ -1,48 +1,51 @@
-"""From a config to the parts it names: model, uncertainty, method and the state they start from."""
+"""From a config to the parts that it names: model, uncertainty, method, and the state that they start from."""
 
 import dataclasses
 import functools
-import json
-import pathlib
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import ml_collections
 import optax
-from flax import traverse_util
+from jax.sharding import Mesh
 
 from cc_jax import registry
 from cc_jax.distributed import mesh as meshes
-from cc_jax.errors import CheckpointError, ConfigError
+from cc_jax.errors import ConfigError
 from cc_jax.models.parts import pretrained
 from cc_jax.optimization import rngs
 from cc_jax.optimization import train_state as states
 from cc_jax.optimization.optimizers import Optimizer
 
-_NEWEST = (
-    "evaluation.memory_gib"  # the field of a config that was added last: a workdir without it cannot be read
-)
-# For initialisation: LLVM takes 7 s for `tiny` and 16 s for `sfcn` to optimise what runs once, for milliseconds.
+# Compiler options for initialization. It runs once, for milliseconds, and optimizing it takes LLVM many seconds.
 QUICK = {"xla_backend_optimization_level": 0}
+
+# What one network consists of: (parameters, {collection: tree}).
+Network = tuple[Any, dict[str, Any]]
 
 
 @dataclasses.dataclass(frozen=True)
 class CountingNetwork:
-    """What counting needs, without a method: a model and the way its samples are drawn."""
+    """What counting needs: a model, and the uncertainty that draws its samples. It knows no method.
+
+    Attributes:
+      model: a Linen module (models/).
+      uncertainty: how samples are drawn (uncertainty/).
+      draw: `draw(variables, image, roi, rng, *, train)`, the uncertainty's `draw` for this model.
+      label_scale: see units.py.
+    """
 
     model: Any
     uncertainty: Any
-    draw: Callable  # draw(variables, image, roi, rng, *, train)
+    draw: Callable
     label_scale: float
 
-    def init(self, key: jax.Array) -> tuple[Any, dict[str, Any]]:
-        """(parameters, collections) from a key; pure, so that `jax.eval_shape` gives their shapes."""
-        return self.uncertainty.each(self._init)(self.uncertainty.keys(key))
+    def init(self, key: jax.Array) -> Network:
+        """Return (parameters, collections) from a key; pure, so that `jax.eval_shape` gives their shapes."""
+        return self.uncertainty.each(self._init_one)(self.uncertainty.keys(key))
 
-    def _init(self, key: jax.Array) -> tuple[Any, dict[str, Any]]:
-        """Those of one network."""
+    def _init_one(self, key: jax.Array) -> Network:
         image, roi = jnp.zeros((1, 64, 64, 3), jnp.uint8), jnp.ones((1, 64, 64, 1), jnp.uint8)
         variables = dict(self.model.init(rngs.stream(key, "parameters"), image, roi))
         params = variables.pop("params")
@@ -50,7 +53,7 @@ class CountingNetwork:
 
 
 def counting_network(config) -> CountingNetwork:
-    """The model and the uncertainty that the config names, with the fields of their sections."""
+    """Return the model and the uncertainty that the config names, with the fields of their sections."""
     name = config.model.name
     model = registry.load("models", name).Model(
         dtype=config.model.dtype,
@@ -58,85 +61,69 @@ def counting_network(config) -> CountingNetwork:
         remat=config.model.remat,
         **_section(config.model, name),
     )
-    uncertainty = _make("uncertainty", config.uncertainty)
+    uncertainty = registry.load("uncertainty", config.uncertainty.name).Uncertainty(
+        **_section(config.uncertainty, config.uncertainty.name)
+    )
     return CountingNetwork(model, uncertainty, functools.partial(uncertainty.draw, model), config.label_scale)
 
 
-def method(config):
-    """The method that the config names."""
-    return _make("methods", config.method, steps=config.steps, label_scale=config.label_scale)
+def method(config, name: str = "", around: tuple[str, ...] = ()):
+    """Return the method `name`, by default the config's, with the method inside that it wraps, if it wraps one.
 
-
-def _make(kind: str, section, **shared):
-    """The plug-in's one class, its fields from `section[name]`."""
-    module = registry.load(kind, section.name)
-    plug_in = getattr(module, "Method" if kind == "methods" else "Uncertainty")
-    return plug_in(**shared, **_section(section, section.name))
+    Args:
+      config: the run's config.
+      name: a method's name.
+      around: names of the methods that wrap this one.
+    """
+    name = name or config.method.name
+    if name in around:
+        raise ConfigError(f"config.method.{around[-1]}.inner={name!r}: a method cannot be wrapped by itself")
+    fields = _section(config.method, name)
+    if "inner" in fields:
+        fields["inner"] = method(config, fields["inner"], (*around, name))
+    return registry.load("methods", name).Method(steps=config.steps, label_scale=config.label_scale, **fields)
 
 
 def _section(section, name: str) -> dict:
-    """The plug-in's own fields: none where the config has no section of its name."""
-    return dict(section[name]) if name in section else {}
+    """The fields of the plug-in `name`; none if the config has no section of its name."""
+    return {field: _tuples(value) for field, value in section[name].items()} if name in section else {}
 
 
-def fresh_state(config, network: CountingNetwork, mesh, method=None) -> states.TrainState:
-    """The state at step 0, replicated over the mesh; the encoder from `config.model.pretrained` if that is set.
+def _tuples(value):
+    """Lists as tuples: a config read from JSON has lists where it had tuples, and plug-ins must be hashable."""
+    return tuple(map(_tuples, value)) if isinstance(value, (list, tuple)) else value
 
-    With the networks that `method`, if given, has beside the counter.
+
+def fresh_state(config, network: CountingNetwork, mesh: Mesh, method=None) -> states.TrainState:
+    """Return the state at step 0, placed on the mesh.
+
+    Args:
+      config: the run's config. `config.model.pretrained`, if set, is where the encoder's weights come from.
+      network: the counter.
+      mesh: the devices.
+      method: if given, the state also holds the networks that this method has beside the counter.
     """
     root = rngs.root(config.seed)
     params, collections = initial(network, root)
     if config.model.pretrained:
         params, collections["norm"] = _load_encoder(config, network)(params, collections["norm"])
-    make = functools.partial(_state, config, network, method)
-    beside = jax.jit(functools.partial(_beside, config, method, network.model), compiler_options=QUICK)(root)
-    networks = _by_kind({"counter": (params, collections), **beside})
+    make = functools.partial(_make_state, config, network, method)
+    beside = jax.jit(
+        functools.partial(_networks_of_method, config, method, network.model), compiler_options=QUICK
+    )
+    networks = _by_kind({"counter": (params, collections), **beside(root)})
     return jax.jit(make, out_shardings=_shardings(network, mesh, jax.eval_shape(make, *networks)))(*networks)
 
 
-def check_encoder(config, network: CountingNetwork, abstract: states.TrainState) -> None:
-    """Raises ConfigError where `config.model.pretrained` is no file for a state of these shapes; it is read for that."""
-    if config.model.pretrained:
-        of = abstract.params["counter"], abstract.collections["counter"]["norm"]
-        jax.eval_shape(_load_encoder(config, network), *of)
-
-
-def _load_encoder(config, network: CountingNetwork) -> Callable:
-    """(params, norm) -> both with the encoder of `config.model.pretrained`, for each network of the counter."""
-    return network.uncertainty.each(functools.partial(pretrained.load_encoder, config.model.pretrained))
-
-
-def initial(network: CountingNetwork, root: jax.Array) -> tuple[Any, dict[str, Any]]:
-    """(parameters, collections) of the counter from the run's root key."""
-    params, collections = jax.jit(network.init, compiler_options=QUICK)(root)
-    collections.update(network.uncertainty.collections(rngs.stream(root, "members"), network.model))
-    return params, collections
-
-
-def _beside(config, method, model, root: jax.Array) -> dict[str, tuple[Any, dict[str, Any]]]:
-    """The networks that the method has beside the counter."""
-    return method.networks(model, config.augment.crop, rngs.stream(root, "networks")) if method else {}
-
-
-def _by_kind(networks: dict[str, tuple[Any, dict[str, Any]]]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """({network: parameters}, {network: collections})."""
-    return {name: p for name, (p, _) in networks.items()}, {name: c for name, (_, c) in networks.items()}
-
-
-def abstract_state(config, network: CountingNetwork, mesh, method=None) -> states.TrainState:
-    """The shapes and shardings of `fresh_state`, without computing it or reading a file."""
+def abstract_state(config, network: CountingNetwork, mesh: Mesh, method=None) -> states.TrainState:
+    """Return the shapes, types and shardings of `fresh_state` without computing it or reading a file."""
     root = rngs.root(config.seed)
-
-    def shapes():
-        params, collections = network.init(root)
-        return params, collections
-
-    params, collections = jax.eval_shape(shapes)
-    # Members are drawn with NumPy, which cannot be traced; it is quick.
+    params, collections = jax.eval_shape(network.init, root)
+    # Masks are drawn with NumPy, which JAX cannot trace. Drawing them is quick.
     collections.update(network.uncertainty.collections(rngs.stream(root, "members"), network.model))
-    beside = jax.eval_shape(functools.partial(_beside, config, method, network.model), root)
+    beside = jax.eval_shape(functools.partial(_networks_of_method, config, method, network.model), root)
     shaped = jax.eval_shape(
-        functools.partial(_state, config, network, method),
+        functools.partial(_make_state, config, network, method),
         *_by_kind({"counter": (params, collections), **beside}),
     )
     return jax.tree.map(
@@ -145,25 +132,36 @@ def abstract_state(config, network: CountingNetwork, mesh, method=None) -> state
     )  # fmt: skip
 
 
-def _shardings(network: CountingNetwork, mesh, state: states.TrainState) -> states.TrainState:
-    """Where each array of the state lies: replicated, or the counter's networks shared out over the devices."""
-    everywhere, own = meshes.replicated(mesh), meshes.split(mesh)
-    if not network.uncertainty.shard:
-        return jax.tree.map(lambda x: everywhere, state)
-    if network.uncertainty.members % mesh.size:
-        raise ConfigError(
-            f"config.uncertainty.{network.uncertainty.__module__.rsplit('.', 1)[1]}.members={network.uncertainty.members} "
-            f"cannot be shared out over {mesh.size} devices: make it a multiple of {mesh.size}, or set shard=False"
-        )
-
-    def place(path, x):
-        names = {getattr(key, "key", getattr(key, "name", None)) for key in path}
-        return own if names & {"counter", "ema"} else everywhere
-
-    return jax.tree_util.tree_map_with_path(place, state)
+def check_encoder(config, network: CountingNetwork, abstract: states.TrainState) -> None:
+    """Raise ConfigError if the file `config.model.pretrained` does not fit a state of these shapes."""
+    if config.model.pretrained:
+        own = abstract.params["counter"], abstract.collections["counter"]["norm"]
+        jax.eval_shape(_load_encoder(config, network), *own)
 
 
-def _state(config, network: CountingNetwork, method, params, collections) -> states.TrainState:
+def initial(network: CountingNetwork, root: jax.Array) -> Network:
+    """Return (parameters, collections) of the counter from the run's root key."""
+    params, collections = jax.jit(network.init, compiler_options=QUICK)(root)
+    collections.update(network.uncertainty.collections(rngs.stream(root, "members"), network.model))
+    return params, collections
+
+
+def _load_encoder(config, network: CountingNetwork) -> Callable:
+    """A function (params, norm) -> both with the encoder's weights from `config.model.pretrained`, in every member."""
+    return network.uncertainty.each(functools.partial(pretrained.load_encoder, config.model.pretrained))
+
+
+def _networks_of_method(config, method, model, root: jax.Array) -> dict[str, Network]:
+    """{name: network} of the networks that the method has beside the counter."""
+    return method.networks(model, config.augment.crop, rngs.stream(root, "networks")) if method else {}
+
+
+def _by_kind(networks: dict[str, Network]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """({network: parameters}, {network: collections})."""
+    return {name: p for name, (p, _) in networks.items()}, {name: c for name, (_, c) in networks.items()}
+
+
+def _make_state(config, network: CountingNetwork, method, params, collections) -> states.TrainState:
     optimizer = Optimizer(**config.optimizer)
     each, counter = network.uncertainty.each, optimizer.transformation(config.steps)
     txs = {"counter": optax.GradientTransformation(each(counter.init), each(counter.update))}
@@ -171,75 +169,20 @@ def _state(config, network: CountingNetwork, method, params, collections) -> sta
     return states.create(params, collections, txs, optimizer.ema)
 
 
-def checkpoint_items(state: states.TrainState) -> dict[str, Any]:
-    """The state in two parts: what counting needs, and what going on with training needs besides."""
-    return {
-        "counter": {"params": state.ema, "collections": state.collections["counter"]},
-        "training": {
-            "step": state.step,
-            "params": state.params,
-            "opt": state.opt,
-            "collections": {name: x for name, x in state.collections.items() if name != "counter"},
-        },
-    }
-
-
-def state_of(items: dict[str, Any], like: states.TrainState) -> states.TrainState:
-    """The inverse of `checkpoint_items`; the static fields come from `like`."""
-    training = items["training"]
-    return like.replace(
-        step=training["step"],
-        params=training["params"],
-        opt=training["opt"],
-        ema=items["counter"]["params"],
-        collections={"counter": items["counter"]["collections"], **training["collections"]},
-    )
-
-
-def check_fields(config) -> None:
-    """Raises ConfigError for values that would fail later, hours into a run or in a stranger's words."""
-    whole = {
-        "steps": config.steps,
-        "accumulate": config.accumulate,
-        "source.batch_size": config.source.batch_size,
-        "target.batch_size": config.target.batch_size,
-    }
-    for name, value in whole.items():
-        if value < 1:
-            raise ConfigError(f"config.{name}={value}: it is at least 1")
-    for name in ("threads", "workers", "cache_gib"):
-        if config[name] < 0:
-            raise ConfigError(f"config.{name}={config[name]}: it is not negative")
-    if config.augment.crop % 8 or config.augment.crop < 64:
-        raise ConfigError(f"config.augment.crop={config.augment.crop}: a multiple of 8, at least 64")
-    for name in ("source", "target"):
-        if not 0 <= config[name].plain_share <= 1:
-            raise ConfigError(
-                f"config.{name}.plain_share={config[name].plain_share}: it lies between 0 and 1"
-            )
-    if not config.evaluation.memory_gib > 0:
-        raise ConfigError(f"config.evaluation.memory_gib={config.evaluation.memory_gib}: it is positive")
-    if not config.label_scale > 0:
-        raise ConfigError(f"config.label_scale={config.label_scale}: it is positive")
-
-
-def flat(fields: dict[str, Any]) -> dict[str, Any]:
-    """A config's fields by dotted name."""
-    return traverse_util.flatten_dict(fields, keep_empty_nodes=True, sep=".")
-
-
-def read_config(workdir: pathlib.Path) -> ml_collections.ConfigDict:
-    """The config that a workdir was trained with. Raises CheckpointError where there is none."""
-    path = workdir / "config.json"
-    if not path.is_file():
-        raise CheckpointError(f"{workdir} is no workdir of cc_jax.train: it has no config.json")
-    try:
-        config = ml_collections.ConfigDict(json.loads(path.read_text()))
-    except ValueError as error:
-        raise CheckpointError(f"{path} is damaged ({error}): restore it from a copy") from error
-    if _NEWEST not in flat(config.to_dict()):
-        raise CheckpointError(
-            f"{workdir} was trained by an older cc_jax (its config.json has no field {_NEWEST!r}): use that version, or "
-            "train again"
+def _shardings(network: CountingNetwork, mesh: Mesh, state: states.TrainState) -> states.TrainState:
+    """The sharding of each array of the state: replicated, or the counter's members split over the devices."""
+    replicated, split = meshes.replicated(mesh), meshes.split(mesh)
+    if not network.uncertainty.shard:
+        return jax.tree.map(lambda x: replicated, state)
+    if network.uncertainty.members % mesh.size:
+        name = network.uncertainty.__module__.rpartition(".")[2]
+        raise ConfigError(
+            f"config.uncertainty.{name}.members={network.uncertainty.members} cannot be split over {mesh.size} devices: "
+            f"make it a multiple of {mesh.size}, or set shard=False"
         )
-    return config
+
+    def place(path, x):
+        names = {getattr(key, "key", getattr(key, "name", None)) for key in path}
+        return split if names & {"counter", "ema"} else replicated
+
+    return jax.tree_util.tree_map_with_path(place, state)

@@ -1,7 +1,9 @@
-"""usage: python -m cc_jax.predict --workdir=DIR --input=IMAGE|FOLDER|VIDEO --output=DIR [--calibrate_on=SET]
+"""Count the people in images and videos with a trained counter.
 
-Counts people: writes counts.csv and counts.json, and the density laid over each image under overlays/.
-Exit code 3: some inputs could not be read; they are named, the others are done.
+usage: python -m cc_jax.predict --workdir=DIR --input=IMAGE|FOLDER|VIDEO --output=DIR [--calibrate_on=SET]
+
+Writes counts.csv, counts.json, and for each image its density map drawn over it, in overlays/. If some inputs cannot be
+read, they are named, the others are counted, and the exit code is 3.
 """
 
 import pathlib
@@ -14,36 +16,36 @@ from cc_jax import app
 from cc_jax.counting import files
 from cc_jax.errors import InputError
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "A workdir of cc_jax.train: whose counter to use.")
-_INPUT = flags.DEFINE_string("input", None, "An image, a video, or a folder of them (searched through).")
+_WORKDIR = flags.DEFINE_string("workdir", None, "The workdir of a training run, whose counter is used.")
+_INPUT = flags.DEFINE_string("input", None, "An image, a video, or a folder (with its subfolders).")
 _OUTPUT = flags.DEFINE_string("output", None, "The folder for the results.")
-_EVERY_S = flags.DEFINE_float("every_s", 1.0, "Of a video, a frame every so many seconds; 0: every frame.")
+_EVERY_S = flags.DEFINE_float("every_s", 1.0, "Seconds between a video's counted frames; 0: every frame.")
 _CALIBRATE_ON = app.define_calibrate_on()
 _MAX_SIDE = flags.DEFINE_integer(
     "max_side",
     None,
-    "Pixels of the long side that images are shown with at most; 0: as large as they are. As in training.",
+    "Pixels; images with a longer side are shrunk to it. 0: no limit. Default: as in training.",
 )
 _MEMORY_GIB = flags.DEFINE_float(
     "memory_gib",
     None,
-    "GiB that the network may take beside the image; larger ones are counted in tiles. As in training.",
+    "GiB that the network may take beside the image; larger images are counted in tiles. Default: as in training.",
 )
-_OVERLAYS = flags.DEFINE_bool("overlays", True, "Whether to write the overlays.")
+_OVERLAYS = flags.DEFINE_bool("overlays", True, "Whether to write overlays.")
 
 
 def main(args: list[str]) -> int:
+    """Count all inputs and write the results."""
     del args
-    app.require(workdir=_WORKDIR.value, input=_INPUT.value, output=_OUTPUT.value)
-    source, output = pathlib.Path(_INPUT.value), pathlib.Path(_OUTPUT.value)
+    workdir, source, output = (pathlib.Path(app.required(flag)) for flag in (_WORKDIR, _INPUT, _OUTPUT))
     paths = files.find(source, output)
-    # Here, so that --help and a wrong path need not wait for JAX.
+    # Imported here, so that --help and wrong paths do not wait for JAX.
     from cc_jax.counting.counter import Counter
 
     app.compile_cache()
-    counter = Counter.load(_WORKDIR.value, max_side=_MAX_SIDE.value, memory_gib=_MEMORY_GIB.value)
+    counter = Counter.load(workdir, max_side=_MAX_SIDE.value, memory_gib=_MEMORY_GIB.value)
     if _CALIBRATE_ON.value:
-        counter.calibrate(_CALIBRATE_ON.value).save(pathlib.Path(_WORKDIR.value))
+        counter.calibrate(_CALIBRATE_ON.value).save(workdir)
     counter.plan(files.sizes(paths))
     about = {
         "command": shlex.join(["python", "-m", "cc_jax.predict", *sys.argv[1:]]),
@@ -54,7 +56,7 @@ def main(args: list[str]) -> int:
         print(about["intervals"], flush=True)
     items = files.read(paths, source if source.is_dir() else source.parent, _EVERY_S.value)
     unreadable = files.predict(
-        counter, items, output, with_overlays=_OVERLAYS.value, about=about, progress=files.bar
+        counter, items, output, with_overlays=_OVERLAYS.value, about=about, progress=files.counting_bar
     )
     return InputError.exit_code if unreadable else 0
 

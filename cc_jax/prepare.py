@@ -1,33 +1,34 @@
-"""Raw files to a dataset that train and evaluate read: checks them, writes it once, prints what it holds.
+"""Prepares a dataset for training and evaluation: checks its raw files, writes it once, and prints what it contains.
 
 usage: python -m cc_jax.prepare --dataset=NAME --manual_dir=DIR [--data_dir=DIR] [--overwrite]
 
-A user's own images: --dataset=folder/ANY_NAME. Nothing is downloaded, and nothing is written if a file is wrong.
+For a folder of your own images: --dataset=folder/ANY_NAME. Nothing is downloaded. If a raw file is wrong, nothing is
+written.
 """
 
 from absl import flags
 
 from cc_jax import app
 
-_DATASET = flags.DEFINE_string("dataset", None, "Dataset: shanghaitech/part_a, unity_crowd, folder/NAME, ...")
+_DATASET = flags.DEFINE_string(
+    "dataset", None, "Name of the dataset: shanghaitech/part_a, unity_crowd, folder/NAME, ..."
+)
 _MANUAL_DIR = flags.DEFINE_string(
-    "manual_dir", None, "The raw files as downloaded, a folder or an archive; synthetic sets need none."
+    "manual_dir", None, "The raw files as downloaded, a folder or an archive. Synthetic datasets need none."
 )
 _DATA_DIR = flags.DEFINE_string(
-    "data_dir", None, "Where prepared datasets lie (default: $TFDS_DATA_DIR or ~/tensorflow_datasets)."
+    "data_dir", None, "Folder of prepared datasets (default: $TFDS_DATA_DIR or ~/tensorflow_datasets)."
 )
-_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Prepare again what is already there.")
+_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Prepare the dataset again if it is already prepared.")
 
 
 def main(args: list[str]) -> None:
     """Prepares one dataset."""
     del args
-    app.require(dataset=_DATASET.value)
+    dataset = app.required(_DATASET)
     from cc_jax.data import preparation
 
-    lines = preparation.prepare(
-        _DATASET.value, _MANUAL_DIR.value, _DATA_DIR.value, overwrite=_OVERWRITE.value
-    )
+    lines = preparation.prepare(dataset, _MANUAL_DIR.value, _DATA_DIR.value, overwrite=_OVERWRITE.value)
     print("\n".join(lines))
 
 

@@ -1,8 +1,10 @@
-"""usage: python -m cc_jax.tabulate WORKDIR... [--format=text|markdown|csv] [--output=FILE] [--published] [--uncertainty]
+"""Tabulate the results of several runs: a row for each method, with means and spreads over seeds.
+
+usage: python -m cc_jax.tabulate WORKDIR... [--format=text|markdown|csv] [--output=FILE] [--published] [--uncertainty]
        [--against=VARIANT|METHOD]
 
-One table of the results of several runs: a row for each method, the mean and the spread over seeds. With --uncertainty
-that of what the members' disagreement is worth; with --against the difference of each MAE to another row's, seed by seed.
+With --uncertainty, the table shows how good the uncertainty is instead of the errors. With --against, it adds the
+difference of each MAE from another row's, taken seed by seed.
 """
 
 import sys
@@ -12,18 +14,22 @@ from absl import flags
 from cc_jax import app
 from cc_jax.data.files import write_atomic
 from cc_jax.errors import ConfigError, InputError
-from cc_jax.report import tables
+from cc_jax.report import renderers, tables
+from cc_jax.report.paper_results import with_published
 
-_FORMAT = flags.DEFINE_enum("format", "text", tables.FORMATS, "How the table is written; csv is unrounded.")
-_OUTPUT = flags.DEFINE_string("output", None, "A file for the table; without it, it is printed.")
-_PUBLISHED = flags.DEFINE_bool("published", False, "Add the paper's own figures for the same target.")
-_UNCERTAINTY = flags.DEFINE_bool("uncertainty", False, "Tabulate uncertainty.json in place of the errors.")
+_FORMAT = flags.DEFINE_enum("format", "text", renderers.FORMATS, "The format of the table; csv is unrounded.")
+_OUTPUT = flags.DEFINE_string("output", None, "The file for the table. Default: standard output.")
+_PUBLISHED = flags.DEFINE_bool("published", False, "Add the paper's figures for the same target.")
+_UNCERTAINTY = flags.DEFINE_bool(
+    "uncertainty", False, "Tabulate the quality of the uncertainty instead of the errors."
+)
 _AGAINST = flags.DEFINE_string(
-    "against", None, "Add the difference of the MAE to this variant's or method's."
+    "against", None, "Add the difference of the MAE from this variant's or method's, seed by seed."
 )
 
 
 def main(workdirs: list[str]) -> int:
+    """Read the workdirs' results and print the table, or write it to a file."""
     if not workdirs:
         raise ConfigError("no WORKDIR given; usage: python -m cc_jax.tabulate WORKDIR...")
     if _PUBLISHED.value and _UNCERTAINTY.value:
@@ -38,10 +44,11 @@ def main(workdirs: list[str]) -> int:
         rows, metrics = tables.against(rows, _AGAINST.value), (*metrics, tables.DIFFERENCE)
     summaries, remarks = tables.table(rows, metrics), tables.notes(rows)
     if _PUBLISHED.value:
-        summaries, remarks = tables.with_published(summaries, remarks)
-    text = tables.render(summaries, _FORMAT.value, remarks)
-    if _FORMAT.value == "csv":  # has no place for them
-        print(*(f"Note: {remark}" for remark in remarks), sep="\n", end="\n" * bool(remarks), file=sys.stderr)
+        summaries, remarks = with_published(summaries, remarks)
+    text = renderers.render(summaries, _FORMAT.value, remarks)
+    if _FORMAT.value == "csv":  # CSV has no place for remarks
+        for remark in remarks:
+            print(f"Note: {remark}", file=sys.stderr)
     if _OUTPUT.value:
         write_atomic(_OUTPUT.value, text)
     else:

@@ -1,4 +1,4 @@
-"""Trains and adapts a counter, evaluates it and writes its report. The same command again resumes.
+"""Train and adapt a counter, evaluate it, and write its report. The same command again resumes.
 
 usage: python -m cc_jax.train --config=configs/demo.py[:ARG] --workdir=DIR [--config.field=value ...]
 """
@@ -9,33 +9,37 @@ from absl import flags
 
 from cc_jax import app
 
-_CONFIG = app.define_config("Config file, or the name of a shipped config: PATH[:ARG] or NAME[:ARG].")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints, logs and results; made if absent.")
+_CONFIG = app.define_config(
+    "Config file, or the name of a shipped config: PATH[:ARG] or NAME[:ARG]. configs/default.py explains the fields."
+)
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder for checkpoints, logs and results; made if it does not exist."
+)
 _DISTRIBUTED = flags.DEFINE_bool(
     "distributed",
     False,
-    "This is one of several processes of one run: on several hosts, or one a GPU. SLURM, Open MPI, Kubernetes or the TPU "
-    "say which, or the three flags that follow.",
+    "This process is one of several of a run, on several hosts or one per GPU. SLURM, Open MPI, Kubernetes or a TPU tell it "
+    "which one it is, or the flags --coordinator, --processes and --process do.",
 )
 _COORDINATOR = flags.DEFINE_string("coordinator", None, "HOST:PORT of the first process.")
-_PROCESSES = flags.DEFINE_integer("processes", None, "How many processes there are.")
-_PROCESS = flags.DEFINE_integer("process", None, "Which of them this is, from 0.")
+_PROCESSES = flags.DEFINE_integer("processes", None, "Number of processes.")
+_PROCESS = flags.DEFINE_integer("process", None, "Which process this is, counted from 0.")
 _HEARTBEAT = flags.DEFINE_integer(
-    "heartbeat", 60, "Seconds after which a process that no longer answers ends all others."
+    "heartbeat", 60, "Seconds after which a process that does not answer ends all others."
 )
 _PROFILE = flags.DEFINE_string(
-    "profile_steps", None, "FIRST:LAST, steps to write a profile of, to the workdir's folder `profile`."
+    "profile_steps", None, "FIRST:LAST, the steps to profile, into the folder `profile` of the workdir."
 )
 
 
 def main(args: list[str]) -> None:
-    """One run, or, where the config has a sweep, one run a method and seed below the workdir."""
+    """Run the config, or each run of its sweep."""
     del args
     config = app.config_of(_CONFIG)
-    app.require(workdir=_WORKDIR.value)
+    workdir = pathlib.Path(app.required(_WORKDIR))
     if _PROFILE.value:
         config.profile_steps = _PROFILE.value
-    # Imported here: a wrong flag is reported before JAX has started.
+    # Imported here, so that a wrong flag is reported before JAX starts.
     import jax
 
     from cc_jax.distributed import processes
@@ -47,7 +51,7 @@ def main(args: list[str]) -> None:
         if jax.process_index() > 0:
             app.mute_stdout()
     with processes.translate_peer_errors():
-        sweep.run(config, pathlib.Path(_WORKDIR.value))
+        sweep.run(config, workdir)
 
 
 if __name__ == "__main__":

@@ -4,12 +4,12 @@ The network's output is `label_scale` times the density per pixel, averaged over
 train in this unit with a factor of 100, and a loss weight has a meaning only together with it.
 """
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 CELL = 8  # pixels along a side of a cell of the density map: the stride of the models
 CELL_AREA = CELL * CELL
 
-Numbers = TypeVar("Numbers")
+Numbers = TypeVar("Numbers", bound=Any)  # a number, or an array of NumPy or JAX
 
 
 def cells_along(pixels: int) -> int:

@@ -1,212 +1,264 @@
-"""Every field of a run, with its default and where that comes from. Experiments change what they need.
+"""Every field of a run with its default. Experiments change what they need.
 
-Not run by itself; `configs/demo.py` is the smallest experiment.
+Not an experiment itself: `configs/demo.py` is the smallest one.
+
+The fields of a method, a model and an uncertainty are described in its own file: `config.method.ours` holds those of
+`cc_jax/methods/ours.py`.
 """
 
 from ml_collections import ConfigDict
 
+from cc_jax import registry
+
 
 def get_config() -> ConfigDict:
-    """The fields shared by all experiments, for the embedded synthetic pair."""
+    """Return the fields that all experiments share, set for the embedded synthetic pair."""
     config = ConfigDict()
+    # Root of all randomness: equal configs with equal seeds give equal bits.
     config.seed = 0
-    config.variant = ""  # what a table calls this run beside its method
-    # Counter steps, over all stages: the same for every method, or their table compares nothing (methods.md).
+    # What tables call this run beside its method.
+    config.variant = ""
+    # Training steps of the counter, over all stages. The same for every method, or their table compares nothing.
     config.steps = 400
-    config.accumulate = 1  # parts that a batch is trained on in, one after the other
-    config.label_scale = 100.0  # density x100, as GCC-SFCN and NLT; a loss weight has a meaning only with it
-    config.data_dir = ""  # where prepared datasets lie; "" is $TFDS_DATA_DIR or ~/tensorflow_datasets
-    config.threads = 2  # host threads that prepare batches
-    config.workers = (
-        0  # processes that prepare them instead, if not 0; best together with cache_dir, which they share
-    )
-    config.cache_gib = 1.0  # GiB of decoded images kept in memory, of the source and of the target each
-    config.cache_dir = (
-        ""  # keep all decoded images here instead (3 bytes a pixel of the frame), for sets beyond memory
-    )
-    config.log_every = 20  # steps a row of log.jsonl
-    config.profile_steps = ""  # "FIRST:LAST": their profile is written to the workdir's `profile`
-
-    # Run several: every variant of the config with every method, seed and fold, one workdir each below --workdir. () runs
-    # the config itself. Several processes given the same command share the runs out.
-    config.sweep = ConfigDict()
-    config.sweep.methods = ()
-    config.sweep.variants = ()  # (name, {"field.below.config": value, ...}) each
-    config.sweep.seeds = ()
-    # Splits that take turns: each is tested on once, by a run whose target is the others. Tables give their mean.
-    config.sweep.folds = ()
-
-    config.source = ConfigDict()
-    config.source.dataset = "synthetic/source"  # labelled
-    config.source.split = "train"
-    config.source.scenes = (
-        ""  # only scenes of this target's kind ("shanghaitech/part_a", ...): GCC's regularisation
-    )
-    # Further labelled sets, (dataset, split, weight) each: how often a crop is drawn from it, the set above having 1.
-    config.source.extra_datasets = ()
-    config.source.batch_size = 8
-    config.source.scale_min = 0.8  # bounds of the random scale of its crops
-    config.source.scale_max = 1.25
-    config.source.unscaled_share = (
-        0.5  # share of its crops that keep the evaluation's scale, and with it the grain
-    )
-    # Share of all steps, the last ones, whose crops are as the evaluation sees the image (its scale, no photometric
-    # changes). Not for the source: what varies it stands in for the target.
-    config.source.plain_share = 0.0
-    # Photometric changes, 0: none, 1: strong. The strengths are ours: augmenting the source alone took No Adapt from
-    # MAE 169 to 121 on Unity to ShanghaiTech B in a first measurement.
-    config.source.photometric = 0.5
-    config.source.grey = 0.1  # share of crops turned grey
-
-    config.target = ConfigDict()
-    config.target.dataset = "synthetic/target"  # its labels are hidden from all methods but Supervised
-    config.target.split = "train"
-    config.target.test_split = "test"
-    # Further targets, (dataset, split, test_split, weight) each: adapted to together, evaluated on apart.
-    config.target.extra_datasets = ()
-    config.target.batch_size = 8
-    config.target.scale_min = 0.8
-    config.target.scale_max = 1.25
-    config.target.unscaled_share = 0.5
-    # A network that sees changed crops to the end learns to make up for the heads that blur and noise take away, and
-    # counts too many in unchanged images.
-    config.target.plain_share = 0.25
-    config.target.photometric = 0.5  # as the source's; pseudo labels are made on unchanged images
-    config.target.grey = 0.0
-
-    # Sides that images are brought to before anything else, in pixels, aspect kept; 0: no limit.
-    config.resize = ConfigDict()
-    config.resize.min_side = 0  # of the short side
-    config.resize.max_short_side = 0
-    config.resize.max_side = 1536  # of the long side
-    config.resize.multiple = 1  # both sides are rounded to multiples of it
-
-    config.density = ConfigDict()
-    config.density.kernel = "fixed"  # "fixed" or "adaptive" (0.3 x mean distance to the three nearest heads)
-    config.density.sigma = 4.0  # pixels; the GCC family's, with a 15x15 kernel
-    config.density.size = 15
-
-    # Training crops; how far they are changed is a field of each set.
-    config.augment = ConfigDict()
-    config.augment.crop = 192  # pixels, a multiple of 8
-    config.augment.flip = True  # left-right; never up-down, which is the upside-down task's label
-
-    config.model = ConfigDict()
-    config.model.name = "tiny"  # a file of cc_jax/models
-    config.model.dtype = "float32"  # "bfloat16" computes in it on accelerators; parameters stay float32
-    # Upside-down head of the paper's "figure" or of its "code"; "quarters" tells quarter turns instead (ours, to compare).
-    config.model.head = "figure"
-    # Activations of the encoder are computed again for the gradient instead of kept: less memory, a third more work.
-    config.model.remat = False
-    config.model.pretrained = ""  # encoder weights of tools/convert_weights; "" starts from noise
-    config.model.sfcn = ConfigDict({"width": 1.0})  # factor on all channels
-    config.model.tiny = ConfigDict(
-        {"spatial_kernel_size": 9}
-    )  # kernel length of the spatial encoder; 0 leaves it out
-
-    config.uncertainty = ConfigDict()
-    config.uncertainty.name = "masksembles"  # a file of cc_jax/uncertainty
-    config.uncertainty.masksembles = ConfigDict({"members": 3, "scale": 2.0})  # the paper's code
-    # What Masksembles tends to with many members is a rate of 1 - 1/scale; a tenth of the channels costs less accuracy.
-    config.uncertainty.mc_dropout = ConfigDict({"members": 8, "rate": 0.1})
-    # Networks, each at the full cost; with "shard" the devices share them out instead of the batch.
-    config.uncertainty.deep_ensemble = ConfigDict({"members": 3, "shard": False})
-
-    config.method = ConfigDict()
-    config.method.name = "ours"  # a file of cc_jax/methods
-    config.method.ours = ConfigDict()
-    # "rounds", the paper's, label whole images; "ema" labels crops at every step with the moving average of `optimizer.ema`.
-    # Three seeds, labelled images kept aside (configs/ablation.py; README): from B to A MAE 150.2 with "ema" and 160.7 with
-    # "rounds", 7 to 16 less for each seed; 27.6 and 27.3 on the synthetic pair. And no image is labelled twice.
-    config.method.ours.teacher = "ema"
-    config.method.ours.round_share = 0.5  # share of all steps in which pseudo labels are learnt too; ours
-    config.method.ours.rounds = (
-        2  # of the teacher "rounds"; not stated in the paper, a first measurement used two
-    )
-    config.method.ours.upside_down_weight = (
-        0.1  # not stated; brings both losses to one size at label_scale 100
-    )
-    config.method.ours.pseudo_weight = 1.0  # not stated
-    # "absolute" reads the paper by the letter; also "relative", "balanced", "stratified", "soft", "image" and "none": see
-    # selection.py. On the synthetic pair "stratified", "soft", "image", "none" and fractions of a quarter to three
-    # quarters are within chance (27.1 to 27.9); "relative" ends at 30.4, "absolute" and "balanced" at 34.5 and 34.8, 29
-    # people too few.
-    config.method.ours.rule = "stratified"
-    config.method.ours.fraction = 0.5  # not stated
-    config.method.ours.foreground = 0.01  # people per cell, for "balanced" and "stratified"
-    config.method.ours.tolerance = 0.0  # relative change of the labels below which the rounds end; 0: never
-
-    # The translator of the methods below; the paper of Cycle-GAN trains it for 200 epochs (methods.md).
-    translator = {
-        "translate_steps": 400,  # beside config.steps, which are the counter's
-        "translate_batch": 1,
-        "translate_crop": 256,
-        "width": 64,  # of the generators; with 9 blocks the paper's
-        "blocks": 9,
-        "critic_width": 64,
-        "cycle_weight": 10.0,
-        "identity_weight": 0.5,
-        "pool": 50,
-        "translate_rate": 2e-4,
-    }
-    config.method.cycle_gan = ConfigDict(translator)
-    config.method.se_cycle_gan = ConfigDict({**translator, "ssim_weight": 1.0})
-    config.method.se_cycle_gan_jt = ConfigDict(
-        {**translator, "ssim_weight": 1.0, "task_weight": 1.0}
-    )  # task_weight: ours
-    config.method.se_fd = ConfigDict()
-    config.method.se_fd.mask_weight = 0.1  # these four: not known to us
-    config.method.se_fd.mask_threshold = 0.01  # people in a cell
-    config.method.se_fd.adversarial_weight = 0.01
-    config.method.se_fd.critic_rate = 1e-4
-    config.method.bla = ConfigDict()
-    config.method.bla.crowd_threshold = 0.01  # people in a cell; these three are ours
-    config.method.bla.adversarial_weight = 0.01
-    config.method.bla.critic_rate = 1e-4
-    config.method.mic = ConfigDict()
-    config.method.mic.consistency_weight = 1.0  # patch and ratio: the paper's; these two: ours
-    config.method.mic.ramp = 0.5
-    config.method.mic.patch = 64
-    config.method.mic.ratio = 0.7
-    config.method.gp = ConfigDict()
-    config.method.gp.unlabelled_weight = 0.01  # the paper's 0.6 is for a loss of another size
-    config.method.gp.neighbours = 64
-    config.method.gp.bank = 1024
-    config.method.gp.grid = 3
-    config.method.gp.length = 1.0
-    config.method.gp.noise = 0.1
-
-    config.optimizer = ConfigDict()
-    config.optimizer.name = "adamw"  # or "muon", for networks trained from noise
-    config.optimizer.learning_rate = 1e-3
-    config.optimizer.warmup_steps = 20
-    config.optimizer.schedule = "cosine"  # over all stages together; or "constant"
-    config.optimizer.final_scale = 0.05
-    config.optimizer.weight_decay = 1e-4  # GCC-SFCN
-    config.optimizer.encoder_scale = 1.0  # factor on the encoder's learning rate
-    config.optimizer.clip = 0.0  # clipping at 50 biased even Supervised by -33 people in a first measurement
-    config.optimizer.ema = 0.98  # moving average of the parameters that is evaluated and labels
-
-    config.evaluation = ConfigDict()
-    config.evaluation.batch_size = 1
-    config.evaluation.max_buckets = 6  # padded image shapes, each compiled once
-    # GiB that the network may take on the way, beside the image; larger images are counted in tiles, to the same count.
-    config.evaluation.memory_gib = 2.0
-    config.evaluation.interval_level = 0.9
-    # Further labelled sets that are counted too, (dataset, split) each: to choose by, which no test split is for.
-    config.evaluation.extra_datasets = ()
-    config.evaluation.every_stage = False  # a row of results.json after each stage, not only after the last
-
-    config.checkpoint = ConfigDict()
-    config.checkpoint.every = 200  # steps; the end of every stage is saved anyway
-    config.checkpoint.keep = 2
-    config.checkpoint.any_data = False  # go on although a dataset is another copy than the one trained on
+    # Number of parts that a batch is trained on in turn, to save memory.
+    config.accumulate = 1
+    # Factor between the density and the network's output; 100 as in GCC-SFCN and NLT. Loss weights depend on it.
+    config.label_scale = 100.0
+    # Where prepared datasets lie; "" is $TFDS_DATA_DIR or ~/tensorflow_datasets.
+    config.data_dir = ""
+    # Host threads that prepare batches.
+    config.threads = 2
+    # Processes that prepare batches instead of threads; 0 uses threads. Works best with cache_dir, which they share.
+    config.workers = 0
+    # GiB of decoded images kept in memory, for the source and for the target each.
+    config.cache_gib = 1.0
+    # Folder that keeps all decoded images instead, 3 bytes a pixel, for datasets larger than memory.
+    config.cache_dir = ""
+    # Steps between two rows of log.jsonl.
+    config.log_every = 20
+    # "FIRST:LAST": steps whose profile is written to the workdir's folder `profile`.
+    config.profile_steps = ""
+    config.sweep = _sweep()
+    config.source = _source()
+    config.target = _target()
+    config.resize = _resize()
+    config.density = _density()
+    config.augment = _augment()
+    config.model = _model()
+    config.uncertainty = _uncertainty()
+    config.method = _method()
+    config.optimizer = _optimizer()
+    config.evaluation = _evaluation()
+    config.checkpoint = _checkpoint()
     return config
 
 
+def _sweep() -> ConfigDict:
+    """Several runs: every variant with every method, seed and fold, each in a workdir of its own below --workdir.
+
+    Empty fields run the config itself. Processes that are given the same command share the runs.
+    """
+    sweep = ConfigDict()
+    # Names of methods.
+    sweep.methods = ()
+    # Pairs (name, {"field.below.config": value, ...}).
+    sweep.variants = ()
+    # Values of config.seed.
+    sweep.seeds = ()
+    # Splits of a cross-validation: each is tested on once, by a run whose target is the others. Tables give their mean.
+    sweep.folds = ()
+    return sweep
+
+
+def _crops() -> ConfigDict:
+    """How the training crops of a set are changed."""
+    crops = ConfigDict()
+    # Crops of the set in a global batch.
+    crops.batch_size = 8
+    # Lower bound of the random scale of a crop.
+    crops.scale_min = 0.8
+    # Upper bound of the random scale of a crop.
+    crops.scale_max = 1.25
+    # Share of the crops that keep the scale of the evaluation, and with it the grain of the image.
+    crops.unscaled_share = 0.5
+    # Share of all steps, the last ones, whose crops look as in the evaluation: at its scale, without photometric changes.
+    crops.plain_share = 0.0
+    # Strength of photometric changes, from 0 (none) to 1 (strong).
+    crops.photometric = 0.5
+    # Share of the crops turned grey.
+    crops.grey = 0.0
+    return crops
+
+
+def _source() -> ConfigDict:
+    """The labelled set."""
+    source = _crops()
+    # Name of the dataset.
+    source.dataset = "synthetic/source"
+    # Split that is trained on, in TFDS's notation.
+    source.split = "train"
+    # Name of a target: keeps only GCC's scenes of this target's kind (GCC's scene regularisation).
+    source.scenes = ""
+    # Further labelled sets, (dataset, split, weight) each: how often a crop comes from it, where the set above has 1.
+    source.extra_datasets = ()
+    # The variety of the source stands in for the target, to the end.
+    source.plain_share = 0.0
+    source.grey = 0.1
+    return source
+
+
+def _target() -> ConfigDict:
+    """The set to adapt to. Its labels are hidden from all methods but Supervised."""
+    target = _crops()
+    # Name of the dataset.
+    target.dataset = "synthetic/target"
+    # Split that is adapted to.
+    target.split = "train"
+    # Split that is evaluated on.
+    target.test_split = "test"
+    # Further targets, (dataset, split, test_split, weight) each: adapted to together, evaluated separately.
+    target.extra_datasets = ()
+    # A network that sees changed crops to the end learns to make up for the heads that blur and noise hide, and counts too
+    # many in unchanged images.
+    target.plain_share = 0.25
+    return target
+
+
+def _resize() -> ConfigDict:
+    """Bounds on the sides of images in pixels, applied before anything else. The aspect is kept; 0 is no bound."""
+    resize = ConfigDict()
+    # Least length of the short side.
+    resize.min_side = 0
+    # Greatest length of the short side.
+    resize.max_short_side = 0
+    # Greatest length of the long side.
+    resize.max_side = 1536
+    # Both sides are rounded to multiples of this.
+    resize.multiple = 1
+    return resize
+
+
+def _density() -> ConfigDict:
+    """Density maps, made from the head points."""
+    density = ConfigDict()
+    # "fixed", or "adaptive": 0.3 times the mean distance to the three nearest heads.
+    density.kernel = "fixed"
+    # Standard deviation of the fixed kernel in pixels; that of the GCC family.
+    density.sigma = 4.0
+    # Side of the fixed kernel in pixels.
+    density.size = 15
+    return density
+
+
+def _augment() -> ConfigDict:
+    """Training crops of both sets. How far they are changed is set in `source` and `target`."""
+    augment = ConfigDict()
+    # Side in pixels, a multiple of 8.
+    augment.crop = 192
+    # Mirror left-right at random. Never up-down, which is the label of the upside-down task.
+    augment.flip = True
+    return augment
+
+
+def _model() -> ConfigDict:
+    """The counting network. Each model with fields of its own has a section."""
+    model = ConfigDict()
+    # A file of cc_jax/models.
+    model.name = "tiny"
+    # What activations are computed in: "float32", or "bfloat16" on accelerators. Parameters are float32.
+    model.dtype = "float32"
+    # Upside-down classifier: that of the paper's "figure" or of its "code"; "quarters" tells quarter turns, for comparison.
+    model.head = "figure"
+    # Compute the encoder's activations again for the gradient instead of keeping them: less memory, a third more work.
+    model.remat = False
+    # File with encoder weights, made by `tools/convert_weights`; "" starts from noise.
+    model.pretrained = ""
+    return _with_plugins(model, "models")
+
+
+def _uncertainty() -> ConfigDict:
+    """How samples are drawn. Each uncertainty with fields of its own has a section."""
+    uncertainty = ConfigDict()
+    # A file of cc_jax/uncertainty.
+    uncertainty.name = "masksembles"
+    return _with_plugins(uncertainty, "uncertainty")
+
+
+def _method() -> ConfigDict:
+    """How the counter is adapted. Each method with fields of its own has a section."""
+    method = ConfigDict()
+    # A file of cc_jax/methods.
+    method.name = "ours"
+    return _with_plugins(method, "methods")
+
+
+def _optimizer() -> ConfigDict:
+    """The counter's optimizer."""
+    optimizer = ConfigDict()
+    # "adamw", or "muon" for networks trained from noise.
+    optimizer.name = "adamw"
+    # Learning rate after the warm-up.
+    optimizer.learning_rate = 1e-3
+    # Steps in which the learning rate rises linearly.
+    optimizer.warmup_steps = 20
+    # "cosine" decays over all stages together; "constant" does not decay.
+    optimizer.schedule = "cosine"
+    # Learning rate at the end of the cosine, relative to learning_rate.
+    optimizer.final_scale = 0.05
+    # Weight decay of the kernels; that of GCC-SFCN.
+    optimizer.weight_decay = 1e-4
+    # Factor on the learning rate of the encoder.
+    optimizer.encoder_scale = 1.0
+    # Global norm at which gradients are clipped; 0 never clips. Clipping can bias the counts.
+    optimizer.clip = 0.0
+    # Decay of the moving average of the parameters, which is evaluated and makes pseudo labels; 0 uses the parameters.
+    optimizer.ema = 0.98
+    return optimizer
+
+
+def _evaluation() -> ConfigDict:
+    """Evaluation and counting."""
+    evaluation = ConfigDict()
+    # Images in a batch.
+    evaluation.batch_size = 1
+    # Number of shapes that images are padded to; each is compiled once.
+    evaluation.max_buckets = 6
+    # GiB that the network's intermediate results may take. Larger images are counted in tiles, with the same result.
+    evaluation.memory_gib = 2.0
+    # Level of the intervals.
+    evaluation.interval_level = 0.9
+    # Further labelled sets to count, (dataset, split) each: to select by, which a test split is not for.
+    evaluation.extra_datasets = ()
+    # Write a row of results.json after each stage and not only after the last one.
+    evaluation.every_stage = False
+    return evaluation
+
+
+def _checkpoint() -> ConfigDict:
+    """Checkpoints."""
+    checkpoint = ConfigDict()
+    # Steps between two checkpoints. The end of every stage is saved anyway.
+    checkpoint.every = 200
+    # Number of checkpoints that are kept.
+    checkpoint.keep = 2
+    # Resume even if a dataset differs from the one that was trained on.
+    checkpoint.any_data = False
+    return checkpoint
+
+
+def _with_plugins(section: ConfigDict, kind: str) -> ConfigDict:
+    """Add the section of each plug-in of `kind` that has fields."""
+    for name, fields in registry.defaults(kind).items():
+        section[name] = ConfigDict(fields)
+    return section
+
+
 def parse_arg(arg: str | None, known: tuple[str, ...]) -> str:
-    """The config's argument (`configs/demo.py:ARG`), "" without one; a wrong one names the right ones."""
+    """Return the argument of a config file (`configs/demo.py:ARG`), "" without one.
+
+    Raises ValueError with the known arguments if it is not one of them.
+    """
     arg = arg or ""
     if arg and arg not in known:
-        raise ValueError(f"config argument {arg!r}: there are {', '.join(known)}")
+        raise ValueError(f"config argument {arg!r}: must be one of {', '.join(known)}")
     return arg

@@ -1,8 +1,7 @@
-"""The methods beside OURS: each one's central term, against an independent computation or by what it does to a counter."""
+"""The central term of each method but OURS, against an independent computation or by what it does to a counter."""
 
 import dataclasses
 import functools
-import shutil
 
 import flax.linen as nn
 import jax
@@ -10,23 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from jax.experimental.compilation_cache import compilation_cache
 from skimage.metrics import structural_similarity
 from sklearn.gaussian_process import GaussianProcessRegressor, kernels
-from small_methods import BATCH, KEY, SMALL, draw, method_of, state_of
+from small_methods import BATCH, KEY, draw, method_of, quick_jit, small_fields, state_of, step
 
-from cc_jax import registry
-from cc_jax.counting.counter import Counter
 from cc_jax.errors import ConfigError
 from cc_jax.methods import mic, se_fd
 from cc_jax.methods.base import StageTools, TrainSet
 from cc_jax.methods.parts import gan, heads, translation
 from cc_jax.methods.parts.gaussian_process import posterior
 from cc_jax.methods.parts.ssim import ssim
-from cc_jax.training import loop
-from configs import demo
-
-BESIDE = sorted(set(registry.names("methods")) - {"ours", "no_adapt", "supervised"})
 
 # Image translation.
 
@@ -86,10 +78,10 @@ def test_ssim_is_scikit_images(channels):
 def test_the_pool_fills_and_then_shows_old_images_half_of_the_time():
     pool, filled = jnp.zeros((4, 8, 8, 3), jnp.uint8), 0
     shown = []
-    step = jax.jit(translation.from_pool)
+    show = quick_jit(translation.from_pool)
     for i in range(200):
         fake = jnp.full((1, 8, 8, 3), i / 100 - 1)
-        image, pool = step(fake, pool, jnp.int32(filled), jax.random.key(i))
+        image, pool = show(fake, pool, jnp.int32(filled), jax.random.key(i))
         filled = min(filled + 1, 4)
         shown.append(round((float(image[0, 0, 0, 0]) + 1) * 100))
     assert shown[:4] == [0, 1, 2, 3]
@@ -105,25 +97,17 @@ def test_a_part_is_the_same_square_of_images_and_cells():
     batch = {"source": {"image": where, "density": where[:, ::8, ::8]}, "target": {"image": where}}
     corners = set()
     for i in range(40):
-        cut = translation.part(batch, 32, jax.random.key(i))
+        cut = translation.random_square(batch, 32, jax.random.key(i))
         image, cells = cut["source"]["image"], cut["source"]["density"]
         assert image.shape == (1, 32, 32, 2) and cells.shape == (1, 4, 4, 2)
         np.testing.assert_array_equal(image[:, ::8, ::8], cells)
         np.testing.assert_array_equal(image, cut["target"]["image"])
         corners.add(tuple(np.asarray(image[0, 0, 0])))
     assert {axis for corner in corners for axis in corner} == {0, 8, 16, 24, 32}  # borders included
-    assert translation.part(batch, 64, KEY) is batch and translation.part(batch, 256, KEY) is batch
-
-
-@pytest.mark.parametrize("name", ["cycle_gan", "se_cycle_gan_jt"])
-def test_a_translator_may_learn_from_parts_of_the_crops(name):
-    method = method_of(name, **SMALL, translate_crop=32)
-    state = state_of(method)
-    assert state.collections["critic"]["pool"]["target"].shape == (3, 32, 32, 3)
-    step = {"cycle_gan": "translate", "se_cycle_gan_jt": "joint"}[name]
-    after, _ = jax.jit(functools.partial(getattr(method, step), draw=draw))(state, BATCH, KEY)
-    shown = np.asarray(after.collections["critic"]["pool"]["target"])
-    assert shown[0].any() and shown[0].shape == (32, 32, 3)
+    assert (
+        translation.random_square(batch, 64, KEY) is batch
+        and translation.random_square(batch, 256, KEY) is batch
+    )
 
 
 def losses_of(method, state, image):
@@ -148,41 +132,45 @@ def losses_of(method, state, image):
     return adversarial, cycle, identity, back
 
 
-@pytest.mark.parametrize("name", ["cycle_gan", "se_cycle_gan"])
-def test_the_translators_loss_has_all_its_terms(name):
-    method = method_of(name, **SMALL)
+def test_the_translators_loss_has_all_its_terms():
+    """Those of Cycle-GAN and the structural one, on a square of the crops."""
+    method = method_of("se_cycle_gan", **small_fields("se_cycle_gan"), translate_crop=32)
     state = state_of(method)
-    image = {d: translation.to_unit(jnp.asarray(BATCH[d]["image"])) for d in translation.DOMAINS}
-    adversarial, cycle, identity, back = jax.jit(functools.partial(losses_of, method))(state, image)
-    expected = adversarial + 10 * cycle + 5 * identity
-    if name == "se_cycle_gan":
-        expected += sum(1 - ssim(image[d], back[d], span=2.0).mean() for d in translation.DOMAINS)
-    after, metrics = jax.jit(lambda state: method.translate(state, BATCH, KEY, None))(state)
+    squares = translation.random_square(BATCH, 32, jax.random.split(KEY)[0])
+    image = {d: translation.to_unit(jnp.asarray(squares[d]["image"])) for d in translation.DOMAINS}
+    adversarial, cycle, identity, back = quick_jit(functools.partial(losses_of, method))(state, image)
+    structure = sum(1 - ssim(image[d], back[d], span=2.0).mean() for d in translation.DOMAINS)
+    after, metrics = step(method.translate, state)
+    expected = adversarial + 10 * cycle + 5 * identity + structure
     assert float(metrics["loss"]) == pytest.approx(float(expected), rel=1e-4)
     for network in ("translator", "critic"):
         old, new = (jax.tree.leaves(s.params[network]) for s in (state, after))
         assert all((a != b).any() for a, b in zip(old, new, strict=True) if a.ndim > 1)
-    assert int(after.collections["critic"]["pool"]["filled"]) == 2
+    pool = after.collections["critic"]["pool"]
+    assert int(pool["filled"]) == 2
+    assert pool["target"].shape == (3, 32, 32, 3) and pool["target"][:2].any((1, 2, 3)).all()
 
 
 def test_the_critic_learns_to_tell_real_from_translated():
-    method = method_of("cycle_gan", **{**SMALL, "translate_rate": 2e-3, "translate_steps": 1000})
+    method = method_of(
+        "cycle_gan", **{**small_fields("cycle_gan"), "translate_rate": 2e-3, "translate_steps": 1000}
+    )
     state = state_of(method)
     image = {d: translation.to_unit(jnp.asarray(BATCH[d]["image"])) for d in translation.DOMAINS}
     fake = {d: jnp.zeros_like(image[d]) for d in translation.DOMAINS}
-    step = jax.jit(lambda state, key: method.descend_critic(state, image, fake, key))
+    critic_step = quick_jit(lambda state, key: method.critic_step(state, image, fake, key))
     first = None
     for i in range(60):
-        state, value = step(state, jax.random.key(i))
+        state, value = critic_step(state, jax.random.key(i))
         first = first or float(value)
     assert float(value) < 0.2 * first
     for d in translation.DOMAINS:
-        real, made = (float(method.judge(state.params["critic"], d, x[d]).mean()) for x in (image, fake))
+        real, made = (float(method.realness(state.params["critic"], d, x[d]).mean()) for x in (image, fake))
         assert real > 0.7 and made < 0.3
 
 
 def test_the_counter_learns_on_the_translated_source_with_its_own_head_points():
-    method = method_of("cycle_gan", **SMALL)
+    method = method_of("cycle_gan", **small_fields("cycle_gan"))
     state = state_of(method)
     before = [{"image": BATCH["source"]["image"][0], "points": np.ones((3, 2)), "labelled": True}]
 
@@ -208,14 +196,15 @@ def test_the_counter_learns_on_the_translated_source_with_its_own_head_points():
 
 
 def test_joint_training_counts_on_translations_and_trains_the_translator_by_the_count():
-    method = method_of("se_cycle_gan_jt", **SMALL)
+    method = method_of("se_cycle_gan_jt", **small_fields("se_cycle_gan_jt"), translate_crop=32)
     after = {}
     for weight in (0.0, 1.0):
         one = dataclasses.replace(method, task_weight=weight)
-        state, metrics = jax.jit(functools.partial(one.joint, draw=draw))(state_of(one), BATCH, KEY)
+        state, metrics = step(one.joint, state_of(one))
         after[weight] = state.params["translator"]
+    assert state.collections["critic"]["pool"]["target"].shape == (3, 32, 32, 3)
     source = BATCH["source"]
-    made = method.make(
+    made = method.translate_to(
         state_of(method).params["translator"], "target", translation.to_unit(jnp.asarray(source["clean"]))
     )
     estimate = 0.01 * (np.asarray(made)[:, ::8, ::8, :1] + 1) * 127.5
@@ -236,21 +225,21 @@ def test_se_fd_makes_the_targets_crowd_look_like_the_sources():
         "target": BATCH["target"],
     }
     state = state_of(method, rate=1e-4)
-    after, metrics = method.align(state, batch, KEY, draw)
+    after, metrics = step(method.align, state, batch)
     assert (
         float(metrics["density_loss"]) == 0 and after.params["counter"]["a"] != state.params["counter"]["a"]
     )
-    fooled = method.align(
-        state.replace(params={**state.params, "counter": after.params["counter"]}), batch, KEY, draw
+    fooled = step(
+        method.align, state.replace(params={**state.params, "counter": after.params["counter"]}), batch
     )
     assert float(fooled[1]["adversarial_loss"]) < float(metrics["adversarial_loss"])
-    without, _ = dataclasses.replace(method, adversarial_weight=0.0).align(state, batch, KEY, draw)
+    without, _ = step(dataclasses.replace(method, adversarial_weight=0.0).align, state, batch)
     assert without.params["counter"]["a"] == state.params["counter"]["a"]
 
 
 def test_se_fds_loss_has_all_its_terms():
     method = method_of("se_fd", mask_weight=0.5, adversarial_weight=2.0)
-    _, metrics = method.align(state_of(method), BATCH, KEY, draw)
+    _, metrics = step(method.align, state_of(method), BATCH)
     value = {name: float(metrics[f"{name}_loss"]) for name in ("density", "mask", "adversarial")}
     assert min(value.values()) > 0
     expected = value["density"] + 0.5 * value["mask"] + 2 * value["adversarial"]
@@ -261,9 +250,9 @@ def test_se_fd_learns_the_mask_of_the_labels_and_cuts_features_out_by_it():
     method = method_of("se_fd")
     crowd = jnp.array([3.0, -3.0]).reshape(1, 1, 2, 1)
     source = {"density": jnp.array([0.5, 0.0]).reshape(1, 1, 2, 1), "weight": jnp.ones((1, 1, 2, 1))}
-    right = method.mask_error(crowd, source)
+    right = method.mask_loss(crowd, source)
     assert float(right) == pytest.approx(np.log1p(np.exp(-3)), rel=1e-5) and float(right) < float(
-        method.mask_error(-crowd, source)
+        method.mask_loss(-crowd, source)
     )
     seen = []
     original = heads.FeatureCritic.__call__
@@ -277,11 +266,11 @@ def test_se_fd_learns_the_mask_of_the_labels_and_cuts_features_out_by_it():
         state = state_of(method)
         seen.clear()
         with jax.disable_jit():
-            method.align(state, BATCH, KEY, draw)
+            step(method.align, state, BATCH)
     bare = draw({"params": state.params["counter"]}, BATCH["target"]["image"], None, None, True)["features"][
         0
     ]
-    mask = jax.nn.sigmoid(se_fd.extract(state.params["extractor"], bare))
+    mask = jax.nn.sigmoid(se_fd.crowd_logits(state.params["extractor"], bare))
     np.testing.assert_allclose(jax.lax.stop_gradient(np.asarray(seen[-1])), bare * mask, rtol=1e-4, atol=1e-5)
 
 
@@ -295,7 +284,7 @@ def test_bla_aligns_crowd_and_background_apart():
     for part, inside in (("crowd", crowd), ("background", ~crowd)):
         logits = heads.CellCritic().apply({"params": params[part]}, features)
         parts[part] = np.asarray(optax.sigmoid_binary_cross_entropy(logits, 1.0))[np.asarray(inside)].mean()
-    assert float(method.judged(params, features, crowd, 1.0)) == pytest.approx(
+    assert float(method.domain_loss(params, features, crowd, 1.0)) == pytest.approx(
         sum(parts.values()) / 2, rel=1e-5
     )
 
@@ -307,13 +296,13 @@ def test_bla_moves_the_counter_by_its_adversaries_alone():
         "target": BATCH["target"],
     }
     state = state_of(method, rate=1e-4)
-    after, metrics = method.align(state, batch, KEY, draw)
-    again = method.align(
-        state.replace(params={**state.params, "counter": after.params["counter"]}), batch, KEY, draw
+    after, metrics = step(method.align, state, batch)
+    again = step(
+        method.align, state.replace(params={**state.params, "counter": after.params["counter"]}), batch
     )
     assert float(again[1]["adversarial_loss"]) < float(metrics["adversarial_loss"])
-    critic = method.align(
-        state.replace(params={**state.params, "critic": after.params["critic"]}), batch, KEY, draw
+    critic = step(
+        method.align, state.replace(params={**state.params, "critic": after.params["critic"]}), batch
     )
     assert float(critic[1]["critic_loss"]) < float(metrics["critic_loss"])
 
@@ -353,15 +342,15 @@ def test_gp_draws_the_targets_latents_to_what_the_labelled_ones_foretell():
         "target": BATCH["target"],
     }
     state = state_of(method, rate=1e-5)
-    state, metrics = method.learn(state, batch, KEY, draw)
+    state, metrics = step(method.learn, state, batch)
     assert state.params["counter"]["a"] == np.float32(0.01)  # the bank was empty
     bank = state.collections["memory"]["bank"]
     assert int(bank["filled"]) == 18
     drawn = draw({"params": {"a": 0.01}}, batch["source"]["image"], None, None, True)["features"][0]
     np.testing.assert_allclose(bank["latents"][0], np.asarray(drawn)[0, :3, :3].mean((0, 1)), rtol=1e-4)
-    after, metrics = method.learn(state, batch, KEY, draw)
-    again = method.learn(
-        state.replace(params={**state.params, "counter": after.params["counter"]}), batch, KEY, draw
+    after, metrics = step(method.learn, state, batch)
+    again = step(
+        method.learn, state.replace(params={**state.params, "counter": after.params["counter"]}), batch
     )
     assert after.params["counter"]["a"] != np.float32(0.01)
     assert float(again[1]["gp_loss"]) < float(metrics["gp_loss"])
@@ -379,7 +368,7 @@ def test_mic_compares_the_masked_crop_with_the_teachers_whole_one():
     method = method_of("mic", consistency_weight=2.0, ramp=0.0, patch=16)
     state = state_of(method)
     state = state.replace(ema={"a": jnp.float32(0.03)})
-    after, metrics = method.learn(state, BATCH, KEY, draw)
+    after, metrics = step(method.learn, state, BATCH)
     target, (_, _, _, mask_key) = BATCH["target"], jax.random.split(KEY, 4)
     seen = np.asarray(mic.masked(jnp.asarray(target["image"]), mask_key, 16, 0.7))[:, ::8, ::8, :1].astype(
         float
@@ -400,52 +389,3 @@ def test_mic_compares_the_masked_crop_with_the_teachers_whole_one():
 def test_wrong_fields_are_refused(name, wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         method_of(name, **wrong)
-
-
-# The whole job.
-
-
-@pytest.fixture(scope="module")
-def compiled_once(tmp_path_factory):
-    """Programs are kept between the runs of this module, most of which are the same."""
-    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
-    before = {name: getattr(jax.config, name) for name in names}
-    for name, value in zip(names, (str(tmp_path_factory.mktemp("cache")), 0.0), strict=True):
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [*BESIDE, "ours"])
-def test_every_method_goes_on_from_any_checkpoint_to_the_same_bits(name, tmp_path, compiled_once):
-    """As after kill -9 (loop_test.py does that): what a stage's end, or its middle, had saved is all that is left."""
-    config = demo.get_config("smoke")
-    config.steps, config.method.name, config.augment.crop = 4, name, 64
-    config.checkpoint.every, config.checkpoint.keep, config.evaluation.every_stage = 1, 99, False
-    config.source.split, config.target.split, config.target.test_split = "train[:4]", "train[:4]", "test[:2]"
-    if "translate_steps" in config.method[name]:
-        config.method[name].update(SMALL | {"translate_steps": 2})
-    config.method.ours.teacher = "ema"  # its rounds: loop_test.py
-    if name == "gp":
-        config.method.gp.bank, config.method.gp.neighbours = 36, 8
-    whole = loop.train_and_adapt(config, tmp_path / "whole")
-    assert (
-        whole[-1]["step"] == Counter.load(tmp_path / "whole").step == 4
-    )  # the counter's, whatever else was trained
-    assert ("translate_steps" in config.method[name]) == (tmp_path / "whole/stages/translated.jpg").exists()
-    steps = sorted(int(path.stem) for path in (tmp_path / "whole/manifests").glob("*.json"))
-    for last in (steps[0], steps[-2]):
-        folder = tmp_path / f"from{last}"
-        shutil.copytree(tmp_path / "whole", folder)
-        (folder / "results.json").unlink()
-        for path in folder.glob("stages/*.json"):
-            path.unlink()
-        for step in steps:
-            if step > last:
-                shutil.rmtree(folder / "checkpoints" / str(step))
-                (folder / "manifests" / f"{step}.json").unlink()
-        assert loop.train_and_adapt(config, folder) == whole

@@ -1,4 +1,4 @@
-"""Archives: read as the folder that they hold; what would leave the folder, or is damaged, is refused."""
+"""Archives: they are prepared as their folder is, and refused if they are damaged or lead out of their folder."""
 
 import io
 import pathlib
@@ -37,7 +37,7 @@ def test_an_archive_is_prepared_as_its_folder_is(tmp_path, name):
     strip = lambda lines: [line.split("raw", 1)[-1].split("/", 1)[-1] for line in lines[1:]]  # noqa: E731
     assert strip(from_folder) == strip(from_archive)
     assert "already prepared" in preparation.prepare("shanghaitech/part_a", archive, tmp_path / "two")[0]
-    assert not list((tmp_path / "two").glob(".unpacked-*/"))  # the lock stays, the files do not
+    assert not list((tmp_path / "two").glob(".unpacked-*/"))  # only the lock file stays
 
 
 def zip_of(path, name, mode=0):
@@ -90,20 +90,20 @@ def test_a_damaged_archive_is_named(tmp_path, name, share):
     begin = int(share * len(data)) // 512 * 512
     data[begin : begin + 512] = bytes(range(256)) * 2
     archive.write_bytes(data)
-    # A tar without compression has checksums of its headers alone: what lies between is told by the files' own.
+    # An uncompressed tar has checksums only of its headers. Damage between them is found in the files.
     said = (
         "nothing was written|cannot be unpacked"
         if name == "raw.tar"
-        else f"{name}: (cannot be unpacked|is no archive)"
+        else f"{name}: (cannot be unpacked|is not an archive)"
     )
     with pytest.raises(InputError, match=said) as caught:
         preparation.prepare("shanghaitech/part_a", archive, tmp_path / "data")
     assert "\n" not in str(caught.value)
 
 
-def test_what_is_no_archive_is_named(tmp_path):
+def test_a_file_that_is_not_an_archive_is_refused(tmp_path):
     (tmp_path / "raw.rar").write_bytes(b"Rar!\x1a\x07\x00")
-    with pytest.raises(InputError, match="raw.rar: is no archive of a known kind.*unpack it yourself"):
+    with pytest.raises(InputError, match="raw.rar: is not an archive of a known format.*unpack it yourself"):
         preparation.prepare("shanghaitech/part_a", tmp_path / "raw.rar", tmp_path / "data")
 
 

@@ -1,4 +1,4 @@
-"""cc_jax/tools/bench."""
+"""Benchmarks: both sides do the same job, and the rows are right."""
 
 import json
 import pathlib
@@ -47,7 +47,7 @@ def run(*flags):
 
 @pytest.mark.parametrize("kernel", ["fixed", "adaptive"])
 def test_both_sides_draw_the_same_map(kernel):
-    """What is timed must be the same job: away from the border, where the script loses mass, maps are equal."""
+    """The maps are equal, except at the border, where the reference loses mass."""
     points = np.random.default_rng(0).uniform(70, 130, (12, 2))
     density = Density(kernel=kernel)
     theirs = suite.reference_map(density, points, 200, 210, density.sigmas(points))
@@ -83,9 +83,8 @@ def test_alternate_takes_medians_in_turn(monkeypatch):
 
 
 def test_suites_are_found_by_file_name():
-    assert "density" in registry.names("tools.bench.suites")
-    for name in registry.names("tools.bench.suites"):
-        assert callable(registry.load("tools.bench.suites", name).run)
+    expected = ["density", "memory", "pipeline", "predict", "scaling", "step", "uncertainty"]
+    assert registry.names("tools.bench.suites") == expected
 
 
 def test_frames_of_the_downloaded_set(real_data):
@@ -105,7 +104,7 @@ def test_wrong_flags_end_in_one_line(tmp_path):
 
 
 def small_set(folder):
-    """Three small images laid out as ShanghaiTech A."""
+    """Write three small images in the layout of ShanghaiTech A."""
     for name in ("images", "ground-truth"):
         (folder / "part_A" / "train_data" / name).mkdir(parents=True)
     for i in range(3):
@@ -133,7 +132,7 @@ def test_without_data_the_case_says_so():
 
 
 def test_the_peers_crops_are_ours(tmp_path):
-    """What the pipeline suite times must be the same job: one image, one generator, the same crop from both sides."""
+    """From one image and one random generator, both sides of the pipeline suite make the same crop."""
     drawn = scenes.render("target", 0, 4, height=352, width=512)
     record = {
         "id": "0", "image": images.encode_image(drawn.image, ".jpg", 95), "points": drawn.points, "labelled": True,
@@ -143,16 +142,16 @@ def test_the_peers_crops_are_ours(tmp_path):
     for i in range(6):
         ours = pipeline_suite._AUGMENT(resizing.decode(record), np.random.default_rng(i), Density())
         image, target = peers[i]
-        # PIL and OpenCV carry JPEG libraries of their own, and the noise amplifies what they differ in.
+        # PIL and OpenCV have different JPEG libraries, and the noise amplifies their difference.
         assert np.abs(image.astype(int) - ours["image"]).mean() < 1.0
-        # At the border the peers' kernels are cut, and the image's scale stretches theirs.
+        # The reference's kernels are cut at the border and stretched with the image.
         inner = (slice(3, -3), slice(3, -3))
         mine, theirs = ours["density"][..., 0][inner].ravel(), target[inner].ravel()
         assert mine.sum() < 1 or np.corrcoef(mine, theirs)[0, 1] > 0.97
 
 
 def test_the_tiled_batch_gives_the_samples_of_our_members(monkeypatch):
-    """What the uncertainty suite compares must be the same samples, and its rows have what a table needs."""
+    """Both ways of the uncertainty suite give the same samples, and its rows are complete."""
     monkeypatch.setattr(uncertainty_suite, "_SIZE", (40, 48))
     monkeypatch.setattr(uncertainty_suite, "_WIDTH", 0.125)
     monkeypatch.setattr(uncertainty_suite, "_ROUNDS", 1)
@@ -176,7 +175,7 @@ def test_the_tiled_batch_gives_the_samples_of_our_members(monkeypatch):
 
 
 def test_torchs_sfcn_is_ours(monkeypatch):
-    """Same weights, same image, same count and, with No Adapt's step, the same loss: what `step` and `predict` time."""
+    """With the same weights, `predict` gives the same count and `step` the same loss on both sides."""
     pytest.importorskip("torch", reason="torch is not installed")
     image = np.random.default_rng(0).integers(0, 256, (1, 64, 96, 3), np.uint8)
     ours, variables = predict_suite.our_count(0.125, "float32", image)
@@ -198,11 +197,11 @@ def test_torchs_sfcn_is_ours(monkeypatch):
     assert jax.tree.map(jnp.shape, gradients["params"]) == jax.tree.map(jnp.shape, start["params"]["spatial"])
 
 
-def test_processes_of_their_own_say_their_memory_and_their_time(monkeypatch, environment):
+def test_suites_in_other_processes(monkeypatch, environment):
     few, much = memory_suite._count("tiny", 256, 1.0)
     assert few >= 0 and 0.1 < much < 3
     monkeypatch.setattr(scaling_suite.os, "environ", environment)
-    with scaling_suite._fake(2, 2, 64) as step:
+    with scaling_suite._simulated(2, 2, 64) as step:
         losses = [step() for _ in range(3)]
     one = scaling_suite.step_on(1, 2, 64)
     assert losses == pytest.approx([one() for _ in range(3)], rel=1e-3) and losses[2] < losses[0]

@@ -1,4 +1,4 @@
-"""cc_jax/data/buckets.py."""
+"""Buckets: shapes that cover all sizes, and batches padded to them."""
 
 import numpy as np
 import pytest
@@ -11,8 +11,8 @@ from cc_jax.data.examples import Examples
 from cc_jax.data.resizing import ResizeRule
 
 
-def frame_of(i, height, width, **fields):
-    """A record of noise, with i heads."""
+def noise_record(i, height, width, **fields):
+    """Return a record of noise with i heads."""
     rng = np.random.default_rng(i)
     image = rng.integers(1, 256, (height, width, 3), dtype=np.uint8)
     heads = rng.uniform(0, 1, (i, 2)) * [width, height]
@@ -20,7 +20,7 @@ def frame_of(i, height, width, **fields):
 
 
 SIZES = [(40, 60), (41, 60), (60, 40), (100, 90), (39, 58), (99, 90), (40, 60)]
-RECORDS = Records(frame_of(i, *size) for i, size in enumerate(SIZES))
+RECORDS = Records(noise_record(i, *size) for i, size in enumerate(SIZES))
 EXAMPLES = Examples(RECORDS)
 SHAPES = buckets.choose_buckets(SIZES, max_buckets=3)
 
@@ -48,7 +48,7 @@ def test_enough_buckets_waste_nothing_and_few_waste_little():
     assert buckets.choose_buckets(sizes, max_buckets=1) == [(1024, 1024)]
 
 
-def test_many_sizes_are_chosen_among_quickly():
+def test_thousands_of_sizes_are_covered():
     rng = np.random.default_rng(0)
     sizes = [tuple(size) for size in rng.integers(200, 4000, (2000, 2))]
     chosen = buckets.choose_buckets(sizes, max_buckets=8)
@@ -58,7 +58,7 @@ def test_many_sizes_are_chosen_among_quickly():
 def test_a_size_that_no_bucket_covers():
     with pytest.raises(ValueError, match="no bucket"):
         buckets.bucket_of((50, 500), SHAPES)
-    with pytest.raises(ValueError, match="at least one"):
+    with pytest.raises(ValueError, match="at least 1"):
         buckets.choose_buckets(SIZES, max_buckets=0)
 
 
@@ -90,7 +90,7 @@ def _check_slot(batch, b, index):
     assert len(batch["points"][b]) == index
 
 
-def test_a_subset_and_a_smaller_frame():
+def test_a_subset_of_resized_examples():
     examples = Examples(RECORDS, ResizeRule(max_side=50))
     fitted = examples.sizes
     shapes = buckets.choose_buckets(fitted, max_buckets=2)
@@ -105,7 +105,7 @@ def test_a_subset_and_a_smaller_frame():
 
 def test_the_roi_is_zero_outside_the_polygon():
     polygon = np.float32([[0, 0], [30, 0], [30, 40], [0, 40]])
-    record = frame_of(4, 40, 60, roi=polygon, points=np.float32([[10, 10], [50, 10]]))
+    record = noise_record(4, 40, 60, roi=polygon, points=np.float32([[10, 10], [50, 10]]))
     examples = Examples(Records([record]))
     (batch,) = buckets.evaluation_batches(examples, [0], batch_size=1, buckets=[(48, 64)], threads=0)
     assert batch["roi"][0, :40, :30].all() and not batch["roi"][0, :, 31:].any()

@@ -1,4 +1,4 @@
-"""Calibrating a counter on counted images: from a CSV or a set to intervals, warnings and the commands' files."""
+"""Calibration on counted images: reading a CSV file or a set, the intervals, the warnings, and what commands write."""
 
 import csv
 import json
@@ -12,6 +12,7 @@ from counter_test import make_workdir
 from raw_trees import shanghaitech
 
 from cc_jax import Counter
+from cc_jax.counting.evaluate_workdir import evaluate_workdir
 from cc_jax.data import images, preparation, scenes
 from cc_jax.errors import CheckpointError, ConfigError, InputError
 from cc_jax.evaluation import calibration, conformal
@@ -24,7 +25,7 @@ def workdir(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def counted(tmp_path_factory):
-    """Twelve counted photographs of a kind, and their CSV."""
+    """The CSV file of twelve counted images of one kind."""
     folder = tmp_path_factory.mktemp("counted")
     lines = ["image,count"]
     for i in range(12):
@@ -64,7 +65,7 @@ def test_it_is_kept_and_belongs_to_its_weights(workdir, counted, tmp_path):
     assert loaded.on == str(counted) and calibration.load(tmp_path / "none", "") is None
     with pytest.raises(CheckpointError, match="other weights"):
         calibration.load(tmp_path, "0" * 64)
-    (tmp_path / calibration.FILE).write_bytes(b"PK")
+    (tmp_path / "calibration.npz").write_bytes(b"PK")
     with pytest.raises(CheckpointError, match="damaged"):
         calibration.load(tmp_path, counter.weights_sha256)
 
@@ -74,7 +75,7 @@ def test_images_of_another_kind_are_told():
     known = rng.normal(size=(30, 64)).astype(np.float32)
     one = calibration.Calibrated(conformal.Calibration("count", np.ones(30)), known, "these", "")
     alike = np.mean([one.is_out_of_distribution(rng.normal(size=64)) for _ in range(2000)])
-    assert alike < 0.08  # one in 31 by exchangeability
+    assert alike < 0.08  # 1 / 31 is expected
     assert np.mean([one.is_out_of_distribution(rng.normal(1.5, 1, 64)) for _ in range(200)]) > 0.95
     assert not calibration.Calibrated(one.errors, known[:1], "one", "").is_out_of_distribution(
         np.full(64, 99.0)
@@ -85,12 +86,12 @@ def test_images_of_another_kind_are_told():
     "text, message",
     [
         ("picture,count\na.png,3\n", "columns image and count"),
-        ("image,count\n", "has no row"),
+        ("image,count\n", "has no rows"),
         ("image,count\n0.png,3\nnone.png,4\n", "line 3: there is no image"),
-        ("image,count\n0.png,many\n", "line 2: 'many' is no number"),
-        ("image,count\n0.png,-3\n", "line 2: '-3' is no number"),
-        ("image,count\n0.png\n", "line 2: None is no number"),
-        ("image,count\n0.png,3\n", "1 counted images; intervals of 90% take 9"),
+        ("image,count\n0.png,many\n", "line 2: 'many' is not a number"),
+        ("image,count\n0.png,-3\n", "line 2: '-3' is not a number"),
+        ("image,count\n0.png\n", "line 2: None is not a number"),
+        ("image,count\n0.png,3\n", "only 1 counted images; intervals of 90% need at least 9"),
     ],
 )
 def test_what_is_wrong_with_the_counts_is_said(workdir, counted, text, message):
@@ -105,49 +106,46 @@ def test_a_set_without_a_split_is_refused(workdir):
         Counter.load(workdir).calibrate("shanghaitech/part_a")
 
 
-def test_predict_uses_it_from_then_on(workdir, counted, tmp_path):
+def test_predict_calibrates_and_the_counter_uses_it_from_then_on(workdir, counted, tmp_path):
     photo = counted.parent / "3.png"
-    plain = run("predict", f"--workdir={workdir}", f"--input={photo}", f"--output={tmp_path / 'plain'}")
-    first = run(
-        "predict",
-        f"--workdir={workdir}",
-        f"--input={photo}",
-        f"--output={tmp_path / 'a'}",
-        f"--calibrate_on={counted}",
-    )
-    again = run("predict", f"--workdir={workdir}", f"--input={photo}", f"--output={tmp_path / 'b'}")
-    (workdir / calibration.FILE).unlink()
-    assert plain.returncode == first.returncode == again.returncode == 0, first.stderr
-    assert "90% intervals are calibrated on 12 images" in first.stdout and "calibrated" not in plain.stdout
-    results = [json.loads((tmp_path / name / "counts.json").read_text()) for name in ("plain", "a", "b")]
-    assert results[1]["counts"] == results[2]["counts"] != results[0]["counts"]
-    assert results[1]["intervals"] == results[2]["intervals"] and "intervals" not in results[0]
+    plain = Counter.load(workdir).count(photo)
+    flags = f"--workdir={workdir}", f"--input={photo}", f"--output={tmp_path}", f"--calibrate_on={counted}"
+    done = run("predict", *flags)
+    assert done.returncode == 0, done.stderr
+    counter = Counter.load(workdir)
+    (workdir / "calibration.npz").unlink()
+    result = json.loads((tmp_path / "counts.json").read_text())
+    (row,) = result["counts"]
+    assert result["intervals"] == counter.calibration.describe(0.9) and result["intervals"] in done.stdout
+    assert "90% intervals are calibrated on 12 images" in result["intervals"]
+    found = counter.count(photo)
+    for name in ("count", "low", "high"):
+        assert row[name] == pytest.approx(getattr(found, name), rel=1e-6)
+    assert found.count == plain.count and (found.low, found.high) != (plain.low, plain.high)
 
 
-def test_evaluate_covers_as_promised_and_keeps_its_own_results(workdir, tmp_path):
+def test_evaluate_covers_as_promised_and_keeps_its_own_results(workdir, tmp_path, capsys):
     rng = np.random.default_rng(0)
     frames = {
         split: {i: rng.uniform(5, 55, (rng.integers(2, 20), 2)).tolist() for i in range(30)}
         for split in ("train", "test")
     }
     preparation.prepare("shanghaitech/part_a", shanghaitech(tmp_path / "raw", frames), tmp_path / "data")
-    flags = (
-        "--dataset=shanghaitech/part_a",
-        "--split=test",
-        f"--data_dir={tmp_path / 'data'}",
-        f"--workdir={workdir}",
-    )
-    done = run("evaluate", *flags, "--calibrate_on=shanghaitech/part_a:train")
-    (workdir / calibration.FILE).unlink()
-    assert done.returncode == 0, done.stderr
-    assert "90% intervals are calibrated on 30 images of shanghaitech/part_a:train" in done.stdout
-    assert "of 30 images are unlike them" in done.stdout
-    (folder,) = (workdir / "evaluations").glob("*_calibrated")
+    folder = evaluate_workdir(
+        workdir, dataset="shanghaitech/part_a", data_dir=str(tmp_path / "data"),
+        calibrate_on="shanghaitech/part_a:train",
+    )  # fmt: skip
+    (workdir / "calibration.npz").unlink()
+    printed = capsys.readouterr().out
+    assert "90% intervals are calibrated on 30 images of shanghaitech/part_a:train" in printed
+    assert "of 30 images do not look like them" in printed
+    assert folder.parent == workdir / "evaluations" and folder.name.endswith("_calibrated")
     row = json.loads((folder / "results.json").read_text())[-1]
     assert row["interval_coverage"] >= 0.7 and not (workdir / "results.json").exists()
     page = (folder / "report.html").read_text()
     assert "90% intervals are calibrated on 30 images of shanghaitech/part_a:train" in page
-    assert "What the network sees" in page and page.count("does not exist") == 1  # the fixture's log
+    assert "What the network predicts" in page
+    assert page.count("no such file") == 1  # the fixture has no log.jsonl
     for images_, code in ((20, 0), (31, 2)):
         path = folder / "predictions.csv"
         shown = run(

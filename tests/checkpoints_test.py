@@ -1,4 +1,4 @@
-"""What orbax does not check: flipped bits, missing files, wrong shapes, half-written steps."""
+"""Damage that orbax does not notice: flipped bits, missing files, wrong shapes, unfinished steps."""
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,8 @@ ABSTRACT = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, shardin
 def saved(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     said = []
-    checkpoints = Checkpoints("work", keep=2, say=said.append)  # relative on purpose
+    # A relative path, with which orbax alone would fail.
+    checkpoints = Checkpoints("work", keep=2, say=said.append)
     for step in (1, 2, 3):
         checkpoints.save(step, items(step), stage="s", counted=step)
     checkpoints.close()
@@ -37,7 +38,7 @@ def test_round_trip_and_keep(saved):
     restored = checkpoints.restore(3, ABSTRACT)
     np.testing.assert_array_equal(restored["counter"]["a"], np.full(64, 3, np.float32))
     assert int(restored["training"]["step"]) == 3
-    assert sorted(p.stem for p in checkpoints.manifests.iterdir()) == ["2", "3"]
+    assert sorted(p.stem for p in checkpoints.layout.manifests.iterdir()) == ["2", "3"]
     assert checkpoints.stage(3) == "s"
 
 
@@ -57,7 +58,7 @@ def test_another_copy_of_a_dataset_is_refused_by_name(tmp_path):
 
 def test_a_flipped_bit_is_found_and_the_older_step_used(saved):
     checkpoints, said = saved
-    path = biggest(checkpoints.folder / "3" / "counter")
+    path = biggest(checkpoints.layout.checkpoints / "3" / "counter")
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
@@ -68,24 +69,24 @@ def test_a_flipped_bit_is_found_and_the_older_step_used(saved):
 def test_all_damaged_is_an_error(saved):
     checkpoints, _ = saved
     for step in ("2", "3"):
-        biggest(checkpoints.folder / step).unlink()
+        biggest(checkpoints.layout.checkpoints / step).unlink()
     with pytest.raises(CheckpointError, match="damaged"):
         checkpoints.latest()
 
 
 def test_a_step_without_a_manifest_is_no_checkpoint(saved):
     checkpoints, _ = saved
-    (checkpoints.folder / "7").mkdir()
-    (checkpoints.manifests / "3.json").unlink()
+    (checkpoints.layout.checkpoints / "7").mkdir()
+    (checkpoints.layout.manifests / "3.json").unlink()
     assert checkpoints.latest() == 2
 
 
 def test_saving_again_after_a_fall_back_sets_the_newer_aside(saved):
     checkpoints, _ = saved
-    (checkpoints.manifests / "3.json").unlink()
+    (checkpoints.layout.manifests / "3.json").unlink()
     checkpoints.save(3, items(33), stage="s", counted=3)
     assert float(checkpoints.restore(3, ABSTRACT)["counter"]["a"][0]) == 33
-    assert [p.name for p in (checkpoints.workdir / "checkpoints-set-aside").iterdir()] == ["3-0"]
+    assert [p.name for p in checkpoints.layout.set_aside.iterdir()] == ["3-0"]
 
 
 @pytest.mark.parametrize("shape, dtype", [((65,), jnp.float32), ((64,), jnp.bfloat16)])

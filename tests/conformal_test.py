@@ -1,4 +1,4 @@
-"""Conformal intervals: their coverage on exchangeable data, beside the package crepes, and where it breaks."""
+"""Conformal intervals: coverage on exchangeable data and on other data, and a comparison with the package crepes."""
 
 import math
 
@@ -12,7 +12,7 @@ from cc_jax.evaluation import conformal
 
 
 def counted(rng, number, bias=1.0):
-    """Images whose errors grow with the crowd, in a way that the members' spread tells half of: true, count, std."""
+    """(true, count, std) of images whose errors grow with the crowd, as their standard deviations do."""
     true = np.exp(rng.uniform(2, 7, number))
     std = true * np.exp(rng.normal(-2, 0.5, number))
     return true, np.maximum(0, bias * true + std * rng.standard_t(3, number)), std
@@ -26,7 +26,7 @@ def coverage(calibration, true, count, std, level):
 @pytest.mark.parametrize("number", [10, 30, 60])
 @pytest.mark.parametrize("level", [0.5, 0.8, 0.9])
 def test_exchangeable_images_are_covered_as_often_as_promised(number, level):
-    """Over 400 draws of the calibration set; the mean's own error is known from the Beta law of the coverage."""
+    """The mean coverage over 400 calibration sets. Its standard error follows from the coverage's beta distribution."""
     rng, found = np.random.default_rng(0), []
     for seed in range(400):
         calibration = conformal.calibrate(*counted(rng, number), seed=seed)
@@ -49,7 +49,7 @@ def test_a_biased_counter_is_covered_all_the_same_with_wider_intervals():
 
 
 def test_images_of_another_kind_are_not_covered():
-    """What the promise does not reach: a counter that misses half of the people there and not here."""
+    """The counter misses more than half of the people in the new images, but not in the counted ones."""
     rng = np.random.default_rng(0)
     calibration = conformal.calibrate(*counted(rng, 300))
     assert coverage(calibration, *counted(rng, 5000, 0.4), 0.9) < 0.5
@@ -69,7 +69,7 @@ def test_as_crepes(number, level, seed):
     if number < conformal.fewest(level):
         assert np.isinf(high).all() and not low.any()
         return
-    # A shade less than the level: 0.2 x 15 is 2.9999999999999996 to crepes, which then takes the next score.
+    # A little below the level, because crepes does not round a rank such as 2.9999999999999996.
     expected = theirs.predict_int(
         y_hat=new_count, sigmas=scale(new_count, new_std), confidence=level - 1e-9, y_min=0
     )
@@ -80,12 +80,12 @@ def test_as_crepes(number, level, seed):
 def test_the_narrower_scale_is_chosen():
     rng = np.random.default_rng(0)
     count = rng.uniform(10, 1000, 90)
-    std = rng.permutation(count)  # says nothing of the error
+    std = rng.permutation(count)  # independent of the error
     by_count = conformal.calibrate(count + 0.2 * count * rng.normal(size=90), count, std)
     by_spread = conformal.calibrate(count + std * rng.normal(size=90), count, std)
     neither = conformal.calibrate(count + 30 * rng.normal(size=90), count, std)
     assert [c.scale for c in (by_count, by_spread, neither)] == ["count", "spread", "constant"]
-    assert len(by_count.scores) == 60  # those that it was chosen on do not enter
+    assert len(by_count.scores) == 60  # without those that the scale was chosen on
     few = conformal.calibrate(count[:23] + std[:23], count[:23], std[:23])
     assert few.scale == "count" and len(few.scores) == 23
     assert conformal.calibrate(count + 30, count, np.zeros(90)).scale == "constant"
@@ -94,7 +94,7 @@ def test_the_narrower_scale_is_chosen():
 def test_ranks():
     scores = np.arange(1.0, 10.0)
     assert conformal.quantile(scores, 0.9) == 9 and conformal.quantile(scores[:8], 0.9) == math.inf
-    assert conformal.quantile(np.arange(1.0, 30.0), 0.9) == 27  # 30 x 0.9, which is not quite 27 in binary
+    assert conformal.quantile(np.arange(1.0, 30.0), 0.9) == 27  # 30 x 0.9
     assert conformal.quantile(scores[::-1], 0.5) == 5
     assert [conformal.fewest(level) for level in (0.5, 0.8, 0.9, 0.95)] == [1, 4, 9, 19]
 

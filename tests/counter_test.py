@@ -1,4 +1,4 @@
-"""A counter restored from a workdir: the same count whatever the padding, warnings, intervals, damage."""
+"""A counter restored from a workdir: padding, kinds of input, warnings, intervals, damaged workdirs."""
 
 import json
 
@@ -9,20 +9,21 @@ from cc_jax import Counter, build
 from cc_jax.data import images
 from cc_jax.distributed import mesh
 from cc_jax.errors import CheckpointError, ConfigError, InputError
-from cc_jax.inference.predict import interval_from_samples
+from cc_jax.evaluation.intervals import estimate_counts
 from cc_jax.workdir.checkpoints import Checkpoints
+from cc_jax.workdir.config import write_config
 from configs import demo
 
 
 def make_workdir(folder, **changes):
-    """A workdir as training leaves it, of an untrained network."""
+    """Write a workdir as training does, with an untrained network."""
     config = demo.get_config()
     config.update(changes)
     state = build.fresh_state(config, build.counting_network(config), mesh.make_mesh())
     checkpoints = Checkpoints(folder)
-    checkpoints.save(5, build.checkpoint_items(state), stage="stage1", counted=5)
+    checkpoints.save(5, state.checkpoint_items(), stage="stage1", counted=5)
     checkpoints.close()
-    (folder / "config.json").write_text(json.dumps(config.to_dict()))
+    write_config(folder, config)
     return folder
 
 
@@ -66,8 +67,8 @@ def test_a_file_its_bytes_and_its_pixels_count_alike(counter, photo, tmp_path):
 
 
 def test_warnings(counter, photo):
-    (disagree,) = counter.count(photo).warnings  # an untrained network's members
-    assert disagree.endswith("% of the count lies where the members disagree (hatched in the overlay)")
+    (disagree,) = counter.count(photo).warnings  # an untrained network's samples
+    assert disagree.endswith("% of the count lies where the samples disagree (hatched in the overlay)")
     grey = np.repeat(photo[..., :1], 3, axis=2)
     assert any("grey" in line for line in counter.count(grey).warnings)
     assert any("uniform" in line for line in counter.count(np.full_like(photo, 90)).warnings)
@@ -109,23 +110,23 @@ def test_an_unknown_model_names_its_siblings(tmp_path):
 
 def test_interval_of_known_samples():
     # Student's t with 2 degrees of freedom: 2.920 at 90 %; std of (9, 10, 11) is 1.
-    count, std, low, high = interval_from_samples(np.array([9.0, 10.0, 11.0]), 0.9)
+    count, std, low, high = estimate_counts(np.array([9.0, 10.0, 11.0]), 0.9)
     half = 2.91999 * (4 / 3) ** 0.5
     assert (count, std) == (10.0, 1.0)
     assert (low, high) == pytest.approx((10 - half, 10 + half), rel=1e-4)
-    assert interval_from_samples(np.array([7.0]), 0.9) == (7.0, 0.0, 7.0, 7.0)
-    assert interval_from_samples(np.array([0.0, 1.0]), 0.9)[2] == 0.0
+    assert estimate_counts(np.array([7.0]), 0.9) == (7.0, 0.0, 7.0, 7.0)
+    assert estimate_counts(np.array([0.0, 1.0]), 0.9)[2] == 0.0
 
 
 def test_interval_covers_one_more_draw():
-    """Of normal samples the interval holds a further draw as often as it says."""
+    """With normal samples, the interval contains a further draw as often as its level says."""
     draws = np.random.default_rng(0).normal(100, 5, (4000, 4))
-    hits = [low <= d[3] <= high for d in draws for _, _, low, high in [interval_from_samples(d[:3], 0.9)]]
+    hits = [low <= d[3] <= high for d in draws for _, _, low, high in [estimate_counts(d[:3], 0.9)]]
     assert np.mean(hits) == pytest.approx(0.9, abs=0.02)
 
 
 def test_a_large_image_at_its_own_size_in_little_memory(workdir, counter):
-    """1700 pixels are more than the 1536 of training: shown whole only if asked to; tiles change the count by rounding."""
+    """Images are shrunk to the 1536 pixels of training unless `max_side` says otherwise. Tiles give the same count."""
     photo = np.random.default_rng(0).integers(0, 255, (1000, 1700, 3)).astype(np.uint8)
     usual = counter.count(photo)
     whole = Counter.load(workdir, max_side=0).count(photo)
@@ -135,7 +136,7 @@ def test_a_large_image_at_its_own_size_in_little_memory(workdir, counter):
         whole.std, rel=1e-3
     )
     assert any("resized" in one for one in usual.warnings)
-    assert any("in training (1536x904)" in one for one in whole.warnings)
+    assert any("in training it would have been resized to 1536x904" in one for one in whole.warnings)
     for wrong in ({"max_side": -1}, {"memory_gib": 0.0}):
         with pytest.raises(ConfigError, match=next(iter(wrong))):
             Counter.load(workdir, **wrong)

@@ -1,4 +1,4 @@
-"""cc_jax/data/density.py."""
+"""Density maps, compared with SciPy on whole images."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def density_map(points, height, width, *, stride=8, **options):
 
 
 def slow_map(points, height, width, sigmas, *, radius=None, truncate=4.0):
-    """Another implementation, at full size: scipy filters each head alone, and what the border cuts is restored."""
+    """An independent implementation at full size: SciPy filters each head alone, and the border's cut is restored."""
     total = np.zeros((height, width))
     for (x, y), sigma in zip(points, sigmas, strict=True):
         alone = np.zeros((height, width))
@@ -28,7 +28,7 @@ def slow_map(points, height, width, sigmas, *, radius=None, truncate=4.0):
 
 
 def pooled(full, stride):
-    """Sums over cells, by padding with zeros."""
+    """Sum over cells, by padding with zeros."""
     height, width = (-(-n // stride) * stride for n in full.shape)
     padded = np.zeros((height, width))
     padded[: full.shape[0], : full.shape[1]] = full
@@ -36,7 +36,7 @@ def pooled(full, stride):
 
 
 def slow_sigmas(points):
-    """0.3 x mean distance to the three nearest, by all pairs."""
+    """Return 0.3 x mean distance to the three nearest heads, from all pairs."""
     points = np.asarray(points, float)
     distances = np.sqrt(((points[:, None] - points[None]) ** 2).sum(-1))
     nearest = np.sort(distances, axis=1)[:, 1:4]
@@ -79,7 +79,7 @@ def test_the_border_keeps_the_whole_head():
     for x, y in [(0, 0), (63.9, 47.9), (64, 48), (-3, 20), (700, -1)]:
         assert density_map(np.array([[x, y]]), 48, 64).sum() == pytest.approx(1, abs=1e-6)
     corner = density_map(np.array([[0.0, 0.0]]), 48, 64, stride=1)
-    assert corner[8:, :].sum() == corner[:, 8:].sum() == 0  # nothing appears at the other side
+    assert corner[8:, :].sum() == corner[:, 8:].sum() == 0  # nothing wraps around
 
 
 def test_no_heads_and_odd_sizes():

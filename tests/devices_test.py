@@ -1,4 +1,4 @@
-"""The same results, to rounding, on 1, 2, 4 and 8 devices: steps of every method, and runs that change between them."""
+"""Any number of devices gives the same results up to rounding, for the steps of every method and for resumed runs."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from cc_jax.distributed import mesh
 
 @pytest.mark.slow
 def test_a_step_does_not_know_the_number_of_devices(environment):
-    """Every method's parameters, moving average, pools, banks, random numbers and metrics; see on_devices.py."""
+    """Compares all parts of the state and the metrics of every method; see on_devices.py."""
     done = subprocess.run(
         [sys.executable, "tests/on_devices.py"], cwd=ROOT, capture_output=True, text=True,
         env={**environment, **mesh.fake_devices(8), "XLA_FLAGS": "--xla_backend_optimization_level=0"},
@@ -32,7 +32,7 @@ def test_a_step_does_not_know_the_number_of_devices(environment):
 
 
 def run(workdir, environment, devices: int):
-    """OURS with a round, tiny, on so many devices; its results."""
+    """Train OURS with one round on so many devices, and return its results and what it printed."""
     flags = ["--config.steps=4", "--config.method.ours.rounds=1", "--config.augment.crop=64"]
     own = [
         "--config=configs/demo.py:smoke",

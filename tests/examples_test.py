@@ -1,4 +1,4 @@
-"""Examples that are decoded once: the same batches to the last bit, in memory, in files, in other processes."""
+"""Cached examples: the same batches bit for bit with a cache in memory, in a folder, or in another process."""
 
 import pickle
 
@@ -24,7 +24,7 @@ def records():
 
 @pytest.fixture
 def reads(monkeypatch):
-    """Names of the images that are decoded."""
+    """Return the list of the names of decoded images."""
     calls = []
     kept = resizing.read_image
     monkeypatch.setattr(
@@ -41,8 +41,8 @@ def batches_of(one, photometric=0.0, count=5):
 
 @pytest.mark.parametrize("limit", [0, 3 * SMALL, 10**9, None])
 @pytest.mark.parametrize("photometric", [0.0, 1.0])
-def test_batches_do_not_depend_on_what_is_kept(records, limit, photometric, tmp_path):
-    """Crops as large as the image too: their pixels are the kept ones, and must not be changed in place."""
+def test_batches_do_not_depend_on_the_cache(records, limit, photometric, tmp_path):
+    """Includes crops as large as the image: they share the cached pixels, which must not be modified."""
     where = {"folder": tmp_path} if limit is None else {"limit": limit}
     kept = batches_of(Examples(records, FRAME, **where), photometric)
     for one, other in zip(batches_of(Examples(records, FRAME), photometric), kept, strict=True):
@@ -50,7 +50,7 @@ def test_batches_do_not_depend_on_what_is_kept(records, limit, photometric, tmp_
             np.testing.assert_array_equal(one[name], other[name])
 
 
-def test_as_much_is_kept_as_fits_and_decoded_once(records, reads):
+def test_the_memory_cache_is_limited(records, reads):
     kept = Examples(records, FRAME, limit=2 * SMALL + 100)
     for _ in range(3):
         assert [kept[i]["id"] for i in range(4)] == ["0", "1", "2", "3"]
@@ -61,18 +61,18 @@ def test_as_much_is_kept_as_fits_and_decoded_once(records, reads):
 
 
 def test_a_folder_serves_later_runs(records, reads, tmp_path):
-    for _ in range(2):  # the second finds the files
+    for _ in range(2):  # the second run finds the files
         kept = Examples(records, FRAME, folder=tmp_path)
         for i in [0, 1, 0]:
             example, plain = kept[i], resizing.decode(records[i], FRAME)
             for name in ("image", "points", "roi"):
                 np.testing.assert_array_equal(example[name], plain[name])
-    assert (reads.count("0"), reads.count("1")) == (5, 3)  # once for the folder, the others by `plain`
+    assert (reads.count("0"), reads.count("1")) == (5, 3)  # once for the folder, otherwise by `plain`
     with pytest.raises(ValueError, match="read-only"):
         kept[0]["image"][0] = 1
 
 
-def test_another_copy_split_or_frame_has_a_folder_of_its_own(records, tmp_path):
+def test_each_copy_split_and_size_has_its_own_folder(records, tmp_path):
     Examples(records, FRAME, folder=tmp_path)
     Examples(Records(records), FRAME, folder=tmp_path)
     assert len(list(tmp_path.iterdir())) == 1
@@ -82,7 +82,7 @@ def test_another_copy_split_or_frame_has_a_folder_of_its_own(records, tmp_path):
     assert len(list(tmp_path.iterdir())) == 4
 
 
-def test_what_is_wrong_with_the_folder_is_said(records, tmp_path):
+def test_a_damaged_or_unusable_cache_folder_is_named(records, tmp_path):
     kept = Examples(records, FRAME, folder=tmp_path / "cache")
     kept[0]
     (path,) = (tmp_path / "cache").rglob("0.npy")
@@ -94,7 +94,7 @@ def test_what_is_wrong_with_the_folder_is_said(records, tmp_path):
         Examples(records, FRAME, folder=tmp_path / "file")
 
 
-def test_a_full_disk_is_said(records, tmp_path, monkeypatch):
+def test_a_full_disk_is_named(records, tmp_path, monkeypatch):
     def full(path, content):
         raise OSError(28, "No space left on device")
 
@@ -103,7 +103,7 @@ def test_a_full_disk_is_said(records, tmp_path, monkeypatch):
         Examples(records, FRAME, folder=tmp_path)[0]
 
 
-def test_another_process_keeps_its_own(records, reads):
+def test_pickles_leave_the_cache_behind(records, reads):
     kept = Examples(records, FRAME, limit=10**9)
     kept[0]
     size = len(pickle.dumps(kept))

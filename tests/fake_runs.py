@@ -1,4 +1,4 @@
-"""Workdirs as train leaves them, with made-up numbers and pictures: for the tests of what reads them."""
+"""Workdirs with made-up numbers and pictures, for the tests of what reads workdirs."""
 
 import csv
 import hashlib
@@ -20,8 +20,8 @@ BIAS = {"no_adapt": 0.35, "ours": 0.1, "supervised": -0.02}
 
 
 def row(method: str = "ours", seed: int = 0, **changes) -> dict:
-    """A row of results.json."""
-    base = {"no_adapt": 45.0, "ours": 31.0, "supervised": 20.0}[method] + seed
+    """Return a row of results.json."""
+    base = {"no_adapt": 45.0, "ours": 31.0, "supervised": 20.0}.get(method, 35.0) + seed
     return {
         "method": method, **GROUP, "seed": seed, "images": 24, "mae": base, "rmse": 1.4 * base, "bias": 0.3 * base,
         "pearson": 0.8, "mae_scaled": 0.8 * base, "mae_constant": 61.25, "interval_level": 0.9,
@@ -33,10 +33,10 @@ def row(method: str = "ours", seed: int = 0, **changes) -> dict:
 def workdir(
     folder: pathlib.Path, method: str = "ours", seed: int = 0, *, pictures=None, labelled=True, **changes
 ):
-    """Writes a whole workdir and returns its path. `pictures`: (image, points) pairs in place of made-up ones."""
+    """Write a workdir and return its path. `pictures` are (image, points) pairs that replace the made-up ones."""
     rng = np.random.default_rng([seed, *method.encode()])
     folder.mkdir(parents=True)
-    predictions = _predictions(rng, BIAS[method], labelled)
+    predictions = _predictions(rng, BIAS.get(method, 0.2), labelled)
     _panels(folder / "panels", rng, predictions, labelled, pictures)
     last = {**row(method, seed), **_errors(predictions, labelled), **changes}
     rows = [{**last, "stage": stage, "step": step} for stage, step in (("stage1", 400), ("round1", 500))] + [
@@ -65,7 +65,7 @@ def _reliability() -> dict:
 
 
 def crowd(rng: np.random.Generator, height: int = 160, width: int = 216, people: int = 60):
-    """(image uint8 [H, W, 3], points [N, 2]): blobs on a gradient, smaller towards the top."""
+    """Return (image uint8 [H, W, 3], points [N, 2]): blobs on a gradient, smaller towards the top."""
     image = np.linspace(190, 90, height)[:, None, None] * np.ones((1, width, 3)) * (0.9, 1.0, 0.95)
     image = (image + rng.normal(0, 6, image.shape)).clip(0, 255).astype(np.uint8)
     points = rng.uniform((4, height * 0.3), (width - 4, height - 4), (people, 2)).astype(np.float32)
@@ -76,7 +76,7 @@ def crowd(rng: np.random.Generator, height: int = 160, width: int = 216, people:
 
 
 def density(points: np.ndarray, height: int, width: int) -> np.ndarray:
-    """People per cell of 8 x 8 pixels, smoothed; sums to the number of points."""
+    """Return the people per cell, smoothed; the sum is the number of points."""
     rows, columns = -(-height // 8), -(-width // 8)
     edges = np.arange(rows + 1) * 8, np.arange(columns + 1) * 8
     grid = np.histogram2d(points[:, 1], points[:, 0], bins=edges)[0].astype(np.float32)

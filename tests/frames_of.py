@@ -1,4 +1,4 @@
-"""Frames whose content tells where things are: what several tests cut, resize and read."""
+"""Images and records with known content, for several tests."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from cc_jax.data import images, resizing
 
 
 def blobs(points, height=120, width=200):
-    """A dark image with a bright blob at each head, uint8 [H, W, 3]."""
+    """Return a dark image with a bright blob at each head, uint8 [H, W, 3]."""
     y, x = np.mgrid[:height, :width] + 0.5
     image = np.zeros((height, width))
     for px, py in points:
@@ -15,15 +15,15 @@ def blobs(points, height=120, width=200):
 
 
 def example_of(points, height=120, width=200, **fields):
-    """The example of `blobs`; `points` that do not count are left out."""
+    """Return the example of `blobs`. Points that do not count are left out."""
     roi = fields.pop("roi", np.ones((height, width), np.uint8))
-    heads = resizing.counting(np.asarray(points, np.float32).reshape(-1, 2), roi)
+    heads = resizing.points_in_roi(np.asarray(points, np.float32).reshape(-1, 2), roi)
     image = blobs(points, height, width)
     return {"id": "frame", "image": image, "points": heads, "roi": roi, "labelled": True, **fields}
 
 
 def record_of(image, points=(), roi=(), *, id="frame", suffix=".png", **fields):
-    """A record (data/sources.py) of an image."""
+    """Return the record of an image, see data/sources.py."""
     return {
         "id": id,
         "image": images.encode_image(image, suffix),
@@ -37,7 +37,7 @@ def record_of(image, points=(), roi=(), *, id="frame", suffix=".png", **fields):
 
 
 class Records(list):
-    """Records with the attributes that a Source has."""
+    """Records with the attributes of a Source."""
 
     def __init__(self, records, name="set", split="train", fingerprint="1"):
         super().__init__(records)
@@ -49,6 +49,6 @@ class Records(list):
 
 
 def centroid(weights, size):
-    """(x, y) of the mass of a map whose cells are `size` pixels."""
+    """Return the center of mass (x, y) of a map whose cells are `size` pixels."""
     y, x = (np.mgrid[: weights.shape[0], : weights.shape[1]] + 0.5) * size
     return np.array([(x * weights).sum(), (y * weights).sum()]) / weights.sum()

@@ -1,4 +1,4 @@
-"""gradient_accumulation.py: a batch in parts takes the step of the whole batch, whatever networks a method has."""
+"""Gradient accumulation: a batch in parts takes the step of the whole batch, for any networks of a method."""
 
 import functools
 
@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_methods import KEY, SMALL, crops, draw, method_of, state_of
+from small_methods import KEY, crops, draw, method_of, small_fields, state_of
 
 from cc_jax import build, registry
 from cc_jax.distributed import mesh
@@ -33,7 +33,7 @@ def test_parts_take_the_step_of_the_whole():
 
 
 def test_every_part_is_seen_once():
-    """Each crop's own number, as a loss, has the mean of all; parts hold every number-th crop."""
+    """The mean over the parts is the mean over all crops, and a part holds every third crop."""
 
     def update(state, batch, rng, draw):
         return state, {"loss": batch["x"].mean(), "first": batch["x"][0]}
@@ -50,9 +50,8 @@ def differ(a, b):
 
 @pytest.mark.parametrize("name", ["cycle_gan", "se_fd", "gp"])
 def test_all_networks_descend_once(name):
-    method = method_of(
-        name, **(SMALL if name == "cycle_gan" else {"bank": 12, "neighbours": 2} if name == "gp" else {})
-    )
+    own = {"bank": 12, "neighbours": 2} if name == "gp" else small_fields(name)
+    method = method_of(name, **own)
     state = state_of(method, rate=1e-3)
     update = method.stages()[0].update
 
@@ -79,7 +78,7 @@ def test_what_cannot_be_split_is_said_before_the_run():
 
 @pytest.mark.parametrize("name", ["tiny", "lite", "sfcn"])
 def test_rematerialised_gradients_are_the_same_and_keep_less(name):
-    """What a gradient keeps for its way back, by JAX's own account: XLA takes the repetition out again on CPUs."""
+    """Checked by what JAX keeps for the backward pass, because XLA removes the recomputation again on CPUs."""
     image, roi = np.zeros((1, 64, 64, 3), np.uint8), jnp.ones((1, 64, 64, 1))
     image[:, ::3] = 200
     fields = {"width": 0.0625} if name == "sfcn" else {}

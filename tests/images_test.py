@@ -1,4 +1,4 @@
-"""cc_jax/data/images.py and headers.py."""
+"""Image files: pixels, orientation and size of every format, and refusal of damaged and dangerous files."""
 
 import base64
 import os
@@ -19,7 +19,7 @@ from cc_jax.data.images import cv2
 from cc_jax.errors import InputError
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-# A 16x8 JPEG of four channels, one colour (200, 60, 20), written by another program (Pillow).
+# A 16x8 JPEG with four channels and one color, (200, 60, 20), written by Pillow.
 CMYK = zlib.decompress(
     base64.b64decode(
         "eNr7f+P/OwY+x5T8pFSGFAYQ+H+bwZmBmYkJhICABYhYOVhZWVhYudjZ2Th4uHh4uLm4uXn5hAR4+QT5uLkFxAQEhUVERUV5+MUlxE"
@@ -32,7 +32,7 @@ CMYK = zlib.decompress(
 
 
 def picture(height=24, width=40):
-    """A smooth picture without any symmetry."""
+    """Return a smooth image without any symmetry."""
     y, x = np.mgrid[:height, :width]
     return np.stack([255 * x / width, 255 * y / height, 127 + 60 * np.sin(x / 7 + y / 5)], -1).astype(
         np.uint8
@@ -40,7 +40,7 @@ def picture(height=24, width=40):
 
 
 def encoded(suffix, array):
-    """BGR (or any OpenCV array) as the bytes of a file."""
+    """Return BGR pixels, or any OpenCV array, as the bytes of a file."""
     return cv2.imencode(suffix, array)[1].tobytes()
 
 
@@ -56,7 +56,7 @@ def jpeg_with_exif(data, orientation, order="<"):
 
 
 def tiff_with_orientation(data, orientation):
-    """A copy of the directory at the end of the file, with one entry more."""
+    """Append a copy of the directory to the file, with one more entry."""
     (at,) = struct.unpack_from("<I", data, 4)
     (number,) = struct.unpack_from("<H", data, at)
     entries = [data[at + 2 + 12 * i : at + 14 + 12 * i] for i in range(number)]
@@ -72,14 +72,15 @@ def png_chunk(kind, body):
 
 
 def png_of_zeros(width, height):
-    """A small file that claims many pixels."""
+    """Return a small file that claims to have many pixels."""
     head = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
     return (
         b"\x89PNG\r\n\x1a\n" + head + png_chunk(b"IDAT", zlib.compress(bytes(1000))) + png_chunk(b"IEND", b"")
     )
 
 
-UPRIGHT = {  # what EXIF 2.32 says of tag 274, written with other functions than the reader's
+# EXIF 2.32, tag 274, written with other functions than the reader's.
+UPRIGHT = {
     1: lambda x: x,
     2: np.fliplr,
     3: lambda x: np.rot90(x, 2),
@@ -147,10 +148,10 @@ def test_16_bits_are_scaled_over_their_range():
     expected = np.rint(sixteen / 257).astype(np.uint8)
     read = images.read_image(encoded(".png", sixteen))
     np.testing.assert_array_equal(read[..., 0], expected)
-    assert read[0, -1, 0] == 255  # wrapping or cutting the low byte would do for this one, but not for 256
+    assert read[0, -1, 0] == 255  # would also hold if the low byte were dropped, but 256 would not
 
 
-def test_transparency_is_laid_on_white():
+def test_transparency_is_blended_with_white():
     alpha = np.tile(np.linspace(0, 255, 40).astype(np.uint8), (24, 1))
     read = images.read_image(encoded(".png", np.dstack([picture()[..., ::-1], alpha])))
     share = alpha[..., None] / 255
@@ -201,7 +202,7 @@ def test_a_bomb_is_refused_by_its_header(monkeypatch):
     for read in (images.read_image, images.read_size):
         with pytest.raises(InputError, match="60000x60000 pixels are more than"):
             read(bomb)
-    with pytest.raises(InputError, match="more than the 100 allowed"):
+    with pytest.raises(InputError, match="more than the 100 that are allowed"):
         images.read_size(encoded(".png", picture()), max_pixels=100)
 
 
@@ -231,7 +232,7 @@ def test_opencv_has_the_limit_too():
         (b"what is this", "not an image of a known format"),
         (b"\0\0\0\x1cftypheic" + bytes(30), "HEIC"),
         (png_of_zeros(0, 5), "no pixels"),
-        (png_of_zeros(300, 300), "cannot be decoded"),  # fewer pixels in it than its header says
+        (png_of_zeros(300, 300), "cannot be decoded"),  # has fewer pixels than its header says
     ],
 )
 def test_other_files_get_one_clear_line(data, words):
@@ -282,7 +283,7 @@ def test_written_images_come_back(tmp_path):
     np.testing.assert_array_equal(images.read_image(tmp_path / "a.png"), picture())
     images.write_image(tmp_path / "a.jpg", picture(), quality=100)
     assert np.abs(images.read_image(tmp_path / "a.jpg").astype(int) - picture()).mean() < 4
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.jpg", "a.png"]  # nothing temporary is left
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.jpg", "a.png"]  # no temporary file is left
     with pytest.raises(ValueError, match="uint8"):
         images.encode_image(picture().astype(float))
     with pytest.raises(ValueError, match="gif"):

@@ -1,4 +1,4 @@
-"""What `inspect_dataset` finds in a folder made for it: doubles, grey images, heads outside; and what it writes."""
+"""`inspect_dataset`: duplicates, grey images and heads outside the ROI in a small folder, and the page."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ from cc_jax.report import dataset_page
 
 @pytest.fixture
 def doubled(tmp_path):
-    """Six renders to train on, six to test on: one of these a copy, one a smaller and darker copy, one grey."""
+    """Six training and six test images. Of the test images, one is a copy, one a smaller and darker copy, one grey."""
     pictures = [scenes.render("source", 5, i, height=128, width=192).image for i in range(10)]
     grey = cv2.cvtColor(pictures[9], cv2.COLOR_RGB2GRAY)
     near = cv2.resize(pictures[1], (150, 100), interpolation=cv2.INTER_AREA)
@@ -39,7 +39,7 @@ def looks_of(dataset, data_dir):
     ]
 
 
-def test_copies_are_found_exact_ones_first_and_leaks_told(doubled):
+def test_duplicates_are_found_exact_ones_first(doubled):
     found = survey.find_twins(looks_of("folder/doubled", doubled / "data"))
     assert [(pair.one.id, pair.other.id, pair.exact, pair.leak) for pair in found] == [
         ("train_0", "test_0", True, True),
@@ -66,7 +66,7 @@ def test_heads_outside_the_region_are_counted(tmp_path):
 
 
 def test_a_head_is_marked_where_it_is():
-    image = np.zeros((480, 960, 3), np.uint8)  # four times the sheet's
+    image = np.zeros((480, 960, 3), np.uint8)  # four times the size on the sheet
     small = survey.marked(image, np.float32([[800, 100]]))
     assert small.shape == (120, 240, 3)
     red = np.argwhere(small[..., 0] > SPOT)

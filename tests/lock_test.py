@@ -1,4 +1,4 @@
-"""Two processes in one workdir: the second is told, and a killed one lets go."""
+"""The lock of a workdir: a second process is refused, and a killed process releases it."""
 
 import subprocess
 import sys

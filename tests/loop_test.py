@@ -1,12 +1,12 @@
-"""The whole job, tiny: killed with SIGKILL in every stage it ends with the very bits of an uninterrupted run."""
+"""The training loop on the smoke config: a run that is killed in any stage ends with the bits of an uninterrupted run."""
 
 import json
 import pathlib
-import shutil
 import signal
 import subprocess
 import sys
 
+import fake_runs
 import jax
 import numpy as np
 import pytest
@@ -15,31 +15,34 @@ from frames_of import record_of
 from cc_jax import build
 from cc_jax.data.examples import Examples
 from cc_jax.distributed import mesh
-from cc_jax.errors import ConfigError
+from cc_jax.errors import CheckpointError, ConfigError
 from cc_jax.methods.base import Stage, TrainSet
 from cc_jax.models.parts.pretrained import Encoder, write_encoder
-from cc_jax.training import loop
+from cc_jax.training import datasets, loop, monitor, step
+from cc_jax.training.batches import Batches
+from cc_jax.training.spans import Span
+from cc_jax.workdir.config import check_fields, write_config
 from configs import demo
 
 STAGE = Stage("one", 8, None, None)
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
-# The training binary, killed by the strongest signal at a chosen moment: when the log row of a step is written, or
-# right after a stage's pseudo labels are.
+# The training binary, which sends itself a signal when it has written the log row of a step, or the pseudo labels of a
+# stage.
 KILLED = """
 import os, signal, sys
-from cc_jax.training import loop, pseudo_labels
+from cc_jax.training import monitor, pseudo_labels
 kind, moment = sys.argv.pop(1).split(":")
 die = lambda: os.kill(os.getpid(), signal.SIGNAL)
-write, save = loop.Log.write, pseudo_labels.save
+write, save = monitor.Log.write, pseudo_labels.save
 def writing(self, row):
     write(self, row)
     if kind == "step" and row["step"] == int(moment): die()
 def saving(path, labels):
     save(path, labels)
     if kind == "labels" and path.stem == moment: die()
-loop.Log.write, pseudo_labels.save = writing, saving
+monitor.Log.write, pseudo_labels.save = writing, saving
 from cc_jax import app, train
 app.run(train.main)
 """
@@ -49,8 +52,8 @@ def train(environment, workdir, *more, kill="", signal_name="SIGKILL", method="o
     command = ["-m", "cc_jax.train"] if not kill else ["-c", KILLED.replace("SIGNAL", signal_name), kill]
     arguments = ["--config=configs/demo.py:smoke", f"--workdir={workdir}", "--config.log_every=1"]
     arguments += ["--config.checkpoint.every=2", f"--config.method.name={method}"]
-    # Without the scans of the spatial encoder half of the compile time is gone.
-    arguments += ["--config.model.tiny.spatial_kernel_size=0", *more]
+    # Compiling the scans of the spatial encoder would take as long as compiling all the rest.
+    arguments += ["--config.model.tiny.spatial_kernel_size=0", "--config.augment.crop=64", *more]
     return subprocess.run(
         [sys.executable, *command, *arguments],
         cwd=ROOT,
@@ -81,8 +84,7 @@ def test_kill_9_in_every_stage_changes_no_bit(uninterrupted, environment, tmp_pa
     result = train(environment, workdir)
     assert result.returncode == 0, result.stderr
     assert rows(workdir) == rows(uninterrupted)
-    for name in ("predictions.csv",):
-        assert (workdir / name).read_text() == (uninterrupted / name).read_text()
+    assert (workdir / "predictions.csv").read_text() == (uninterrupted / "predictions.csv").read_text()
     steps = [json.loads(line)["step"] for line in (workdir / "log.jsonl").read_text().splitlines()]
     assert steps == list(range(1, 9))
 
@@ -92,30 +94,50 @@ def test_sigterm_saves_and_exits_75(uninterrupted, environment, tmp_path):
     workdir = tmp_path / "run"
     result = train(environment, workdir, kill="step:3", signal_name="SIGTERM")
     assert result.returncode == 75, result.stderr
-    assert "goes on" in result.stderr
+    assert "the same command resumes" in result.stderr
     assert (workdir / "manifests" / "3.json").is_file()
     assert train(environment, workdir).returncode == 0
     assert rows(workdir) == rows(uninterrupted)
 
 
+class Killed(BaseException):
+    """Ends a run in this process at the place where a kill would end another process."""
+
+
+@pytest.fixture
+def smoke(environment, monkeypatch):
+    """The config that `train` uses, for runs in this process."""
+    monkeypatch.setenv("TFDS_DATA_DIR", environment["TFDS_DATA_DIR"])
+    config = demo.get_config("smoke")
+    config.log_every, config.checkpoint.every = 1, 2
+    config.model.tiny.spatial_kernel_size, config.augment.crop = 0, 64
+    return config
+
+
+def killed(config, workdir, step):
+    """Train until the log row of `step` is written."""
+
+    def write(self, row):
+        if row["step"] == step:
+            raise Killed
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(monitor.Log, "write", write)
+        loop.train_and_adapt(config, workdir)
+
+
 @pytest.mark.slow
-def test_two_sources_and_two_targets_and_a_kill_between(environment, tmp_path):
-    """Adapted to together, evaluated on apart, the config's own target last; killed or not, the same bits."""
-    more = (
-        "--config.source.extra_datasets=(('synthetic/target','train[200:208]',0.5),)",
-        "--config.target.extra_datasets=(('synthetic/source','train[100:108]','test[:4]',1.0),)",
-    )
-    assert train(environment, tmp_path / "whole", *more).returncode == 0
-    assert train(environment, tmp_path / "run", *more, kill="step:5").returncode == -signal.SIGKILL
-    result = train(environment, tmp_path / "run", *more)
-    assert result.returncode == 0, result.stderr
-    assert rows(tmp_path / "run") == rows(tmp_path / "whole")
-    found = [(row["target"], row["split"], row["images"]) for row in rows(tmp_path / "run")[-2:]]
+def test_two_sources_and_two_targets_and_a_kill_between(smoke, tmp_path):
+    """The counter adapts to all targets together and is evaluated on each; the row of the config's own target comes last."""
+    smoke.source.extra_datasets = (("synthetic/target", "train[200:208]", 0.5),)
+    smoke.target.extra_datasets = (("synthetic/source", "train[100:108]", "test[:4]", 1.0),)
+    whole = loop.train_and_adapt(smoke, tmp_path / "whole")
+    killed(smoke, tmp_path / "run", step=5)
+    rows = loop.train_and_adapt(smoke, tmp_path / "run")
+    assert rows == whole
+    found = [(row["target"], row["split"], row["images"]) for row in rows[-2:]]
     assert found == [("synthetic/source", "test[:4]", 4), ("synthetic/target", "test[:8]", 8)]
-    assert (
-        rows(tmp_path / "run")[-1]["source"]
-        == "synthetic/source train[:16] + synthetic/target train[200:208]"
-    )
+    assert rows[-1]["source"] == "synthetic/source train[:16] + synthetic/target train[200:208]"
     counted = (tmp_path / "run" / "predictions_synthetic_source_test_4.csv").read_text().splitlines()
     assert len(counted) == 1 + 4
     ids = np.load(tmp_path / "run/stages/round1.npz")["target/ids"]
@@ -125,45 +147,59 @@ def test_two_sources_and_two_targets_and_a_kill_between(environment, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_dataset_that_changed_is_refused_unless_told_otherwise(uninterrupted, environment, tmp_path):
-    """The same records under another fingerprint, as if the raw files had been others."""
-    shutil.copytree(environment["TFDS_DATA_DIR"], tmp_path / "data")
-    environment = {**environment, "TFDS_DATA_DIR": str(tmp_path / "data")}
-    assert train(environment, tmp_path / "run", kill="step:3").returncode == -signal.SIGKILL
-    for path in (tmp_path / "data/synthetic/target").glob("*/metadata.json"):
-        path.write_text(json.dumps({**json.loads(path.read_text()), "fingerprint": "other"}))
-    refused = train(environment, tmp_path / "run")
-    assert refused.returncode == 4 and len(refused.stderr.strip().splitlines()) == 1
-    assert "another copy of synthetic/target train[:16], synthetic/target test[:8]" in refused.stderr
-    assert train(environment, tmp_path / "run", "--config.checkpoint.any_data=True").returncode == 0
+def test_a_dataset_that_changed_is_refused_unless_told_otherwise(smoke, tmp_path, monkeypatch):
+    """The records are the same, but their fingerprint is that of other raw files."""
+    smoke.steps, smoke.method.name = 4, "no_adapt"
+    killed(smoke, tmp_path, step=3)
+    open_source = datasets.sources.open_source
+
+    def another_copy(dataset, split, *where):
+        records = open_source(dataset, split, *where)
+        records.fingerprint += " another" * (dataset == "synthetic/target")
+        return records
+
+    monkeypatch.setattr(datasets.sources, "open_source", another_copy)
+    words = "another copy of synthetic/target train\\[:16\\], synthetic/target test\\[:8\\].*any_data"
+    with pytest.raises(CheckpointError, match=words):
+        loop.train_and_adapt(smoke, tmp_path)
+    smoke.checkpoint.any_data = True
+    assert loop.train_and_adapt(smoke, tmp_path)[-1]["step"] == 4
 
 
-@pytest.mark.slow
-def test_a_finished_run_is_left_alone_and_another_config_is_refused(uninterrupted, environment):
-    before = rows(uninterrupted)
-    assert train(environment, uninterrupted).returncode == 0
-    assert rows(uninterrupted) == before
-    other = train(environment, uninterrupted, method="no_adapt")
-    assert other.returncode == 2
-    assert "method.name" in other.stderr and "Traceback" not in other.stderr
+def test_a_finished_run_is_left_alone_whatever_the_config(tmp_path, capsys):
+    config = demo.get_config("smoke")
+    fake_runs.workdir(tmp_path / "run")
+    (tmp_path / "run/config.json").unlink()
+    write_config(tmp_path / "run", config)
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    for method in ("ours", "no_adapt"):
+        config.method.name = method
+        assert loop.train_and_adapt(config, tmp_path / "run") == rows(tmp_path / "run")
+        said = capsys.readouterr().out
+        assert "is finished: nothing to train" in said
+        assert ("method.name is 'ours', now 'no_adapt'" in said) == (method == "no_adapt")
+    assert {path: path.read_bytes() for path in before} == before
 
 
-@pytest.mark.slow
-def test_what_could_not_begin_does_not_hold_the_workdir(environment, tmp_path):
-    wrong = train(environment, tmp_path, "--config.target.dataset=folder/nowhere")
-    assert wrong.returncode == 2 and "folder/nowhere" in wrong.stderr
+def test_an_unfinished_run_is_not_continued_with_another_config(tmp_path):
+    config = demo.get_config("smoke")
+    write_config(tmp_path, config)
+    config.optimizer.learning_rate = 0.5
+    with pytest.raises(ConfigError, match="optimizer.learning_rate is 0.001, now 0.5.*new --workdir"):
+        loop.train_and_adapt(config, tmp_path)
+
+
+def test_what_could_not_begin_does_not_hold_the_workdir(smoke, tmp_path):
+    smoke.target.dataset = "folder/nowhere"
+    with pytest.raises(ConfigError, match="folder/nowhere"):
+        loop.train_and_adapt(smoke, tmp_path)
     assert not (tmp_path / "config.json").exists()
-    right = train(environment, tmp_path, "--config.steps=2", method="no_adapt")
-    assert right.returncode == 0, right.stderr
 
 
 @pytest.mark.parametrize("tensors, words", [(None, "no pretrained weights at"), ({}, "has no such tensor")])
-def test_no_step_is_compiled_for_weights_that_do_not_fit(
-    tensors, words, uninterrupted, environment, tmp_path, monkeypatch
-):
-    monkeypatch.setenv("TFDS_DATA_DIR", environment["TFDS_DATA_DIR"])
-    monkeypatch.setattr(loop, "_steps_ahead", None)
-    config = demo.get_config("smoke")
+def test_no_step_is_compiled_for_weights_that_do_not_fit(tensors, words, smoke, tmp_path, monkeypatch):
+    monkeypatch.setattr(step.StepCompiler, "begin", None)
+    config = smoke
     config.model.pretrained = str(tmp_path / "encoder.safetensors")
     if tensors is not None:
         norm = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
@@ -172,34 +208,39 @@ def test_no_step_is_compiled_for_weights_that_do_not_fit(
         loop.train_and_adapt(config, tmp_path / "run")
 
 
-def test_target_labels_do_not_reach_an_unsupervised_method(uninterrupted, environment, tmp_path, monkeypatch):
-    """The run again in this process, with the target's head points moved: not a bit may change."""
-    monkeypatch.setenv("TFDS_DATA_DIR", environment["TFDS_DATA_DIR"])
-    open_source = loop.sources.open_source
+def test_target_labels_do_not_reach_an_unsupervised_method(uninterrupted, smoke, tmp_path, monkeypatch):
+    """With other head points in the target, training ends with the same bits."""
+    open_source = datasets.sources.open_source
 
     def moved(dataset, split, *where):
         records = open_source(dataset, split, *where)
         return Moved(records) if "target" in dataset and "train" in split else records
 
-    monkeypatch.setattr(loop.sources, "open_source", moved)
-    config = demo.get_config("smoke")
-    config.log_every = 1
-    config.checkpoint.every = 2
-    config.model.tiny.spatial_kernel_size = 0
-    found = loop.train_and_adapt(config, tmp_path / "run")
+    monkeypatch.setattr(datasets.sources, "open_source", moved)
+    found = loop.train_and_adapt(smoke, tmp_path / "run")
     assert found[-1]["weights_sha256"] == rows(uninterrupted)[-1]["weights_sha256"]
+
+
+def test_sigterm_is_noted_while_a_run_is_watched_and_given_back_then():
+    before = signal.getsignal(signal.SIGTERM)
+    watch = monitor._Sigterm()
+    assert not watch.came
+    signal.raise_signal(signal.SIGTERM)
+    assert watch.came
+    watch.close()
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 @pytest.mark.parametrize("loss", [float("nan"), float("inf"), 1e20])
 def test_a_loss_that_has_left_all_bounds_ends_the_run_in_one_line(loss):
     row = {"step": 40, "stage": "round1", "loss": loss}
     with pytest.raises(ConfigError, match="step 40 of round1.*learning_rate"):
-        loop.check_loss(row, start=0.5)
+        monitor.check_loss(row, first=0.5)
 
 
 def test_a_loss_that_moves_as_losses_do_is_no_error():
     for loss in (0.0, 0.5, 50.0):
-        loop.check_loss({"step": 40, "stage": "round1", "loss": loss}, start=0.5)
+        monitor.check_loss({"step": 40, "stage": "round1", "loss": loss}, first=0.5)
 
 
 def test_the_last_steps_of_a_set_see_plain_crops():
@@ -210,10 +251,8 @@ def test_the_last_steps_of_a_set_see_plain_crops():
     def batches(share):
         config = demo.get_config("smoke")
         config.target.plain_share = share
-        return [
-            jax.device_get(b)
-            for b in loop._batches(config, STAGE, sets, (0, config.steps), 0, mesh.make_mesh())
-        ]
+        batches = Batches(config, mesh.make_mesh()).stream(Span(STAGE), sets, 0)
+        return [jax.device_get(batch) for batch in batches]
 
     never, quarter, always = batches(0.0), batches(0.25), batches(1.0)
     for i, (a, b, c) in enumerate(zip(never, quarter, always, strict=True)):
@@ -227,22 +266,23 @@ def test_a_step_is_compiled_before_there_is_a_state_or_a_batch():
     config.model.tiny.spatial_kernel_size = 0
     network, method, device_mesh = build.counting_network(config), build.method(config), mesh.make_mesh()
     abstract = build.abstract_state(config, network, device_mesh, method)
-    step_of = loop._steps_ahead(config, network, device_mesh, abstract)
+    makes_batches = Batches(config, device_mesh)
+    compiler = step.StepCompiler(network, abstract, makes_batches)
     _, *rounds = method.stages()
-    assert all(step_of(stage) is step_of(rounds[0]) for stage in rounds)
-    step = step_of(rounds[0]).result()
-    assert step.operations > 0
+    assert all(compiler.begin(stage) is compiler.begin(rounds[0]) for stage in rounds)
+    compiled = compiler.begin(rounds[0]).result()
+    assert compiled.operations > 0
 
     image = np.random.default_rng(0).integers(0, 256, (160, 160, 3), np.uint8)
     sets = {name: TrainSet(Examples([record_of(image, [(80, 80)])])) for name in ("source", "target")}
-    batch = next(loop._batches(config, rounds[0], sets, (0, 1), 0, device_mesh))
+    batch = next(makes_batches.stream(Span(rounds[0]), sets, 0))
     state = build.fresh_state(config, network, device_mesh, method).replace(txs=abstract.txs)
-    state, means = step.run(state, batch)
+    state, means = compiled.run(state, batch)
     assert int(state.step) == 1 and np.isfinite(means.compute()["loss"])
 
 
 class Moved:
-    """Records whose head points are all somewhere else."""
+    """Records whose head points have moved to one place."""
 
     def __init__(self, records):
         self.records = records
@@ -259,11 +299,11 @@ class Moved:
 
 
 def test_an_ensemble_on_two_devices_ends_where_it_does_on_one(tmp_path, environment):
-    """Split over the batch or over the members: the same weights but for the order of sums."""
+    """Whether the batch or the members are split over the devices, the results agree up to rounding."""
     flags = [
         "--config=configs/demo.py:smoke", "--config.uncertainty.name=deep_ensemble", "--config.steps=4",
         "--config.uncertainty.deep_ensemble.members=2", "--config.method.name=no_adapt",
-        "--config.model.tiny.spatial_kernel_size=0",
+        "--config.model.tiny.spatial_kernel_size=0", "--config.augment.crop=64", "--config.target.test_split=test[:4]",
     ]  # fmt: skip
     ended = []
     for devices, shard in ((1, False), (2, False), (2, True)):
@@ -295,4 +335,4 @@ def test_values_that_would_fail_hours_later(name, value):
     config = demo.get_config("smoke")
     config.update_from_flattened_dict({name: value})
     with pytest.raises(ConfigError, match=rf"config\.{name}={value}"):
-        build.check_fields(config)
+        check_fields(config)

@@ -1,15 +1,16 @@
-"""The loss at 1/8 size has the gradient of the paper's at full size; units; the upside-down task."""
+"""The losses and the unit of the output."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from cc_jax import units
 from cc_jax.optimization import losses
 
 
 def full_size_mse(output_BxhxwX1, density_BxHxW, label_scale):
-    """The paper's loss, written out: nearest x8 upsampling, MSE against label_scale x density per pixel."""
+    """The paper's loss: nearest-neighbor x8 upsampling, then MSE against label_scale times the density per pixel."""
     up = jnp.repeat(jnp.repeat(output_BxhxwX1[..., 0], 8, axis=1), 8, axis=2)
     return jnp.mean((up - label_scale * density_BxHxW) ** 2)
 
@@ -26,8 +27,10 @@ def test_gradient_is_that_of_the_full_size_loss():
 
 def test_units_go_there_and_back():
     cells = jnp.array([0.0, 0.5, 3.0])
-    np.testing.assert_allclose(losses.people(losses.output_of(cells, 100.0), 100.0), cells, rtol=1e-6)
-    assert float(losses.output_of(jnp.float32(1.0), 100.0)) == pytest.approx(100 / 64)
+    np.testing.assert_allclose(
+        units.people_per_cell(units.output_from_people(cells, 100.0), 100.0), cells, rtol=1e-6
+    )
+    assert float(units.output_from_people(jnp.float32(1.0), 100.0)) == pytest.approx(100 / 64)
 
 
 def test_cells_without_weight_do_not_matter():

@@ -1,36 +1,23 @@
-"""Which pseudo labels are kept, the upside-down flip, and stages that add up."""
+"""No Adapt, Supervised and OURS: stages that add up, pseudo labels, orientation, and what the moving average teaches."""
 
 import dataclasses
 
 import cv2
 import jax
 import jax.numpy as jnp
-import mutations
 import numpy as np
 import optax
 import pytest
 import small_methods
 
-from cc_jax import registry
 from cc_jax.errors import ConfigError
 from cc_jax.inference.predict import Prediction
 from cc_jax.methods import no_adapt, ours, supervised
 from cc_jax.methods.base import StageTools, TrainSet
 from cc_jax.optimization import train_state as states
-from cc_jax.training import pseudo_labels
 
 NEITHER = np.zeros(0), np.zeros((0, 2))  # embedding, heads
-FIELDS = {
-    "rounds": 2,
-    "round_share": 0.5,
-    "teacher": "rounds",
-    "upside_down_weight": 0.1,
-    "pseudo_weight": 1.0,
-    "rule": "absolute",
-    "fraction": 0.5,
-    "foreground": 0.1,
-    "tolerance": 0.0,
-}
+FIELDS = {"steps": 8, "label_scale": 100.0, "teacher": "rounds", "rule": "absolute", "foreground": 0.1}
 
 
 def samples_of(mean, spread):
@@ -44,14 +31,6 @@ MEAN = [[1.0, 1.0, 0.01, 0.01], [1.0, 1.0, 0.01, 0.01]]
 SPREAD = [[0.2, 0.2, 0.001, 0.001], [0.3, 0.3, 0.009, 0.009]]
 
 
-def test_moved():
-    ones = {"a": (np.ones((2, 2), np.float32), None)}
-    more = {"a": (np.full((2, 2), 1.5, np.float32), None)}
-    assert pseudo_labels.moved(ones, ones) == 0
-    assert pseudo_labels.moved(ones, more) == pytest.approx(0.5)
-    assert pseudo_labels.moved(ones, {**ones, "b": ones["a"]}) == pytest.approx(1.0)
-
-
 def test_turn_of_two_classes_is_upside_down_and_of_four_a_quarter_each():
     image = np.arange(4 * 3 * 3 * 2).reshape(4, 3, 3, 2)
     two = np.asarray(ours.turn(jnp.asarray(image), jnp.array([0, 1, 1, 0]), 2))
@@ -62,17 +41,8 @@ def test_turn_of_two_classes_is_upside_down_and_of_four_a_quarter_each():
         np.testing.assert_array_equal(four[i], image[i] if code is None else cv2.rotate(image[i], code))
 
 
-@pytest.mark.parametrize("steps", [8, 101, 400])
-@pytest.mark.parametrize("method", [no_adapt, supervised, ours])
-def test_every_method_takes_the_same_steps(method, steps):
-    fields = FIELDS if method is ours else {}
-    stages = method.Method(steps=steps, label_scale=100.0, **fields).stages()
-    assert sum(stage.steps for stage in stages) == steps
-    assert len({stage.name for stage in stages}) == len(stages)
-
-
 @pytest.mark.parametrize("method, own", [(no_adapt, "source"), (supervised, "target")])
-def test_those_without_adaptation_learn_one_domains_labels_alone(method, own):
+def test_no_adapt_and_supervised_learn_the_labels_of_one_domain(method, own):
     method = method.Method(steps=8, label_scale=100.0)
     sets = {name: TrainSet([{"labelled": True, "name": name}]) for name in ("source", "target")}
     (stage,) = method.stages()
@@ -87,7 +57,7 @@ def test_those_without_adaptation_learn_one_domains_labels_alone(method, own):
 
 
 def test_rounds_share_one_compiled_step():
-    stage1, *rounds = ours.Method(steps=8, label_scale=100.0, **FIELDS).stages()
+    stage1, *rounds = ours.Method(**FIELDS).stages()
     assert len(rounds) > 1 and len({stage.program for stage in rounds}) == 1
     assert stage1.program != rounds[0].program
 
@@ -98,11 +68,11 @@ def test_rounds_share_one_compiled_step():
 )
 def test_wrong_fields_are_refused(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):
-        ours.Method(steps=8, label_scale=100.0, **{**FIELDS, **wrong})
+        ours.Method(**{**FIELDS, **wrong})
 
 
 def test_convergence_ends_the_rounds():
-    method = ours.Method(steps=8, label_scale=100.0, **{**FIELDS, "tolerance": 0.01})
+    method = ours.Method(**{**FIELDS, "tolerance": 0.01})
     sets = {"target": TrainSet([{}])}
     guesses = [Prediction("a", 0, samples_of(MEAN, SPREAD), float("nan"), *NEITHER)]
     first = method.relabel(None, sets, StageTools(lambda state, records: guesses, None, None))
@@ -114,8 +84,7 @@ def test_convergence_ends_the_rounds():
 
 def test_the_moving_average_labels_clean_crops_and_the_network_learns_on_changed_ones():
     """A network that multiplies grey by its one parameter: 2 for the student, 3 for its moving average."""
-    scale = 100.0
-    method = ours.Method(steps=8, label_scale=scale, **{**FIELDS, "teacher": "ema", "rule": "none"})
+    method = ours.Method(**{**FIELDS, "teacher": "ema", "rule": "none"})
     stage = method.stages()[-1]
     assert (stage.name, stage.steps) == ("teacher", 4)
     assert stage.clean == ("target",)
@@ -136,14 +105,14 @@ def test_the_moving_average_labels_clean_crops_and_the_network_learns_on_changed
     )
     assert float(metrics["pseudo_loss"]) == pytest.approx(np.mean((student - teacher) ** 2), rel=1e-5)
     assert float(metrics["density_loss"]) == 0  # the source's weight is 0
-    twice = dataclasses.replace(method, pseudo_weight=2.0).follow
+    twice = dataclasses.replace(method, pseudo_weight=2.0).teacher_update
     again = twice(state, {"source": crop, "target": crop}, jax.random.key(0), draw)[1]
     assert float(again["loss"]) == pytest.approx(2 * float(metrics["pseudo_loss"]), rel=1e-5)
 
 
 def test_the_moving_averages_labels_are_chosen_by_how_certain_they_are():
     """Its samples differ in the left half alone, so that the right half is kept."""
-    method = ours.Method(steps=8, label_scale=100.0, **{**FIELDS, "teacher": "ema", "rule": "absolute"})
+    method = ours.Method(**{**FIELDS, "teacher": "ema", "rule": "absolute"})
 
     def draw(variables, image, roi, rng, train):
         cells = image[:, ::8, ::8, :1].astype(jnp.float32)
@@ -155,7 +124,7 @@ def test_the_moving_averages_labels_are_chosen_by_how_certain_they_are():
 
     state = small_methods.state_of(method, {"a": jnp.float32(2)}).replace(ema={"a": jnp.float32(3)})
     crop = {**small_methods.crops(size=16), "weight": np.zeros((2, 2, 2, 1))}
-    _, metrics = method.follow(state, {"source": crop, "target": crop}, jax.random.key(0), draw)
+    _, metrics = method.teacher_update(state, {"source": crop, "target": crop}, jax.random.key(0), draw)
     student, teacher = (
         factor * crop[name][:, ::8, 8::8, :1].astype(float) for factor, name in ((2, "image"), (3, "clean"))
     )
@@ -164,7 +133,7 @@ def test_the_moving_averages_labels_are_chosen_by_how_certain_they_are():
 
 def test_stage_1_learns_which_way_up_the_target_is():
     """A network of one parameter that compares the upper half with the lower one; the source weighs nothing."""
-    method = ours.Method(steps=8, label_scale=100.0, **{**FIELDS, "upside_down_weight": 0.5})
+    method = ours.Method(**{**FIELDS, "upside_down_weight": 0.5})
 
     def draw(variables, image, roi, rng, train):
         rows = image.astype(jnp.float32).mean((2, 3)) / 255
@@ -188,19 +157,14 @@ def test_stage_1_learns_which_way_up_the_target_is():
     )
     losses = []
     for step in range(5):
-        state, metrics = method.learn(state, {"source": crop, "target": crop}, jax.random.key(step), draw)
+        state, metrics = method.stage1_update(
+            state, {"source": crop, "target": crop}, jax.random.key(step), draw
+        )
         losses.append(float(metrics["loss"]))
     assert losses[0] == pytest.approx(0.5 * np.log(2), rel=1e-5) and losses == sorted(losses, reverse=True)
     assert float(metrics["upside_down_accuracy"]) == 1 and float(state.params["counter"]["a"]) > 2
 
 
 def test_without_its_weight_stage_1_sees_no_target():
-    method = ours.Method(steps=8, label_scale=100.0, **{**FIELDS, "upside_down_weight": 0.0})
-    assert method.stages()[0].update.func == method.count_update
-
-
-def test_what_the_mutations_replace_still_stands_in_the_methods():
-    """`python tests/mutations.py` shows which test notices each; it takes too long for here."""
-    for mutation in mutations.MUTATIONS:
-        assert mutations.source(mutation).read_text().count(mutation.old) == 1, mutation
-    assert {mutation.method for mutation in mutations.MUTATIONS} == set(registry.names("methods"))
+    method = ours.Method(**{**FIELDS, "upside_down_weight": 0.0})
+    assert method.stages()[0].update == method.source_update

@@ -1,4 +1,4 @@
-"""Several sets as one: each drawn from as its weight says, ids kept apart, batches a function of their number."""
+"""Mixtures of datasets: sampling by weight, distinct ids, and elements that depend on seed and index alone."""
 
 import collections
 
@@ -17,7 +17,7 @@ PLAIN = Augment(crop=64, flip=False)
 
 
 def examples_of(name, colour, count):
-    """Frames of one colour a set."""
+    """Return a dataset of images of one color."""
     records = [record_of(np.full((64, 64, 3), colour, np.uint8), id=f"{i}") for i in range(count)]
     return Examples(Records(records, name))
 
@@ -30,7 +30,7 @@ def crops(pseudo=None, seed=0):
     return pipeline.train_dataset(mixture(), augment=PLAIN, density=Density(), seed=seed, pseudo=pseudo)
 
 
-def test_it_is_the_sets_one_after_the_other_with_ids_of_their_own():
+def test_examples_follow_each_other_and_have_distinct_ids():
     both = mixture()
     assert len(both) == 53 and both.sizes == [(64, 64)] * 53
     ids = [both[i]["id"] for i in range(53)]

@@ -1,6 +1,7 @@
-"""Run by devices_test.py: steps of every method on 1, 2, 4 and 8 devices, and how far what they end at lies apart.
+"""Take steps of every method on 1, 2, 4 and 8 devices, and measure how far the resulting states lie apart.
 
-Needs JAX_NUM_CPU_DEVICES=8. Prints a line of JSON: {stage: {devices: {part of the state: distance over the whole way}}}.
+devices_test.py runs it, with JAX_NUM_CPU_DEVICES=8. It prints a line of JSON: {stage: {devices: {part of the state: its
+distance from the state of one device, relative to how far the steps have moved it}}}.
 """
 
 import functools
@@ -10,21 +11,22 @@ import sys
 import jax
 import numpy as np
 import optax
-from small_methods import KEY, SMALL, crops, method_of, state_of
+from small_methods import KEY, crops, method_of, small_fields, state_of
 
 from cc_jax import registry
 from cc_jax.distributed import mesh
 from cc_jax.optimization import rngs
 from cc_jax.training.step import Means
 
-STEPS = 2  # the second sees the first one's pools and bank; more drift apart by rounding
+# The second step uses the pools and banks that the first has filled. In more steps rounding errors would grow.
+STEPS = 2
 BATCH = {name: crops(seed, number=8) for seed, name in enumerate(("source", "target"))}
 OWN = {"gp": {"bank": 144, "neighbours": 8}, "mic": {"patch": 16, "ramp": 0.0}}
-OURS = {"learn": "rounds", "refine": "rounds", "follow": "ema"}
+OURS = {"stage1_update": "rounds", "round_update": "rounds", "teacher_update": "ema"}
 
 
 def draw(variables, image, roi, rng, train):
-    """A counter of one parameter whose two samples see noise of their own."""
+    """A counter of one parameter, with two samples that see different noise."""
     del roi, train
     cells = image[:, ::8, ::8].astype("float32") * (
         1 + 0.2 * jax.random.normal(rng, (2, len(image), 8, 8, 3))
@@ -38,14 +40,14 @@ def draw(variables, image, roi, rng, train):
 
 
 def updates():
-    """(name, method, update) of every stage of every method, without those that another method has already."""
+    """Yield (name, method, update) of every stage of every method; an update that several methods share comes once."""
     known = set()
     for name in registry.names("methods"):
         if name == "ours":
             stages = [(update, method_of(name, teacher=teacher)) for update, teacher in OURS.items()]
             stages = [(update, method, getattr(method, update)) for update, method in stages]
         else:
-            method = method_of(name, **OWN.get(name, SMALL if "cycle" in name else {}))
+            method = method_of(name, **{**small_fields(name), **OWN.get(name, {})})
             stages = [(stage.name, method, stage.update) for stage in method.stages()]
         for stage, method, update in stages:
             if update.__func__ not in known:
@@ -54,11 +56,11 @@ def updates():
 
 
 def ended(method, update, number: int):
-    """(state before, state after, means of all steps), on so many devices."""
+    """Return (state before, state after, mean metrics) of the steps on so many devices."""
     device_mesh = mesh.make_mesh(jax.devices()[:number])
     state = state_of(method, rate=1e-5)
-    # Descent is linear in the gradients; Adam would turn rounding into whole steps where they are nearly 0. And the
-    # steps are small, or networks that judge each other would drift apart from rounding.
+    # Plain descent is linear in the gradients; Adam would turn the rounding of gradients near 0 into full steps. The steps
+    # are small, because rounding errors grow where networks learn from each other.
     txs = {n: optax.sgd(1e-5 if n == "counter" else 1e-4) for n in state.txs}
     state = state.replace(txs=txs, opt={n: txs[n].init(state.params[n]) for n in txs})
     begun = state = jax.device_put(state, mesh.replicated(device_mesh))
@@ -76,7 +78,7 @@ def ended(method, update, number: int):
 
 
 def distance(a, b) -> float:
-    """Between two trees of arrays."""
+    """Return the Euclidean distance between two trees of arrays."""
     leaves = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
     return float(
         np.sqrt(sum(np.square(np.asarray(x, float) - np.asarray(y, float)).sum() for x, y in leaves))
@@ -84,7 +86,7 @@ def distance(a, b) -> float:
 
 
 def main() -> None:
-    """Steps all of them."""
+    """Take the steps and print the distances."""
     found = {}
     for name, method, update in updates():
         run = functools.partial(ended, method, update)

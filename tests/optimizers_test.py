@@ -1,4 +1,4 @@
-"""cc_jax/optimization/optimizers.py."""
+"""The optimizers: which rule moves which parameter, rates, decay, clipping, the schedule."""
 
 import jax
 import jax.numpy as jnp
@@ -45,7 +45,7 @@ def leaves(updates) -> dict[tuple, np.ndarray]:
 
 
 def test_muon_moves_hidden_kernels_along_the_nearest_orthogonal_matrix():
-    """Its Newton-Schulz iteration against NumPy's SVD; the rows are all taps and channels that feed an output."""
+    """Muon's Newton-Schulz iteration against NumPy's SVD of the kernel as a matrix from inputs to outputs."""
     gradients = tree(0)
     updates, given = leaves(first_update(gradients, name="muon")), leaves(gradients)
     for name in MATRICES:
@@ -92,7 +92,7 @@ def test_kernels_decay_and_biases_do_not(name):
 
 
 def test_clipping_shrinks_large_gradients_alone():
-    """Seen in the second step: Adam's first forgets the gradient's size."""
+    """Checked in the second step, because Adam's first step does not depend on the size of the gradient."""
     tx = optimizers.Optimizer(**{**FIELDS, "clip": 1.0}).transformation(100)
     free = optimizers.Optimizer(**FIELDS).transformation(100)
     params, large = tree(1), tree(0)

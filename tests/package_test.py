@@ -28,6 +28,8 @@ def requirements(path: str) -> list[str]:
 def test_requirement_files_say_what_pyproject_says():
     assert sorted(requirements("requirements.txt")) == sorted(PROJECT["dependencies"] + EXTRAS["train"])
     assert sorted(requirements("tests/requirements.txt")) == sorted(EXTRAS["test"])
+    # Its first line installs the checkout itself.
+    assert sorted(requirements("docs/requirements.txt")[1:]) == sorted(EXTRAS["docs"])
 
 
 def test_every_requirement_has_its_reason():

@@ -1,4 +1,4 @@
-"""cc_jax/data/photometric.py."""
+"""Photometric augmentation."""
 
 import types
 
@@ -44,7 +44,7 @@ def test_colours_stay_in_order():
     for seed in range(20):
         drawn = np.random.default_rng(seed).uniform(-1, 1, 2)
         turning = types.SimpleNamespace(uniform=lambda low, high, n, d=drawn: np.append(d, np.zeros(n - 2)))
-        colour = cv2.transform(grey, module._colour(turning, 1.0))
+        colour = cv2.transform(grey, module._color(turning, 1.0))
         assert np.abs(colour.astype(int) - 120).max() <= 1
         out = photometric(red, np.random.default_rng(seed), 0.5).reshape(-1, 3).mean(0)
         assert out[0] == out.max()
@@ -54,19 +54,19 @@ def test_colours_stay_in_order():
 
 
 def test_gains_are_of_one_channel():
-    """The third of three gains makes blue stronger and nothing else, where saturation and hue stay."""
+    """Without a change of saturation and hue, the third gain makes blue stronger and nothing else."""
     blue = types.SimpleNamespace(uniform=lambda low, high, n: np.array([0, 0, 0, 0, 1.0]))
-    np.testing.assert_allclose(module._colour(blue, 1.0), np.diag([1, 1, 1.15]), atol=1e-9)
+    np.testing.assert_allclose(module._color(blue, 1.0), np.diag([1, 1, 1.15]), atol=1e-9)
 
 
-@pytest.mark.parametrize("side", [64, 800])  # 800: more values than the list of noise had at first
+@pytest.mark.parametrize("side", [64, 800])  # 800: more values than the default length of the array of noise
 def test_noise_is_gaussian_white_and_new_each_time(side):
     image = np.full((side, side, 3), 128, np.uint8)
     first, second = (
         module._noisy(image, np.random.default_rng(seed), 8.0).astype(float) - 128 for seed in (0, 1)
     )
     assert first.std() == pytest.approx((8**2 + 1 / 12) ** 0.5, rel=0.03) and abs(first.mean()) < 0.3
-    assert ((np.abs(first) < 8).mean()) == pytest.approx(0.65, abs=0.04)  # 68 % but for the rounding
+    assert ((np.abs(first) < 8).mean()) == pytest.approx(0.65, abs=0.04)  # 68 % before rounding
     for a, b in ((first[1:], first[:-1]), (first[:, 1:], first[:, :-1]), (first[..., 1], first[..., 0])):
         assert abs(np.corrcoef(a.ravel(), b.ravel())[0, 1]) < 0.05
     assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 0.05

@@ -1,4 +1,4 @@
-"""predict and the frames of videos, with a stand-in for the counter."""
+"""`predict` and the frames of videos, with a fake counter."""
 
 import csv
 import dataclasses
@@ -141,7 +141,7 @@ def test_what_is_not_there(tmp_path):
     with pytest.raises(ConfigError, match="no such file"):
         files.find(tmp_path / "none", tmp_path / "out")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ConfigError, match="holds no image"):
+    with pytest.raises(ConfigError, match="has no image"):
         files.find(tmp_path / "empty", tmp_path / "out")
 
 
@@ -152,7 +152,7 @@ def test_a_file_that_is_no_image(tmp_path):
 
 
 def write_video(path, seconds=4, rate=10, code="mp4v"):
-    """A clip whose frame i is uniformly grey, 5 i mod 250."""
+    """Write a clip whose frame i is uniformly grey, with the value 5 i mod 250."""
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*code), rate, (64, 48))
     assert writer.isOpened()
     for i in range(seconds * rate):
@@ -162,7 +162,7 @@ def write_video(path, seconds=4, rate=10, code="mp4v"):
 
 
 def number(frame):
-    """Which frame of `write_video` it is; the codecs darken it by up to 3."""
+    """Return the number of a frame of `write_video`, which the codecs darken by up to 3."""
     return round((frame.image.mean() + 2) / 5)
 
 
@@ -199,7 +199,7 @@ def test_video_that_is_none_or_cut(tmp_path):
 
 
 def test_rotation_of_a_phone_is_applied(tmp_path):
-    """The display matrix of the video track turned by 90 degrees, as a phone held upright writes it."""
+    """The video track has a display matrix of 90 degrees, as phones write it when held upright."""
     clip = write_video(tmp_path / "clip.mp4", seconds=1)
     data = bytearray(clip.read_bytes())
     unit, at = (1 << 16).to_bytes(4, "big"), data.index(b"tkhd")
@@ -214,7 +214,7 @@ def test_rotation_of_a_phone_is_applied(tmp_path):
 
 
 def test_predict_needs_no_training_libraries():
-    """It must run where array_record and grain have no wheel."""
+    """Counting is installed without the packages that only training needs."""
     code = (
         "import sys, cc_jax.predict, cc_jax.counting.counter\n"
         "heavy = {'grain', 'array_record', 'tensorflow_datasets', 'tensorflow', 'torch', 'matplotlib'}\n"
@@ -244,7 +244,7 @@ def test_exit_codes(tmp_path, flags, code, word):
 
 
 def test_real_images(real_data, tmp_path):
-    """An overlay of a real photograph keeps its size and changes it."""
+    """An overlay has the size of its photograph and differs from it."""
     path = next(iter(images.list_images(real_data / "shanghaitech" / "part_A" / "test_data" / "images")))
     items = files.read([path], path.parent, 1.0)
     assert files.predict(FakeCounter(), items, tmp_path) == []

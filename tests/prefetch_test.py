@@ -1,4 +1,4 @@
-"""cc_jax/data/prefetch.py."""
+"""Prefetching: order, number of items ahead, errors, and the end of the threads."""
 
 import itertools
 import threading
@@ -14,7 +14,7 @@ def running():
 
 
 def late(i):
-    """Later items are ready earlier."""
+    """Take longer for the first of five items than for the last."""
     time.sleep(0.003 * (5 - i % 5))
     return i * i
 
@@ -37,7 +37,7 @@ def test_closing_ends_the_threads():
 def test_no_more_than_depth_are_made_ahead():
     made = []
     items = prefetch(lambda i: made.append(i) or i, 0, None, threads=1, depth=3)
-    assert made == []  # nothing before the first is asked for
+    assert made == []  # nothing is made before the first item is requested
     next(items)
     for _ in range(100):
         time.sleep(0.002)
@@ -45,7 +45,7 @@ def test_no_more_than_depth_are_made_ahead():
     items.close()
 
 
-def test_an_error_is_raised_where_its_item_was_due():
+def test_an_error_is_raised_in_place_of_its_item():
     def make(i):
         if i == 4:
             raise KeyError("four")

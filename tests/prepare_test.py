@@ -1,4 +1,4 @@
-"""`python -m cc_jax.prepare`: what it prints, its exit codes, and that a second run changes nothing."""
+"""`python -m cc_jax.prepare`: its output and exit codes, and that a second run changes nothing."""
 
 import subprocess
 import sys
@@ -25,7 +25,7 @@ def test_prepare_then_again_then_overwrite(tmp_path):
     assert first.returncode == 0 and first.stderr == "", first.stderr
     assert "shanghaitech/part_a is prepared in" in first.stdout
     assert "train: 2 images, 3 people; DIFFERS from the published 300 images, 162,413 people" in first.stdout
-    assert "298 of 300 images are not there: IMG_3 - IMG_300" in first.stdout
+    assert "298 of 300 images are missing: IMG_3 - IMG_300" in first.stdout
     files = {path: path.stat().st_mtime_ns for path in (tmp_path / "data").rglob("*.array_record*")}
     again = prepare(*args)
     assert again.returncode == 0 and "already prepared" in again.stdout
@@ -59,10 +59,10 @@ def test_a_bad_raw_file_is_exit_code_3(tmp_path):
     args = ["--dataset=shanghaitech/part_a", f"--manual_dir={raw}", f"--data_dir={tmp_path / 'data'}"]
     result = prepare(*args)
     assert result.returncode == 3 and len(result.stderr.strip().splitlines()) == 1
-    assert "IMG_2.jpg: its label is missing" in result.stderr and not (tmp_path / "data").exists()
+    assert "IMG_2.jpg: has no label file" in result.stderr and not (tmp_path / "data").exists()
 
 
-def test_a_data_dir_that_cannot_be_written_is_said(tmp_path):
+def test_an_unwritable_data_dir_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="cannot be written"):
         preparation.prepare(

@@ -73,14 +73,14 @@ def test_cut_short(tmp_path, encoder, keep):
     path = tmp_path / "small.safetensors"
     write_encoder(path, encoder)
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(ConfigError, match="no readable safetensors"):
+    with pytest.raises(ConfigError, match="not a readable safetensors"):
         read_encoder(path)
 
 
 def test_foreign_safetensors(tmp_path):
     path = tmp_path / "foreign.safetensors"
     path.write_bytes(safetensors.numpy.save({"x": np.zeros(3, np.float32)}))
-    with pytest.raises(ConfigError, match="was not made for cc_jax.*convert_weights"):
+    with pytest.raises(ConfigError, match="not an encoder file of cc_jax.*convert_weights"):
         read_encoder(path)
 
 

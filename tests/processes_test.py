@@ -1,4 +1,4 @@
-"""Several real processes, over gloo on 127.0.0.1, that are one run."""
+"""Runs of several processes, which talk through gloo on 127.0.0.1."""
 
 import json
 import pathlib
@@ -37,7 +37,7 @@ def free_port():
 
 
 def start(number, arguments, environment):
-    """`number` processes of one run."""
+    """Start `number` processes of one run."""
     port = free_port()
     return [
         subprocess.Popen(
@@ -59,7 +59,7 @@ def start(number, arguments, environment):
 
 
 def ended(processes, codes=(0,)):
-    """(stdout, stderr) of each, once all have ended with one of the exit codes."""
+    """Wait for all processes, check their exit codes, and return (stdout, stderr) of each."""
     try:
         said = [process.communicate(timeout=400) for process in processes]
     finally:
@@ -92,7 +92,8 @@ def test_everyones_items_come_to_all_in_one_order(environment):
         )
         for i in range(3)
     ]  # fmt: skip
-    said = [json.loads(out.splitlines()[-1]) for out, _ in ended(processes)]  # gloo says something first
+    # The last line, because gloo prints something before it.
+    said = [json.loads(out.splitlines()[-1]) for out, _ in ended(processes)]
     items, told, own = zip(*said, strict=True)
     assert items[0] == items[1] == items[2] and all(told)
     expected = [[20 * i, bytes([me] * bool(i)).hex()] for me in (1, 2) for i in range(7 * me)]
@@ -130,13 +131,14 @@ def test_two_processes_end_where_one_does(environment, tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     said = ended(start(2, arguments(both, "--distributed"), environment))
-    assert "MAE" in said[0][0] and "MAE" not in said[1][0]  # one of them speaks
+    # Only the first process prints.
+    assert "MAE" in said[0][0] and "MAE" not in said[1][0]
     for one, two in zip(results(alone), results(both), strict=True):
         assert two["mae"] == pytest.approx(one["mae"], rel=1e-3)
         assert two["images"] == one["images"] and two["interval_width"] == pytest.approx(
             one["interval_width"], rel=0.02
         )
-    # Each image once, as its label says; and what two processes saved one goes on from.
+    # Every image is counted once; and one process resumes from what two have saved.
     rows = [
         [line.split(",")[:2] for line in (w / "predictions.csv").read_text().splitlines()]
         for w in (alone, both)
@@ -152,7 +154,7 @@ def test_two_processes_end_where_one_does(environment, tmp_path):
 
 
 def two_at_work(workdir, environment, *more):
-    """Two processes of one run that have logged a row."""
+    """Start two processes of one run, and wait until they have logged a row."""
     processes = start(
         2, arguments(workdir, "--distributed", "--config.method.name=no_adapt", *more), environment
     )
@@ -168,7 +170,7 @@ def test_a_sigterm_to_one_of_two_saves_and_ends_both(environment, tmp_path):
     processes = two_at_work(tmp_path, environment, *steps)
     processes[1].send_signal(signal.SIGTERM)
     said = ended(processes, codes=(75,))
-    assert all("goes on" in errors for _, errors in said)
+    assert all("the same command resumes" in errors for _, errors in said)
     assert len(list((tmp_path / "manifests").glob("*.json"))) == 1
 
 
@@ -181,8 +183,8 @@ def test_a_dead_peer_ends_the_other(environment, tmp_path):
         _, errors = processes[0].communicate(timeout=120)
     finally:
         processes[0].kill()
-    # 75 where its host waited, an abort by JAX's heartbeat where its device did.
-    said = "goes on from the last checkpoint" if processes[0].returncode == 75 else "heartbeat"
+    # It exits with 75 if its host waited for the peer, and JAX's heartbeat aborts it if its device did.
+    said = "resumes from the last checkpoint" if processes[0].returncode == 75 else "heartbeat"
     assert processes[0].returncode and said in errors
 
 

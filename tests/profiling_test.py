@@ -1,4 +1,4 @@
-"""Operations counted, time shared out, steps profiled."""
+"""Counting operations, measuring rates, profiling steps."""
 
 import time
 
@@ -39,7 +39,8 @@ def test_the_gradient_of_a_convolution_costs_twice_the_convolution(stride):
         params,
         x,
     )
-    assert both == pytest.approx(3 * forward, rel=0.15)  # at stride 2 the borders are counted with the inside
+    # Not exactly, because at stride 2 positions beyond the border are counted too.
+    assert both == pytest.approx(3 * forward, rel=0.15)
 
 
 def test_loops_count_as_often_as_they_run_and_branches_as_the_longest():
@@ -83,7 +84,7 @@ def test_a_meter_tells_waiting_from_working(monkeypatch):
     )
     now[0] += 2.0
     meter.add(images=1, operations=1)
-    assert meter.read()["steps_per_s"] == 0.5  # anew
+    assert meter.read()["steps_per_s"] == 0.5
 
 
 def test_a_profile_holds_the_asked_steps_and_no_others(monkeypatch, tmp_path):

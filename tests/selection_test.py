@@ -99,5 +99,13 @@ def test_host_and_device_choose_alike(rule):
     choose(list(rng.gamma(0.3, 0.3, (8, 3, 24, 24)).astype(np.float32)), rule, 0.37)
 
 
+def test_relative_change_is_the_share_of_the_old_labels_that_moved():
+    ones = {"a": (np.ones((2, 2), np.float32), None)}
+    more = {"a": (np.full((2, 2), 1.5, np.float32), None)}
+    assert selection.relative_change(ones, ones) == 0
+    assert selection.relative_change(ones, more) == pytest.approx(0.5)
+    assert selection.relative_change(ones, {**ones, "b": ones["a"]}) == pytest.approx(1.0)
+
+
 def test_no_image():
     assert selection.of_images([], rule="stratified", fraction=0.5, foreground=0.01) == []

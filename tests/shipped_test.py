@@ -13,7 +13,7 @@ from conftest import ROOT
 
 from cc_jax import cli, registry
 from cc_jax.errors import UserError
-from cc_jax.report import tables
+from cc_jax.report.paper_results import PUBLISHED
 
 # Packages for side-by-side comparisons. Only benchmark suites may need one.
 EXTRAS = ("torch", "masksembles")
@@ -116,9 +116,11 @@ def test_config(name):
 @pytest.mark.parametrize("name", [name for name in CONFIGS if name.startswith("gcc_to_")])
 def test_the_page_of_a_pair_in_the_paper_gives_its_numbers(name):
     module = importlib.import_module(f"configs.{name}")
-    for method, (mae, rmse) in tables.PUBLISHED[module.get_config("gpu").target.dataset].items():
+    for method, (mae, rmse) in PUBLISHED[module.get_config("gpu").target.dataset].items():
         (line,) = re.findall(
-            rf"^  {re.escape(tables.METHOD_NAMES[method])} +(\d.*)$", module.__doc__, re.MULTILINE
+            rf"^  {re.escape(registry.about('methods', method).display_name)} +(\d.*)$",
+            module.__doc__,
+            re.MULTILINE,
         )
         assert re.sub(" +", " ", line).startswith(f"{mae:.1f} / {rmse:.1f}" if rmse else f"{mae:.1f}")
 

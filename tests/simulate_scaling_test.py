@@ -1,4 +1,4 @@
-"""The exchange of gradients, played through: what can be told without a simulation."""
+"""The simulated exchange of gradients, where its time is known without a simulation."""
 
 import json
 import subprocess
@@ -10,15 +10,15 @@ import pytest
 from cc_jax.errors import InputError
 from cc_jax.tools.simulate_scaling import Network, measured, simulate
 
-# 10^9 bytes a second within, a tenth of it between; no time for a message itself.
+# 10^9 bytes per second within a host, a tenth of it between hosts, no latency.
 PLAIN = Network(per_host=4, within=1e9, between=1e8, hop=0.0)
 
 
 def test_an_all_reduce_takes_what_a_ring_takes():
     assert PLAIN.all_reduce(1e9, 1) == 0
-    assert PLAIN.all_reduce(1e9, 2) == pytest.approx(1.0)  # half of it there, half of it back
+    assert PLAIN.all_reduce(1e9, 2) == pytest.approx(1.0)  # half of the bytes there, half back
     assert PLAIN.all_reduce(1e9, 4) == pytest.approx(2 * 3 / 4)
-    # Two hosts: each of the four devices then exchanges its quarter with its peer, ten times as slowly.
+    # Two hosts: each of the four devices also exchanges its quarter with its peer, ten times as slowly.
     assert PLAIN.all_reduce(1e9, 8) == pytest.approx(2 * 3 / 4 + 10 / 4)
     with_hops = Network(4, 1e9, 1e8, hop=0.01)
     assert with_hops.all_reduce(0.0, 12) == pytest.approx(2 * (3 + 2) * 0.01)
@@ -28,11 +28,11 @@ def test_one_device_takes_its_own_time():
     assert simulate(0.5, 1e9, 1, PLAIN, parts=4, spread=0.0) == pytest.approx(0.5)
 
 
-def test_all_but_the_last_message_hides_behind_the_way_back():
+def test_all_messages_but_the_last_overlap_with_the_backward_pass():
     whole = PLAIN.all_reduce(1e8, 4)  # 0.15 s
     assert simulate(3.0, 1e8, 4, PLAIN, parts=1, spread=0.0) == pytest.approx(3.0 + whole)
     assert simulate(3.0, 1e8, 4, PLAIN, parts=5, spread=0.0) == pytest.approx(3.0 + whole / 5)
-    # A network slower than the way back: the first message leaves a fifth of 2 s after 1 s, the rest queue behind it.
+    # A network slower than the backward pass: the first message starts after 1.4 s, and the others wait for it.
     slow = PLAIN.all_reduce(1e10, 4)
     assert simulate(3.0, 1e10, 4, PLAIN, parts=5, spread=0.0) == pytest.approx(1 + 0.4 + slow)
 
@@ -59,7 +59,7 @@ def test_the_command(tmp_path):
     command = [sys.executable, "-m", "cc_jax.tools.simulate_scaling"]
     told = [*command, "--config=configs/demo.py:smoke", "--step_ms=20", "--devices=16", "--spread=0"]
     said = subprocess.run(told, capture_output=True, text=True, check=True).stdout
-    assert "20 ms a step on one device" in said and said.splitlines()[2].split()[:2] == ["16", "2"]
+    assert "20 ms per step on one device" in said and said.splitlines()[2].split()[:2] == ["16", "2"]
     for wrong in ([], ["--config=configs/demo.py:smoke"], ["--step_ms=20", f"--workdir={tmp_path}"]):
         done = subprocess.run([*command, *wrong], capture_output=True, text=True)
         assert done.returncode in (2, 4) and len(done.stderr.splitlines()) == 1, json.dumps(done.stderr)

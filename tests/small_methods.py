@@ -1,16 +1,19 @@
 """Methods at the size of a unit test: few small crops, a counter of one parameter, networks of a few channels."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from cc_jax import build
+from cc_jax import build, registry
 from cc_jax.models.tiny import Model
 from cc_jax.optimization import train_state as states
 from configs import default
 
 KEY = jax.random.key(0)
+quick_jit = functools.partial(jax.jit, compiler_options=build.QUICK)
 
 
 def method_of(name, steps=8, **fields):
@@ -22,7 +25,16 @@ def method_of(name, steps=8, **fields):
     return build.method(config)
 
 
-SMALL = {"translate_steps": 4, "width": 4, "blocks": 1, "critic_width": 4, "pool": 3}
+# What a method that has the field is made with.
+_SMALL = {
+    "translate_steps": 2, "width": 4, "blocks": 1, "critic_width": 4, "pool": 3, "bank": 36, "neighbours": 8, "patch": 16,
+}  # fmt: skip
+
+
+def small_fields(name):
+    """The fields that make a method small."""
+    fields = {field.name for field in registry.fields("methods", name)}
+    return {field: value for field, value in _SMALL.items() if field in fields}
 
 
 def crops(seed=0, size=64, number=2):
@@ -42,7 +54,19 @@ BATCH = {"source": crops(0), "target": crops(1)}
 
 def state_of(method, counter=None, rate=0.0):
     """A state with the method's networks beside a counter, whose optimizer is plain descent."""
-    networks = method.networks(Model(), 64, KEY)
+    return _make_state(method, quick_jit(_networks_of(method))(KEY), counter, rate)
+
+
+def state_shapes_of(method):
+    """The shapes of `state_of`, without computing it."""
+    return jax.eval_shape(lambda: _make_state(method, _networks_of(method)(KEY)))
+
+
+def _networks_of(method):
+    return functools.partial(method.networks, Model(), 64)
+
+
+def _make_state(method, networks, counter=None, rate=0.0):
     params = {
         "counter": counter or {"a": jnp.float32(0.01)},
         **{name: p for name, (p, _) in networks.items()},
@@ -51,8 +75,22 @@ def state_of(method, counter=None, rate=0.0):
     return states.create(params, collections, {"counter": optax.sgd(rate), **method.optimizers()}, 0.9)
 
 
+def step(update, state, batch=BATCH, key=KEY):
+    """(state, metrics) after one compiled step."""
+    return _compiled(update)(state, batch, key)
+
+
+@functools.cache
+def _compiled(update):
+    return quick_jit(functools.partial(update, draw=draw))
+
+
 def draw(variables, image, roi, rng, train):
-    """A counter of one parameter: features and density are `a` times what cells look like."""
+    """A counter of one parameter: all that it says is `a` times what cells look like."""
     cells = jnp.asarray(image, jnp.float32)[:, ::8, ::8]
-    features = variables["params"]["a"] * jnp.tile(cells, (1, 1, 1, 22))[..., :64]
-    return {"density": (variables["params"]["a"] * cells[..., :1])[None], "features": features[None]}
+    a = variables["params"]["a"]
+    return {
+        "density": a * cells[None, ..., :1],
+        "features": a * jnp.tile(cells, (1, 1, 1, 22))[None, ..., :64],
+        "upside_down": a * cells[None, :, :2].mean((2, 3))[..., :2],
+    }

@@ -1,4 +1,4 @@
-"""Prepared datasets: records as written, slices, threads, pickles, and damage found when they are opened."""
+"""Prepared datasets: records, slices, threads, pickles, and damage that is found when a dataset is opened."""
 
 import concurrent.futures
 import dataclasses
@@ -15,8 +15,8 @@ import pytest
 from conftest import ROOT
 from raw_trees import shanghaitech
 
-from cc_jax.data import preparation, scenes, sources
-from cc_jax.data.builders import base, synthetic
+from cc_jax.data import preparation, scenes, sources, storage
+from cc_jax.data.builders import synthetic
 from cc_jax.data.images import encode_image, read_image
 from cc_jax.errors import ConfigError, InputError
 
@@ -33,7 +33,7 @@ def data_dir(tmp_path_factory):
 
 @pytest.fixture
 def own_data_dir(tmp_path):
-    """One that the test may damage."""
+    """Return a dataset that the test may damage."""
     preparation.prepare("shanghaitech/part_a", shanghaitech(tmp_path / "raw", POINTS), tmp_path / "data")
     return tmp_path / "data"
 
@@ -101,9 +101,9 @@ def test_a_wrong_split_lists_the_right_ones(data_dir, split):
         ("shanghaitech/part_c", "shanghaitech/part_a, shanghaitech/part_b"),
         ("unity_crowd/x", "unity_crowd has no configs"),
         ("unity_crowd", "run: python -m cc_jax.prepare --dataset=unity_crowd --manual_dir="),
-        ("../etc", "no dataset name"),
-        ("folder/../x", "no dataset name"),
-        ("", "no dataset name"),
+        ("../etc", "is not a dataset name"),
+        ("folder/../x", "is not a dataset name"),
+        ("", "is not a dataset name"),
     ],
 )
 def test_a_wrong_dataset_says_what_to_do(data_dir, dataset, said):
@@ -118,9 +118,11 @@ def test_a_shard_cut_short_is_refused_when_opened(own_data_dir, keep):
     whole = path.read_bytes()
     path.write_bytes(whole[: int(keep * len(whole))])
     with pytest.raises(InputError, match=f"{path.name}: is damaged or cut short.*--overwrite"):
-        sources.open_source("shanghaitech/part_a", "test", own_data_dir)  # whichever split is asked for
+        sources.open_source("shanghaitech/part_a", "test", own_data_dir)  # found for either split
     preparation.prepare("shanghaitech/part_a", own_data_dir.parent / "raw", own_data_dir, overwrite=True)
-    assert len(sources.open_source("shanghaitech/part_a", "train", own_data_dir)) == 7  # the advice works
+    assert (
+        len(sources.open_source("shanghaitech/part_a", "train", own_data_dir)) == 7
+    )  # what the error advises works
 
 
 def test_a_missing_shard_is_refused_when_opened(own_data_dir):
@@ -141,15 +143,15 @@ def test_a_damaged_record_is_an_error_and_no_wrong_image(own_data_dir):
 
 
 def small(monkeypatch, **changes):
-    """Synthetic sets of a few small images."""
+    """Reduce the synthetic datasets to a few small images."""
     configs = [
         synthetic.Config(
             name=domain, domain=domain, **{"train": 6, "test": 2, "height": 64, "width": 96, **changes}
         )
         for domain in ("source", "target")
     ]
-    monkeypatch.setattr(synthetic.Synthetic, "BUILDER_CONFIGS", configs)
-    monkeypatch.setattr(synthetic.Synthetic, "builder_configs", {config.name: config for config in configs})
+    monkeypatch.setattr(synthetic.Builder, "BUILDER_CONFIGS", configs)
+    monkeypatch.setattr(synthetic.Builder, "builder_configs", {config.name: config for config in configs})
 
 
 def test_synthetic_sets_are_drawn_on_first_use_and_found_on_the_second(monkeypatch, tmp_path, capsys):
@@ -168,18 +170,22 @@ def test_synthetic_sets_are_drawn_on_first_use_and_found_on_the_second(monkeypat
 
 
 def test_the_validation_set_is_more_of_the_target_and_none_of_it():
-    sets = {config.name: config for config in synthetic.Synthetic.BUILDER_CONFIGS}
+    sets = {config.name: config for config in synthetic.Builder.BUILDER_CONFIGS}
     validation, target = sets["validation"], sets["target"]
     assert validation.domain == target.domain and not validation.train
     small = [dataclasses.replace(config, height=32, width=48) for config in (validation, target)]
     ours, its = (
-        {frame.image for split in ("train", "test") for frame in synthetic._draw(config, split, range(4))}
+        {
+            frame.image
+            for split in ("train", "test")
+            for frame in synthetic._draw_split(config, split, range(4))
+        }
         for config in small
     )
     assert len(ours) == len(its) == 8 and not ours & its
 
 
-def test_the_default_folder_is_tfds_own(monkeypatch):
+def test_the_default_folder_is_that_of_tfds(monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", "/some/where")
     assert sources.default_data_dir() == pathlib.Path("/some/where")
     monkeypatch.delenv("TFDS_DATA_DIR")
@@ -191,7 +197,7 @@ OPEN = "import sys; from cc_jax.data import sources; print(len(sources.open_sour
 
 @pytest.fixture
 def preparing(tmp_path):
-    """Starts processes that prepare the same folder of many images; ends those still running."""
+    """Start processes that prepare the same folder of many images. Those still running at the end are killed."""
     from raw_trees import save_picture
 
     for number in range(60):
@@ -221,7 +227,7 @@ def preparing(tmp_path):
         process.wait()
 
 
-def test_two_processes_that_prepare_at_once_do_no_harm(preparing):
+def test_several_processes_prepare_the_same_dataset(preparing):
     data_dir, start = preparing
     outputs = [process.communicate(timeout=120)[0].decode() for process in [start(), start(), start()]]
     assert all("60 images" in output for output in outputs), outputs
@@ -229,18 +235,18 @@ def test_two_processes_that_prepare_at_once_do_no_harm(preparing):
     assert not list(data_dir.glob(".*incomplete*"))
 
 
-def test_a_kill_in_the_middle_leaves_nothing_half(preparing):
-    """Killed as soon as its working folder shows up, wherever it is then; the next one is whole."""
+def test_a_killed_process_leaves_no_incomplete_dataset(preparing):
+    """The process is killed when its working folder appears. The next process writes the whole dataset."""
     data_dir, start = preparing
     process = start()
     deadline = time.monotonic() + 60
     while not (data_dir / ".folder-x.incomplete" / "folder").exists() and time.monotonic() < deadline:
-        if process.poll() is not None:  # faster than this loop: then it must be whole
+        if process.poll() is not None:  # has finished already, so the dataset is complete
             break
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     builder = sources.make_builder("folder/x", data_dir)
-    if not base.is_prepared(builder):
+    if not storage.is_prepared(builder):
         assert not pathlib.Path(builder.data_path).exists()
         with pytest.raises(ConfigError, match="is not prepared"):
             sources.open_source("folder/x", "train", data_dir)

@@ -1,4 +1,4 @@
-"""Which runs a sweep stands for, and that folds take turns."""
+"""The runs of a sweep: their configs and workdirs."""
 
 import fake_runs
 import pytest
@@ -75,7 +75,7 @@ def test_the_ablation_names_fields_and_values_that_there_are(arg):
 
 
 def test_a_run_in_other_hands_is_passed_over(tmp_path, monkeypatch, capsys):
-    """Of two processes with one command, the second leaves the first's runs alone, and says so."""
+    """A process leaves the runs that another process trains to it, and says so."""
     trained = []
 
     def train(config, workdir):

@@ -1,6 +1,5 @@
-"""tiling.py: tiles give what the whole image gives, whatever the network and however its samples are drawn."""
+"""Tiles give the same counts as the whole image, for every network and every tileable uncertainty."""
 
-import functools
 import math
 
 import jax
@@ -9,30 +8,25 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from models_test import MODELS, built, picture
+from small_networks import MODELS, built, count_in_tiles, network_of, picture, with_variables
 
-from cc_jax import build, registry
 from cc_jax.distributed import mesh
+from cc_jax.errors import ConfigError
 from cc_jax.inference import tiling
-from cc_jax.inference.predict import make_sampler
-from cc_jax.optimization import rngs
-from cc_jax.uncertainty import deep_ensemble, masksembles, mc_dropout, single
+from cc_jax.uncertainty import base, single
 
-WAYS = {
-    "single": single.Uncertainty(),
-    "masksembles": masksembles.Uncertainty(members=3, scale=2.0),
-    "mc_dropout": mc_dropout.Uncertainty(members=2, rate=0.3),
-    "deep_ensemble": deep_ensemble.Uncertainty(members=2),
-}
-SMALL = {
-    "tiny": {"encoder_channels": ((8,), (8,), (16,)), "back_end": (32, 8)},
-    "sfcn": {
-        "width": 0.0625,
-        "back_end": (512, 64),
-        "kernel_init": "he",
-        "spatial_kernel_init": "contracting",
-    },
-}
+
+class Mirrored(base.Uncertainty):
+    """Two samples: the image as it is, and mirrored. A tile's mirror image is not the mirror image's tile."""
+
+    def draw(self, model, variables, image, roi, rng, *, train):
+        ways = [slice(None), slice(None, None, -1)]
+        drawn = [
+            single.Uncertainty().draw(model, variables, image[:, :, way], roi[:, :, way], rng, train=train)
+            for way in ways
+        ]
+        mirrored_back = [one["density"][:, :, :, way] for one, way in zip(drawn, ways, strict=True)]
+        return {**drawn[0], "density": jnp.concatenate(mirrored_back)}
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -45,7 +39,7 @@ def test_a_cell_depends_on_nothing_beyond_reach(name):
     @jax.jit
     def seen(image):
         features = model.apply(variables, image, roi, method="encode")
-        unfinished = model.clone(finished=False)
+        unfinished = model.clone(apply_density_head=False)
         return unfinished.apply(variables, features, None, roi, method="decode")[0, middle, middle]
 
     before = np.asarray(seen(image))
@@ -100,56 +94,43 @@ def test_no_tile_is_seen_for_a_sliver():
     assert in_all((8192, 8192), window, 240) < 1.6 * 8192**2
 
 
-@functools.cache
-def network_of(name, way):
-    model = registry.load("models", name).Model(**SMALL[name])
-    network = build.CountingNetwork(model, WAYS[way], functools.partial(WAYS[way].draw, model), 100.0)
-    params, collections = build.initial(network, rngs.root(0))
-    rng = np.random.default_rng(1)
-    noisy = jax.tree.map(lambda x: x + 0.02 * rng.normal(size=x.shape).astype(np.float32), params)
-    return network, {"params": noisy, **collections}
-
-
-IN_TILES = tiling.Tiles.sample
-
-
-def counted(network, variables, image, roi, pixels, monkeypatch):
-    """What is drawn where a device can work on so many pixels at once, and the tiles' sizes."""
-    windows = []
-    monkeypatch.setattr(tiling, "NEVER_CUT", 0)
-    monkeypatch.setattr(tiling, "bytes_a_pixel", lambda *_: 2**30 / pixels)
-    monkeypatch.setattr(tiling.Tiles, "sample", lambda *args: windows.append(args[-1]) or IN_TILES(*args))
-    monkeypatch.setattr(tiling, "_ROWS", 7)
-    drawn = make_sampler(network, 1.0)(variables, image, roi)
-    return [np.asarray(x) for x in drawn], windows
-
-
-@pytest.mark.parametrize("name, way", [*(("tiny", way) for way in WAYS), ("sfcn", "masksembles")])
-def test_tiles_give_what_the_whole_image_gives(name, way, monkeypatch):
-    """With a region of interest, sides that are no multiples of 8, and two images at a time."""
-    network, variables = network_of(name, way)
-    image = picture(5 * network.model.reach + 3, 3 * network.model.reach + 9, batch=2)
-    roi = np.ones((*image.shape[:3], 1), np.uint8)
-    roi[0, :50, :120] = 0
-    (people, embedding), whole = counted(network, variables, image, roi, 2**30, monkeypatch)
-    (in_tiles, of_tiles), windows = counted(network, variables, image, roi, 1, monkeypatch)
-    side = 4 * network.model.reach
-    assert not whole and windows == [(side, -(-image.shape[2] // 8) * 8)]
-    assert in_tiles.shape == people.shape and people.std() > 0
-    np.testing.assert_allclose(in_tiles.sum((2, 3)), people.sum((2, 3)), rtol=1e-5)
-    np.testing.assert_allclose(in_tiles, people, rtol=1e-3, atol=1e-4 * people.max())
-    np.testing.assert_allclose(of_tiles, embedding, rtol=1e-4, atol=1e-5)
+def mirrored_network():
+    return with_variables(network_of("tiny", "single")[0].model, Mirrored())
 
 
 def test_tiles_that_see_too_little_give_something_else(monkeypatch):
-    """The comparison above can fail."""
+    """The comparison of plugins_test.py can fail."""
     network, variables = network_of("tiny", "single")
     image = picture(5 * network.model.reach, 24)
     roi = np.ones((*image.shape[:3], 1), np.uint8)
-    (people, _), _ = counted(network, variables, image, roi, 2**30, monkeypatch)
+    (people, _), _ = count_in_tiles(network, variables, image, roi, 2**30, monkeypatch)
     monkeypatch.setattr(type(network.model), "reach", 8)
-    (blind, _), _ = counted(network, variables, image, roi, 1, monkeypatch)
+    (blind, _), _ = count_in_tiles(network, variables, image, roi, 1, monkeypatch)
     assert np.abs(blind - people).max() > 1e-2 * people.max()
+
+
+def test_an_uncertainty_that_is_not_tileable_counts_whole_images_and_refuses_tiles(monkeypatch):
+    network, variables = mirrored_network()
+    side = 5 * network.model.reach
+    image, roi = picture(side, 24), np.ones((1, side, 24, 1), np.uint8)
+    (people, _), _ = count_in_tiles(network, variables, image, roi, 2**30, monkeypatch)
+    assert people.shape[0] == 2 and np.abs(people[0] - people[1]).max() > 1e-2 * people.max()
+    message = (
+        rf"24x{side} pixels .* memory_gib=1 .* 'tiling_test' cannot .* raise memory_gib .* lower max_side"
+    )
+    with pytest.raises(ConfigError, match=message):
+        count_in_tiles(network, variables, image, roi, 1, monkeypatch)
+
+
+def test_the_refused_uncertainty_would_count_differently_in_tiles(monkeypatch):
+    """Why it is refused: if it claimed to be tileable, the counts of the mirrored sample would differ."""
+    network, variables = mirrored_network()
+    image = picture(5 * network.model.reach, 5 * network.model.reach)
+    roi = np.ones((*image.shape[:3], 1), np.uint8)
+    monkeypatch.setattr(Mirrored, "tileable", True)
+    (people, _), _ = count_in_tiles(network, variables, image, roi, 2**30, monkeypatch)
+    (in_tiles, _), _ = count_in_tiles(network, variables, image, roi, 1, monkeypatch)
+    assert np.abs(in_tiles - people).max() > 1e-2 * people.max()
 
 
 def test_batches_over_devices_are_cut_too(monkeypatch):
@@ -157,8 +138,8 @@ def test_batches_over_devices_are_cut_too(monkeypatch):
     image = picture(5 * network.model.reach, 24)
     roi = np.ones((*image.shape[:3], 1), np.uint8)
     put = mesh.put_batch(mesh.make_mesh(), (image, roi))
-    (people, _), _ = counted(network, variables, image, roi, 2**30, monkeypatch)
-    (in_tiles, _), windows = counted(network, variables, *put, 1, monkeypatch)
+    (people, _), _ = count_in_tiles(network, variables, image, roi, 2**30, monkeypatch)
+    (in_tiles, _), windows = count_in_tiles(network, variables, *put, 1, monkeypatch)
     assert len(windows) == 1
     np.testing.assert_allclose(in_tiles.sum(), people.sum(), rtol=1e-5)
 
@@ -169,10 +150,10 @@ def test_memory_is_asked_of_the_compiler():
     whole = jax.jit(
         lambda v, image, roi: network.draw(v, image, roi, jax.random.key(0), train=False)["density"]
     )
-    assert 16 * 4 / 4 < tiling.bytes_a_pixel(whole, variables) < 300
+    assert 16 * 4 / 4 < tiling.bytes_per_pixel(whole, variables) < 300
 
 
 def test_no_program_for_small_images(monkeypatch):
-    monkeypatch.setattr(tiling, "bytes_a_pixel", None)  # would be called
+    monkeypatch.setattr(tiling, "bytes_per_pixel", None)  # would be called
     sample = tiling.make_sampler(network_of("tiny", "single")[0], lambda *_: "whole", 1e-9)
     assert sample(None, jnp.zeros((1, 1024, 1024, 3)), None) == "whole"

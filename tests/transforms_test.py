@@ -1,4 +1,4 @@
-"""cc_jax/data/transforms.py."""
+"""Training crops."""
 
 import dataclasses
 
@@ -16,7 +16,7 @@ FIXED = Density()
 
 
 def pseudo_of(example, seed=0):
-    """The example with a pseudo label: any density, and a weight of 0 or 1."""
+    """Return the example with a random pseudo label and a weight of 0 or 1."""
     rng = np.random.default_rng(seed)
     grid = [-(-side // 8) for side in example["image"].shape[:2]]
     density = rng.gamma(0.3, 1, grid).astype(np.float32)
@@ -35,7 +35,7 @@ crops = st.builds(
 @settings(max_examples=60, deadline=None)
 @given(st.floats(0, 200), st.floats(0, 120), crops, st.integers(0, 10**6))
 def test_the_density_lies_on_the_blob(x, y, augment, seed):
-    """A swap of x and y, a crop or a flip of one and not of the other, half a cell of offset: all move the one."""
+    """Fails for swapped coordinates, a crop or flip of only one of them, or an offset of half a cell."""
     crop = augment(example_of([(x, y)]), np.random.default_rng(seed), FIXED)
     blob = crop["image"][..., 0].astype(float)
     near_border = blob[[0, -1]].max() > 2 or blob[:, [0, -1]].max() > 2
@@ -46,7 +46,7 @@ def test_the_density_lies_on_the_blob(x, y, augment, seed):
 
 
 def test_blobs_are_compared_often_enough():
-    """The property above looks at something: blobs do stay inside crops."""
+    """The property above is tested: many blobs are inside their crops."""
     seen = 0
     for seed in range(40):
         crop = Augment(crop=96, scale_min=0.7, scale_max=1.3)(
@@ -90,8 +90,8 @@ def test_heads_outside_the_crop_do_not_count_in_it():
         assert crop["density"].sum(dtype=np.float64) == pytest.approx(inside, abs=1e-4)
 
 
-def test_the_whole_frame_as_a_crop_counts_all_heads():
-    points = [(0, 0), (96, 96), (-4, 50), (95.99, 0), (400, 400), (50, 50)]  # on and over the border too
+def test_a_crop_of_the_whole_image_counts_all_heads():
+    points = [(0, 0), (96, 96), (-4, 50), (95.99, 0), (400, 400), (50, 50)]  # some on or outside the border
     crop = Augment(crop=96)(example_of(points, 96, 96), np.random.default_rng(0), FIXED)
     assert crop["density"].sum() == pytest.approx(6, abs=1e-4)
 
@@ -106,8 +106,8 @@ def test_a_small_image_is_scaled_up_until_it_covers_the_crop():
     assert crop["density"].sum() == pytest.approx(1, abs=1e-5)
 
 
-def test_native_crops_are_cut_and_not_resampled():
-    """So many of the crops are pixels of the frame as it is evaluated; the others keep their random scale."""
+def test_unscaled_crops_are_cut_without_resampling():
+    """A share of the crops are pixels of the image as it is evaluated. The others have a random scale."""
     example = example_of([])
     example["image"] = np.random.default_rng(5).integers(0, 256, example["image"].shape, np.uint8)
 
@@ -137,7 +137,7 @@ def test_plain_crops_are_windows_of_the_image_and_nothing_else():
 
 
 def test_clean_is_the_crop_before_its_photometric_changes():
-    """The same window, scale and mirroring; the crop that is trained on does not change for it."""
+    """Window, scale and mirroring are the same, and the crop itself is not affected by `clean`."""
     example = example_of([(100, 60), (40, 90)])
     strong = Augment(crop=96, scale_min=0.7, scale_max=1.4, photometric=1.0, grey=0.5)
     changed = 0
@@ -151,11 +151,11 @@ def test_clean_is_the_crop_before_its_photometric_changes():
         np.testing.assert_array_equal(both["image"], alone["image"])
         assert "clean" not in alone
         changed += not np.array_equal(both["image"], both["clean"])
-    assert changed >= 4  # the others show nothing but black
+    assert changed >= 4  # the others are black
 
 
 def test_adaptive_sigma_is_that_of_the_whole_image():
-    """A head whose neighbours are cut off is drawn as it is in the whole frame, not as a lone head."""
+    """A head whose neighbors are cut off looks as in the whole image, not as a lone head."""
     density, augment = Density(kernel="adaptive"), Augment(crop=64, flip=False)
     top, left, _ = augment._window(example_of([]), np.random.default_rng(3))
     centre = np.array([left + 32, top + 32])
@@ -166,7 +166,7 @@ def test_adaptive_sigma_is_that_of_the_whole_image():
 
 
 def test_resampling_does_not_tell_which_way_up():
-    """Crops of an image and of the image turned over are the same two, equally likely: rounding gives nothing away."""
+    """An image and its upside-down copy give the same two crops, equally often."""
     image = np.random.default_rng(0).integers(0, 256, (96, 96, 3), np.uint8)
 
     def crops_of(pixels):
@@ -223,7 +223,7 @@ def test_pseudo_labels_keep_their_sum(augment, seed, height, width):
     crop = augment(example, np.random.default_rng(seed), FIXED)
     cut = (slice(top // 8, (top + side) // 8), slice(left // 8, (left + side) // 8))
     assert crop["density"].sum(dtype=np.float64) == pytest.approx(example["density"][cut].sum(), rel=1e-5)
-    assert (crop["weight"] >= 0).all() and (crop["weight"] <= 1 + 1e-6).all()  # averaging rounds
+    assert (crop["weight"] >= 0).all() and (crop["weight"] <= 1 + 1e-6).all()  # averages are rounded
     if side == augment.crop:
         for name in ("density", "weight"):
             expected = example[name][cut]
@@ -244,7 +244,7 @@ def test_pseudo_labels_lie_on_the_blob(x, y, augment, seed):
     np.testing.assert_allclose(centroid(crop["density"][..., 0], 8), centroid(blob, 1), atol=2.5)
 
 
-def test_pseudo_labels_are_of_the_evaluation_frame():
+def test_pseudo_labels_must_have_the_size_of_the_image():
     example = example_of([(50, 50)], 60, 100)
     small = np.ones((8, 13), np.float32)
     crop = Augment(crop=48, flip=False)(
@@ -252,9 +252,9 @@ def test_pseudo_labels_are_of_the_evaluation_frame():
     )
     assert crop["density"].sum() == pytest.approx(36)
     example = example_of([(50, 50)])
-    with pytest.raises(ValueError, match="frame: pseudo label"):
+    with pytest.raises(ValueError, match="frame: a pseudo label"):
         Augment(crop=48)({**example, "density": small, "weight": small}, np.random.default_rng(0), FIXED)
-    with pytest.raises(InputError, match="less than one cell"):
+    with pytest.raises(InputError, match="less than a cell"):
         Augment(crop=8)(pseudo_of(example_of([], 6, 50)), np.random.default_rng(0), FIXED)
 
 
@@ -271,5 +271,5 @@ def test_pseudo_labels_are_of_the_evaluation_frame():
     ],
 )
 def test_wrong_fields_are_refused(fields):
-    with pytest.raises(ConfigError, match="config.(augment|source or .target)"):
+    with pytest.raises(ConfigError, match="config.(augment|source or config.target)"):
         dataclasses.replace(Augment(), **fields)

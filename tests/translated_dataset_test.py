@@ -1,4 +1,4 @@
-"""Sets of images rewritten by a network."""
+"""Sets of images that a network rewrites."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def keep(records):
 
 
 def from_the_right(params, image):
-    """Each pixel becomes its right neighbour's negative; the last column that of what is beyond it."""
+    """Each pixel becomes the negative of its right neighbor, so that padding shows in the last column."""
     return params - image[:, :, [*range(1, image.shape[2]), image.shape[2] - 1]]
 
 

@@ -1,15 +1,16 @@
-"""What an uncertainty is worth: known values, the ends of each scale, and blocks beside a loop over the heads."""
+"""Uncertainty metrics: known values, best and worst cases, and blocks compared with a loop over the heads."""
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from cc_jax.evaluation import uncertainty_metrics
-from cc_jax.inference.predict import Prediction, interval_from_samples
+from cc_jax.evaluation import conformal, uncertainty_metrics
+from cc_jax.evaluation.intervals import estimate_counts
+from cc_jax.inference.predict import Prediction
 
 
 def normal(mean, std):
-    """Bounds of Gaussian intervals."""
+    """Return the bounds of Gaussian intervals."""
     return lambda level: (
         mean - std * stats.norm.ppf(0.5 + level / 2),
         mean + std * stats.norm.ppf(0.5 + level / 2),
@@ -88,7 +89,7 @@ def test_images_have_the_intervals_that_are_shown():
     some = predictions(rng, [(10, 12)] * 9) + predictions(rng, [(4, 4)], labelled=False)
     found = uncertainty_metrics.of_predictions(some)
     assert found["images"]["n"] == 9 and found["blocks"]["n"] == 9 * 4
-    ends = [interval_from_samples(p.counts, 0.9)[2:] for p in some[:9]]
+    ends = [estimate_counts(p.counts, 0.9)[2:] for p in some[:9]]
     covered = np.mean([low <= p.true <= high for p, (low, high) in zip(some[:9], ends, strict=True)])
     assert found["images"]["coverage"][2] == pytest.approx(covered)
     assert found["images"]["width"][2] == pytest.approx(np.mean([high - low for low, high in ends]))
@@ -100,12 +101,13 @@ def test_images_have_the_intervals_that_are_shown():
 def test_calibrated_bounds_take_the_place_of_the_members():
     rng = np.random.default_rng(1)
     some = predictions(rng, [(10, 12)] * 9)
-    found = uncertainty_metrics.of_predictions(some, lambda level: (np.zeros(9), np.full(9, 1000.0)))
+    wide = conformal.Calibration("constant", np.full(30, 1000.0))
+    found = uncertainty_metrics.of_predictions(some, wide)
     assert found["images"]["coverage"] == [1, 1, 1, 1] and found["blocks"]["coverage"] != [1, 1, 1, 1]
 
 
 def test_where_members_disagree_is_not_trusted():
-    """A block of 10 people that one member sees twice; a steady one; noise on empty ground; a cut block at the border."""
+    """A block that one sample counts double, a block where all agree, noise on empty ground, a cut block at the border."""
     samples = np.zeros((3, 20, 18), np.float32)
     samples[:, :8, :8] = 10 / 64
     samples[2, :8, :8] *= 2

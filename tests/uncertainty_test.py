@@ -116,13 +116,13 @@ def test_without_dropping_dropout_is_the_single_network(model, variables):
 
 def test_dropout_drops_whole_channels_and_keeps_the_mean(model, variables):
     way = mc_dropout.Uncertainty(members=2000, rate=0.2)
-    drops = way._masks(KEY, 2000, model.mask_channels)
+    drops = way.masks(KEY, 2000, model.mask_channels)
     assert set(np.unique(drops)) == {0.0, np.float32(1.25)}
     np.testing.assert_allclose(drops.mean(), 1, atol=0.01)
     features = model.apply(variables, IMAGE, ROI, method="encode")
     few = mc_dropout.Uncertainty(members=3, rate=0.2)
     out = drawn(few, model, variables, train=False)["density"]
-    for sample, mask in zip(out, few._masks(KEY, 3, model.mask_channels), strict=True):
+    for sample, mask in zip(out, few.masks(KEY, 3, model.mask_channels), strict=True):
         np.testing.assert_allclose(
             sample, model.apply(variables, features, mask, ROI, method="decode"), rtol=1e-4, atol=1e-6
         )
@@ -203,5 +203,5 @@ def test_members_that_the_devices_cannot_share_out(monkeypatch):
     two = types.SimpleNamespace(size=2)
     monkeypatch.setattr(build.meshes, "replicated", lambda mesh: None)
     monkeypatch.setattr(build.meshes, "split", lambda mesh: None)
-    with pytest.raises(ConfigError, match=r"deep_ensemble\.members=3 cannot be shared out over 2 devices"):
+    with pytest.raises(ConfigError, match=r"deep_ensemble\.members=3 cannot be split over 2 devices"):
         build._shardings(network, two, None)

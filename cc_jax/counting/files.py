@@ -1,4 +1,4 @@
-"""From image files and videos to counts.csv, counts.json and overlays: what `cc_jax.predict` does."""
+"""Count image files and videos, and write counts.csv, counts.json and overlays: the work of `cc_jax.predict`."""
 
 import csv
 import dataclasses
@@ -13,6 +13,7 @@ import tqdm
 
 from cc_jax.data import images, video
 from cc_jax.data.files import write_atomic
+from cc_jax.data.progress import progress_bar
 from cc_jax.errors import ConfigError, InputError
 from cc_jax.report import overlays
 
@@ -21,12 +22,12 @@ COLUMNS = ("id", "count", "low", "high", "std", "warnings")
 
 @dataclasses.dataclass(frozen=True)
 class Item:
-    """One image to count.
+    """An image to count.
 
     Attributes:
-      id: the path below the input folder; for a frame with the time: `clip.mp4@12.000s`.
-      overlay: the same as a path for its overlay, without a suffix.
-      image: uint8 [H, W, 3] RGB, or why it cannot be read.
+      id: the path below the input folder, for a video's frame with its time: `clip.mp4@12.000s`.
+      overlay: the path of its overlay below the folder of overlays, without a suffix.
+      image: uint8 [H, W, 3] RGB, or the error that says why it cannot be read.
     """
 
     id: str
@@ -43,15 +44,15 @@ def predict(
     about: dict | None = None,
     progress: Callable[[Iterable[Item]], Iterable[Item]] = iter,
 ) -> list[dict]:
-    """Counts the items and writes counts.csv (a whole row at a time), counts.json and overlays/ below `output`.
+    """Count the items and write counts.csv, counts.json and overlays/ into `output`.
 
     Args:
-      counter: has `count(rgb) -> Count` and `interval_level`.
+      counter: a `Counter`, or anything with `count(rgb) -> Count` and `interval_level`.
       items: what to count.
-      output: is made where absent; files of an earlier call are replaced.
-      with_overlays: whether to write the overlays.
-      about: further fields of counts.json.
-      progress: wraps `items`.
+      output: is created if necessary; files of an earlier call are replaced.
+      with_overlays: whether to write overlays.
+      about: more fields for counts.json.
+      progress: wraps `items`, for a progress bar.
 
     Returns the unreadable items as {"id", "reason"}.
     """
@@ -60,19 +61,20 @@ def predict(
     taken: set[str] = set()
     output.mkdir(parents=True, exist_ok=True)
     with open(output / "counts.csv", "w", newline="") as file:
-        _write(file, COLUMNS)
+        _write_row(file, COLUMNS)
         for item in progress(items):
             try:
                 row, picture = _count(counter, item, with_overlays)
             except InputError as error:
                 unreadable.append({"id": item.id, "reason": str(error)})
-                _say(f"cc_jax.predict: {error}", sys.stderr)
+                _print(f"cc_jax.predict: {error}", sys.stderr)
                 continue
             if picture is not None:
                 _write_overlay(output / "overlays" / f"{free_name(item, taken)}.jpg", picture)
             rows.append(row)
-            _write(file, [*(row[name] for name in COLUMNS[:-1]), "; ".join(row["warnings"])])
-            _say_unless_bar(f"{item.id}: {interval_text(row)}")
+            _write_row(file, [*(row[name] for name in COLUMNS[:-1]), "; ".join(row["warnings"])])
+            if not sys.stderr.isatty():  # a terminal shows the progress bar instead
+                _print(f"{item.id}: {interval_text(row)}", sys.stdout)
     result = {
         **(about or {}),
         "interval_level": counter.interval_level,
@@ -81,29 +83,29 @@ def predict(
     }
     write_atomic(output / "counts.json", json.dumps(result, indent=1))
     failed = f"; {len(unreadable)} could not be read" if unreadable else ""
-    _say(f"counted {len(rows)} images{failed}; see {output / 'counts.csv'}", sys.stdout)
+    _print(f"counted {len(rows)} images{failed}; see {output / 'counts.csv'}", sys.stdout)
     return unreadable
 
 
 def find(source: pathlib.Path, output: pathlib.Path) -> list[pathlib.Path]:
-    """The image files that `source` names, then the videos; those below `output` are left out.
+    """Return the image files that `source` names, then the videos. Files of earlier results in `output` are left out.
 
-    Raises ConfigError when there is no such path or a folder without any.
+    Raises ConfigError if there is no such path, or the folder has no image or video.
     """
     if source.is_file():
         return [source]
     if not source.is_dir():
-        raise ConfigError(f"--input={source}: there is no such file or folder")
-    ours = _own_results(source, output)
-    files = [path for path in images.list_images(source) + video.list_videos(source) if not ours(path)]
+        raise ConfigError(f"--input={source}: no such file or folder")
+    is_result = _result_filter(source, output)
+    files = [path for path in images.list_images(source) + video.list_videos(source) if not is_result(path)]
     if not files:
         suffixes = ", ".join((*images.IMAGE_SUFFIXES, *video.VIDEO_SUFFIXES))
-        raise ConfigError(f"--input={source}: the folder holds no image or video ({suffixes})")
+        raise ConfigError(f"--input={source}: the folder has no image or video ({suffixes})")
     return files
 
 
 def read(paths: Iterable[pathlib.Path], root: pathlib.Path, every_s: float) -> Iterator[Item]:
-    """The images and the videos' frames, one after the other; ids are paths below `root`."""
+    """Yield the images and the frames of videos (one every `every_s` seconds); ids are paths below `root`."""
     for path in paths:
         name = path.relative_to(root).as_posix()
         if video.is_video(path):
@@ -113,24 +115,27 @@ def read(paths: Iterable[pathlib.Path], root: pathlib.Path, every_s: float) -> I
 
 
 def sizes(paths: Iterable[pathlib.Path]) -> list[tuple[int, int]]:
-    """(height, width) of the images that can be read."""
+    """Return (height, width) of the images that can be read; videos are left out."""
     found = []
     for path in paths:
         if not video.is_video(path):
             try:
                 found.append(images.read_size(path))
             except InputError:
-                continue  # named when its turn comes
+                continue  # `predict` reports it
     return found
 
 
 def interval_text(row: dict) -> str:
-    """`398 (350-446)`, in letters that OpenCV can draw."""
+    """Return `398 (350-446)`, in ASCII, because OpenCV draws nothing else."""
     return f"{row['count']:.0f} ({row['low']:.0f}-{row['high']:.0f})"
 
 
 def free_name(item: Item, taken: set[str]) -> str:
-    """A name for the overlay that no other has, even where case does not count: a.png and a.jpg, both."""
+    """Return an overlay name that is not in `taken`, and add it.
+
+    Images such as a.png and A.jpg get different names even on file systems that ignore case.
+    """
     candidates = [item.overlay, item.id, *(f"{item.id}-{i}" for i in range(2, len(taken) + 3))]
     name = next(name for name in candidates if name.casefold() not in taken)
     taken.add(name.casefold())
@@ -175,30 +180,26 @@ def _write_overlay(path: pathlib.Path, picture: np.ndarray) -> None:
     images.write_image(path, picture, quality=90)
 
 
-def _write(file, values: Iterable) -> None:
-    """One row in one write, so that a kill does not leave half of it."""
+def _write_row(file, values: Iterable) -> None:
+    """Write a row in a single write, so that a killed process does not leave half of it."""
     line = io.StringIO()
     csv.writer(line, lineterminator="\n").writerow(values)
     file.write(line.getvalue())
     file.flush()
 
 
-def _own_results(source: pathlib.Path, output: pathlib.Path) -> Callable[[pathlib.Path], bool]:
-    """Tells the results of an earlier call, where `output` lies inside `source`."""
-    ours = [output.resolve() / "overlays"] if output.resolve() == source.resolve() else [output.resolve()]
-    return lambda path: any(folder in path.resolve().parents for folder in ours)
+def _result_filter(source: pathlib.Path, output: pathlib.Path) -> Callable[[pathlib.Path], bool]:
+    """Return a function that tells whether a file is a result of an earlier call, in case `output` is in `source`."""
+    folder = output.resolve() / "overlays" if output.resolve() == source.resolve() else output.resolve()
+    return lambda path: folder in path.resolve().parents
 
 
-def bar(items: Iterable[Item]) -> Iterable[Item]:
-    """A bar on a terminal. How many frames a video holds is not known before: no total."""
-    return tqdm.tqdm(items, desc="counting", unit=" images") if sys.stderr.isatty() else items
+def counting_bar(items: Iterable[Item]) -> Iterator[Item]:
+    """Iterate over `items` with a progress bar, without a total: the number of a video's frames is not known."""
+    return progress_bar(items, "counting", unit=" images")
 
 
-def _say(line: str, stream) -> None:
+def _print(line: str, stream) -> None:
+    """Print a line without breaking a progress bar."""
     tqdm.tqdm.write(line, file=stream)
     stream.flush()
-
-
-def _say_unless_bar(line: str) -> None:
-    if not sys.stderr.isatty():
-        _say(line, sys.stdout)

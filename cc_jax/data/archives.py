@@ -1,4 +1,4 @@
-"""Downloads as they come: an archive is unpacked beside the data, and no path in it can leave that folder."""
+"""Downloaded archives, unpacked for a while beside the prepared data. No path in an archive can leave its folder."""
 
 import contextlib
 import lzma
@@ -19,17 +19,20 @@ _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EO
 
 @contextlib.contextmanager
 def unpacked(path: pathlib.Path, beside: pathlib.Path) -> Iterator[pathlib.Path]:
-    """The folder that `path` is, or the archive's content in a hidden folder of `beside` for as long as it is used.
+    """Yield a folder with the raw files. An archive is unpacked on entry and removed on exit.
 
-    Raises InputError for an archive that is damaged, holds a path or a link that leads out of it, or does not fit on
-    the disk.
+    Args:
+      path: A folder, which is yielded as it is, or an archive.
+      beside: An archive is unpacked into a hidden folder in this one.
+
+    Raises:
+      InputError: The archive is damaged, contains a path or a link that leads out of it, or does not fit on the disk.
     """
     if path.is_dir():
         yield path
         return
-    with files.lock(
-        beside, f"unpacked-{path.name}"
-    ):  # one process at a time; a killed one's remains are removed
+    # One process at a time. What a killed process has left behind is removed.
+    with files.lock(beside, f"unpacked-{path.name}"):
         folder = beside / f".unpacked-{path.name}"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -48,7 +51,7 @@ def _unpack(path: pathlib.Path, folder: pathlib.Path) -> None:
             _untar(path, folder)
         else:
             raise InputError(
-                f"{path}: is no archive of a known kind ({', '.join(SUFFIXES)}); unpack it yourself"
+                f"{path}: is not an archive of a known format ({', '.join(SUFFIXES)}); unpack it yourself"
             )
     except _DAMAGED as error:
         raise InputError(f"{path}: cannot be unpacked ({str(error)[:120]})") from error
@@ -63,7 +66,7 @@ def _unzip(path: pathlib.Path, folder: pathlib.Path) -> None:
                 raise InputError(
                     f"{path}: {member.filename!r} leads out of the archive; nothing was unpacked"
                 )
-        _fits(path, folder, sum(member.file_size for member in members))
+        _check_free_space(path, folder, sum(member.file_size for member in members))
         archive.extractall(folder)
 
 
@@ -74,14 +77,14 @@ def _untar(path: pathlib.Path, folder: pathlib.Path) -> None:
             if _leads_out(member.name) or not (member.isfile() or member.isdir()):
                 raise InputError(f"{path}: {member.name!r} leads out of the archive; nothing was unpacked")
         _check_end(path, archive)
-        _fits(path, folder, sum(member.size for member in members))
+        _check_free_space(path, folder, sum(member.size for member in members))
         archive.extractall(folder, members, filter="data")
 
 
 def _check_end(path: pathlib.Path, archive: tarfile.TarFile) -> None:
-    """Raises InputError unless nothing but zeros follows the last member.
+    """Raise InputError unless only zeros follow the last member.
 
-    tarfile takes a damaged header for the end, and a compressed stream is checked where it ends.
+    tarfile takes a damaged header for the end of the archive. Reading on also makes a compressed stream check itself.
     """
     archive.fileobj.seek(archive.offset)
     while block := archive.fileobj.read(2**20):
@@ -94,7 +97,7 @@ def _leads_out(name: str) -> bool:
     return pure.is_absolute() or ".." in pure.parts or ":" in name.split("/")[0]
 
 
-def _fits(path: pathlib.Path, folder: pathlib.Path, size: int) -> None:
+def _check_free_space(path: pathlib.Path, folder: pathlib.Path, size: int) -> None:
     free = shutil.disk_usage(folder).free
     if size > free:
-        raise InputError(f"{path}: unpacks to {size:,} bytes, {folder.parent} has {free:,} left")
+        raise InputError(f"{path}: unpacks to {size:,} bytes, but {folder.parent} has only {free:,} left")

@@ -1,6 +1,6 @@
-"""Images of many sizes in batches of a few padded shapes, so that few programs are compiled.
+"""Batches of images of many sizes, padded to a few shapes, so that few programs have to be compiled.
 
-Frames are padded at the bottom and the right; "roi" is 0 on padding and outside the dataset's ROI.
+Images are padded at the bottom and at the right. "roi" is 0 on the padding and outside the dataset's region of interest.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,19 +10,28 @@ import numpy as np
 from jaxtyping import UInt8
 
 from cc_jax.data.prefetch import prefetch
-from cc_jax.data.resizing import WHOLE, Example, ResizeRule, Size, unlabelled
+from cc_jax.data.resizing import KEEP_SIZE, Example, ResizeRule, Size, unlabelled
 
 
 def choose_buckets(sizes: Sequence[Size], *, max_buckets: int, multiple: int = 16) -> list[Size]:
-    """At most `max_buckets` shapes, sides multiples of `multiple`, that cover all sizes with little padding.
+    """Choose shapes that cover all sizes with little padding.
 
-    Greedy: every size is a bucket at first; the two whose union adds the fewest padded pixels merge until few
-    enough are left.
+    Greedy: at first every size is a shape of its own. Then the two shapes whose union adds the fewest padded pixels are
+    merged, until few enough are left.
+
+    Args:
+      sizes: (height, width) of every image.
+      max_buckets: Largest number of shapes.
+      multiple: Sides are multiples of this.
+
+    Returns:
+      The shapes, sorted.
     """
     if max_buckets < 1:
-        raise ValueError(f"max_buckets={max_buckets}: at least one")
+        raise ValueError(f"max_buckets={max_buckets}: it must be at least 1")
     step = multiple
-    while True:  # many sizes are told apart more coarsely: merging is quadratic in their number
+    # Merging is quadratic in the number of shapes, so many sizes are rounded more coarsely.
+    while True:
         rounded = -(-np.asarray(sizes, np.int64).reshape(-1, 2) // step) * step
         shapes, counts = np.unique(rounded, axis=0, return_counts=True)
         if len(shapes) <= max(256, max_buckets):
@@ -34,7 +43,7 @@ def choose_buckets(sizes: Sequence[Size], *, max_buckets: int, multiple: int = 1
 
 
 def _merge_nearest(shapes_Kx2: np.ndarray, counts_K: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The shapes with the two merged that cost the fewest further pixels of padding."""
+    """Merge the two shapes whose union adds the fewest padded pixels."""
     areas = shapes_Kx2.prod(1)
     union = np.maximum(shapes_Kx2[:, None], shapes_Kx2[None]).prod(2)
     cost = (union - areas[:, None]) * counts_K[:, None] + (union - areas[None]) * counts_K[None]
@@ -46,15 +55,21 @@ def _merge_nearest(shapes_Kx2: np.ndarray, counts_K: np.ndarray) -> tuple[np.nda
 
 
 def bucket_of(size: Size, buckets: Sequence[Size]) -> Size:
-    """The smallest bucket that covers `size`. Raises ValueError if none does."""
+    """Return the smallest bucket that covers `size`.
+
+    Raises:
+      ValueError: No bucket covers it.
+    """
     covering = [bucket for bucket in buckets if bucket[0] >= size[0] and bucket[1] >= size[1]]
     if not covering:
         raise ValueError(f"no bucket of {list(buckets)} covers an image of {tuple(size)}")
     return min(covering, key=lambda bucket: (bucket[0] * bucket[1], bucket))
 
 
-def single(rgb: UInt8[np.ndarray, "H W 3"], shape: Size, resize_rule: ResizeRule = WHOLE) -> dict[str, Any]:
-    """One RGB array as a batch of one (see `evaluation_batches`), padded to `shape`."""
+def single(
+    rgb: UInt8[np.ndarray, "H W 3"], shape: Size, resize_rule: ResizeRule = KEEP_SIZE
+) -> dict[str, Any]:
+    """Return an RGB array as a batch of one image, padded to `shape`. See `evaluation_batches` for its fields."""
     return _stack([unlabelled(rgb, resize_rule)], [0], 1, shape)
 
 
@@ -66,16 +81,25 @@ def evaluation_batches(
     buckets: Sequence[Size],
     threads: int = 2,
 ) -> Iterator[dict[str, Any]]:
-    """The examples of `indices`, whole, in batches of one bucket each; read and decoded ahead on threads.
+    """Yield uncropped examples in batches of one bucket each, read and decoded in the background.
 
     Args:
-      examples: a sequence with `sizes`, see data/examples.py.
-      buckets: of `choose_buckets`, on these sizes.
+      examples: A sequence with `sizes`, see data/examples.py.
+      indices: Indices of the examples.
+      batch_size: Number of images in a batch. The last batch of a bucket is filled up with empty examples, which have
+        index -1, id "", size 0 and roi 0.
+      buckets: Shapes from `choose_buckets` for these sizes.
+      threads: Number of threads that read and decode.
 
     Yields:
-      {"id": list of str, "index": int64 [B], "image": uint8 [B, H, W, 3], "roi": uint8 [B, H, W, 1], "size": int64
-      [B, 2] (height, width of the frame without padding), "points": list of float32 [N, 2], "labelled": bool [B]}.
-      A bucket's last batch is filled up with empty examples: index -1, id "", size 0, roi 0.
+      A dict:
+        id: list of str.
+        index: int64 [B], index into `examples`.
+        image: uint8 [B, H, W, 3], RGB.
+        roi: uint8 [B, H, W, 1], 1 inside the region of interest.
+        size: int64 [B, 2], height and width without padding.
+        points: list of float32 [N, 2], head points (x, y).
+        labelled: bool [B].
     """
     sizes = examples.sizes
     groups: dict[Size, list[int]] = {bucket: [] for bucket in sorted(set(buckets))}
@@ -95,7 +119,7 @@ def evaluation_batches(
 
 
 def _stack(examples: list[Example], indices: Sequence[int], batch_size: int, shape: Size) -> dict[str, Any]:
-    """Examples of at most `shape` as one padded batch."""
+    """Pad examples to `shape` and stack them."""
     image = np.zeros((batch_size, *shape, 3), np.uint8)
     roi = np.zeros((batch_size, *shape, 1), np.uint8)
     size = np.zeros((batch_size, 2), np.int64)

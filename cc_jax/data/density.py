@@ -1,11 +1,13 @@
-"""Head points to density maps, drawn straight at the size of the network's cells.
+"""Density maps from head points, computed directly at the resolution of the network's cells.
 
-A head's Gaussian is cut to a square window and to the frame and scaled to a sum of one. All three are separable, so
-a head is one profile along y times one along x, and a map with cells of `stride` pixels is a product of two sparse
-matrices that hold the profiles summed by cell: no full-size map, and a cost that grows with the heads alone.
+Each head is a Gaussian, cut to a square window and to the image, and scaled to a sum of one. All of this is separable: a
+head is the product of a profile along y and a profile along x. A map with cells of `stride` pixels is therefore a product
+of two matrices that hold the profiles, summed over each cell. No full-size map is made, and the cost grows only with the
+number of heads.
 """
 
 import dataclasses
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,22 +18,28 @@ from scipy.spatial import cKDTree
 from cc_jax.errors import ConfigError
 from cc_jax.units import CELL
 
-_DENSE = 2**22  # heads x cells below which a dense product is faster than a sparse one
+# With fewer heads times cells than this, a dense product is faster than a sparse one.
+_DENSE_LIMIT = 2**22
 
 
 @dataclasses.dataclass(frozen=True)
 class Density:
-    """How heads are drawn (`config.density`). Pixel i covers [i, i + 1); a head is drawn at the pixel it lies in.
+    """How a density map is made (`config.density`).
+
+    Pixel i covers [i, i + 1), and a head is drawn at the pixel that contains it.
 
     Attributes:
-      kernel: "fixed", the same Gaussian for every head (GCC family: 15x15, sigma 4), or "adaptive", sigma = beta x
-        mean distance to the nearest heads (MCNN, CSRNet), which follows the perspective.
-      sigma: of the fixed kernel, in pixels.
-      size: side of the fixed kernel's window, odd, in pixels.
-      beta, neighbours: of the adaptive kernel; MCNN's 0.3 and 3.
-      truncate: half side of the adaptive kernel's window, in sigmas; 4 is scipy's, which CSRNet's script uses.
-      sigma_min, sigma_max: bounds of the adaptive sigma, in pixels; ours. Without them coincident heads have sigma
-        0 and a lone head one as wide as the frame.
+      kernel: "fixed" is the same Gaussian for every head (15x15 and sigma 4 in GCC and its successors). "adaptive" is a
+        Gaussian whose sigma is beta times the mean distance to the nearest heads (MCNN, CSRNet), which follows the
+        perspective.
+      sigma: Sigma of the fixed kernel in pixels.
+      size: Side of the fixed kernel's window in pixels, an odd number.
+      beta: Sigma of the adaptive kernel, relative to the mean distance. MCNN uses 0.3.
+      neighbours: Number of nearest heads of the adaptive kernel. MCNN uses 3.
+      truncate: Half side of the adaptive kernel's window in sigmas. 4 is SciPy's default, which CSRNet's script uses.
+      sigma_min: Smallest sigma of the adaptive kernel in pixels. Not in MCNN, where heads at one position have sigma 0.
+      sigma_max: Largest sigma of the adaptive kernel in pixels. Not in MCNN, where a few scattered heads can have a
+        sigma as large as the image.
     """
 
     kernel: str = "fixed"
@@ -45,12 +53,12 @@ class Density:
 
     def __post_init__(self):
         if self.kernel not in ("fixed", "adaptive"):
-            raise ConfigError(f"config.density.kernel={self.kernel!r}: it is 'fixed' or 'adaptive'")
+            raise ConfigError(f"config.density.kernel={self.kernel!r}: it must be 'fixed' or 'adaptive'")
         if self.size < 1 or self.size % 2 == 0:
-            raise ConfigError(f"config.density.size={self.size}: a kernel's side is odd and positive")
+            raise ConfigError(f"config.density.size={self.size}: it must be odd and positive")
         if min(self.sigma, self.beta, self.neighbours, self.truncate, self.sigma_min) <= 0:
             raise ConfigError(
-                "config.density: sigma, beta, neighbours, truncate and sigma_min are all more than 0"
+                "config.density: sigma, beta, neighbours, truncate and sigma_min must be more than 0"
             )
         if self.sigma_max < self.sigma_min:
             raise ConfigError(
@@ -58,17 +66,17 @@ class Density:
             )
 
     def sigmas(self, points_Nx2: Float[np.ndarray, "N 2"]) -> Float[np.ndarray, " N"]:
-        """Each head's sigma, in the points' pixels.
+        """Return the sigma of each head, in the points' pixels.
 
-        The adaptive kernel takes the mean over as many neighbours as there are: with two or three heads that is one
-        or two; a lone head has none and gets `sigma_max`.
+        With fewer heads than `neighbours`, the adaptive kernel takes the mean over those that exist. A single head has
+        no neighbor and gets `sigma_max`.
         """
         number = len(points_Nx2)
         if self.kernel == "fixed" or number == 0:
             return np.full(number, self.sigma)
         if number == 1:
             return np.full(1, self.sigma_max)
-        nearest = range(2, min(self.neighbours + 1, number) + 1)  # the first is the head itself
+        nearest = range(2, min(self.neighbours + 1, number) + 1)  # the nearest is the head itself
         distances_NxK, _ = cKDTree(points_Nx2).query(points_Nx2, k=nearest)
         return np.clip(self.beta * distances_NxK.mean(1), self.sigma_min, self.sigma_max)
 
@@ -81,23 +89,28 @@ class Density:
         stride: int = CELL,
         sigmas: Float[np.ndarray, " N"] | None = None,
     ) -> Float32[np.ndarray, "h w"]:
-        """The density map of one frame: people per cell of stride x stride pixels, summing to N.
+        """Return the density map of an image: people per cell of stride x stride pixels, with a sum of N.
 
-        It equals the map at stride 1 summed over its cells; cells at the right and bottom may be cut by the frame.
-        Heads on or over the border are moved to the nearest pixel inside and counted.
+        It equals the map at stride 1, summed over the cells. Heads outside the image are moved to the nearest pixel and
+        counted.
 
         Args:
-          points_Nx2: heads as (x, y), in pixels of the frame.
-          height, width: of the frame, in pixels.
-          stride: side of a cell, in pixels.
-          sigmas: one a head; default: `self.sigmas(points_Nx2)`. A crop passes those of the whole image, since
-            a head does not change because its neighbours are cut off.
+          points_Nx2: Head points (x, y) in pixels.
+          height: Height of the image in pixels.
+          width: Width of the image in pixels.
+          stride: Side of a cell in pixels. The last cells may extend beyond the image.
+          sigmas: Sigma of each head. Default: `self.sigmas(points_Nx2)`. For a crop, pass the sigmas of the whole image,
+            because a head does not change when its neighbors are cut off.
 
-        Raises ValueError if the points are not finite or not [N, 2].
+        Returns:
+          float32 [ceil(height / stride), ceil(width / stride)].
+
+        Raises:
+          ValueError: The points are not finite or not of shape [N, 2].
         """
         points_Nx2 = np.asarray(points_Nx2, np.float64).reshape(-1, 2) if len(points_Nx2) == 0 else points_Nx2
         if np.ndim(points_Nx2) != 2 or np.shape(points_Nx2)[1] != 2 or not np.isfinite(points_Nx2).all():
-            raise ValueError(f"head points are finite and of shape [N, 2], not {np.shape(points_Nx2)}")
+            raise ValueError(f"head points must be finite and of shape [N, 2], not {np.shape(points_Nx2)}")
         shape = (-(-height // stride), -(-width // stride))
         if len(points_Nx2) == 0:
             return np.zeros(shape, np.float32)
@@ -105,15 +118,19 @@ class Density:
         number = len(points_Nx2)
         at = pixels(points_Nx2, height, width).T.ravel()  # all x, then all y
         length = np.repeat((width, height), number)
-        matrix = _dense if number * shape[0] * shape[1] < _DENSE else _sparse
+        matrix = _dense if number * shape[0] * shape[1] < _DENSE_LIMIT else _sparse
         profiles_2NxC = matrix(*self._profiles(at, np.tile(sigmas, 2), length), stride, max(shape))
-        people_hxw = profiles_2NxC[number:, : shape[0]].T @ profiles_2NxC[:number, : shape[1]]
+        people_hxw: Any = profiles_2NxC[number:, : shape[0]].T @ profiles_2NxC[:number, : shape[1]]
         return (people_hxw.toarray() if matrix is _sparse else people_hxw).astype(np.float32)
 
     def _profiles(
         self, at_M: Int[np.ndarray, " M"], sigmas_M: np.ndarray, length_M: Int[np.ndarray, " M"]
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Each head's kernel along an axis, cut to [0, length), of sum one: (values, pixels, which of these are inside)."""
+        """Return each head's profile along an axis, cut to [0, length) and scaled to a sum of one.
+
+        Returns:
+          The values, the pixels that they belong to, and whether these are inside. All are [M, D].
+        """
         if self.kernel == "fixed":
             radius_M = np.full(len(at_M), self.size // 2)
         else:
@@ -129,14 +146,14 @@ class Density:
 
 
 def _dense(values_MxD: np.ndarray, pixel_MxD: np.ndarray, inside_MxD: np.ndarray, stride: int, cells: int):
-    """The kernels summed by cell, [M, cells]."""
+    """Return the profiles summed over each cell, [M, cells]."""
     number = len(values_MxD)
     at = (np.arange(number)[:, None] * cells + pixel_MxD // stride)[inside_MxD]
     return np.bincount(at, values_MxD[inside_MxD], number * cells).reshape(number, cells)
 
 
 def _sparse(values_MxD: np.ndarray, pixel_MxD: np.ndarray, inside_MxD: np.ndarray, stride: int, cells: int):
-    """The same as a sparse matrix; entries of one cell are added where it is used."""
+    """Return the same as a sparse matrix. Entries of one cell are added by the product."""
     starts = np.concatenate([[0], np.cumsum(inside_MxD.sum(1))])
     return sparse.csr_array(
         (values_MxD[inside_MxD], pixel_MxD[inside_MxD] // stride, starts), shape=(len(values_MxD), cells)
@@ -144,14 +161,14 @@ def _sparse(values_MxD: np.ndarray, pixel_MxD: np.ndarray, inside_MxD: np.ndarra
 
 
 def pixels(points_Nx2: Float[np.ndarray, "N 2"], height: int, width: int) -> Int[np.ndarray, "N 2"]:
-    """The pixel (x, y) that each head lies in; heads on or over the border go to the nearest one inside."""
+    """Return the pixel (x, y) that contains each head, or the nearest pixel for heads outside the image."""
     return np.clip(np.floor(points_Nx2), 0, (width - 1, height - 1)).astype(np.int64)
 
 
 def resize_density(
     density_hxw: Float32[np.ndarray, "h w"], height: int, width: int
 ) -> Float32[np.ndarray, "height width"]:
-    """A density map on another grid of cells over the same frame, its sum restored."""
+    """Resample a density map to another grid of cells over the same image, and restore its sum."""
     if density_hxw.shape == (height, width):
         return density_hxw
     shrinks = height * width < density_hxw.size

@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Files that are written completely or not at all, and locks between processes."""
 
 import contextlib
 import fcntl
@@ -11,7 +11,10 @@ from cc_jax.errors import Busy, ConfigError
 
 
 def write_atomic(path: str | os.PathLike, content: str | bytes) -> None:
-    """Writes a file so that a kill at any moment leaves the old content or the new, never a part."""
+    """Write a file in one step: whenever the process is killed, the file has its old content or its new one.
+
+    Folders that do not exist are created.
+    """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     data = content.encode() if isinstance(content, str) else content
@@ -21,7 +24,8 @@ def write_atomic(path: str | os.PathLike, content: str | bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp's 0600 would hide the file from the group
+        # mkstemp makes a file that only its owner can read.
+        os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:
         pathlib.Path(temporary).unlink(missing_ok=True)
@@ -30,10 +34,17 @@ def write_atomic(path: str | os.PathLike, content: str | bytes) -> None:
 
 @contextlib.contextmanager
 def lock(folder: pathlib.Path, name: str, *, flag: str = "--data_dir", wait: bool = True) -> Iterator[None]:
-    """Held by one process at a time; the kernel lets go of it when that process dies, however it dies.
+    """Hold a lock that one process at a time can have. The kernel releases it when the process dies.
 
-    Makes the folder. Raises ConfigError, naming `flag`, where it cannot be written, and Busy where another process holds
-    it and we are not to `wait`.
+    Args:
+      folder: Where the lock file is. The folder is created if it does not exist.
+      name: Name of the lock.
+      flag: The flag that names the folder in errors.
+      wait: Wait until the lock is free.
+
+    Raises:
+      ConfigError: The folder cannot be written to.
+      Busy: Another process holds the lock, and `wait` is False.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -44,5 +55,5 @@ def lock(folder: pathlib.Path, name: str, *, flag: str = "--data_dir", wait: boo
         try:
             fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Busy(f"{flag}={folder}: another process is at work there") from None
+            raise Busy(f"{flag}={folder}: another process is working there") from None
         yield

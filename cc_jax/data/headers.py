@@ -1,8 +1,8 @@
-"""Image files looked at without decoding: format, size, EXIF orientation, and whether the file is whole.
+"""Headers of image files, read without decoding: format, size, EXIF orientation, and whether the file is complete.
 
-`parse(data)` walks the containers of JPEG, PNG, BMP, GIF, WebP and TIFF from the first byte to the last one that
-the image needs. Decoders alone are no guard: they allocate what a header claims, and some return a half-grey
-picture for half a file. Written from the formats' specifications; each failure is a ValueError with its reason.
+`parse(data)` walks through a JPEG, PNG, BMP, GIF, WebP or TIFF file up to the last byte that the image needs. Decoders do
+not protect against bad files: they allocate the memory that a header asks for, and some return a partly grey image for a
+file that is cut short. The parsers follow the specifications of the formats.
 """
 
 import dataclasses
@@ -10,16 +10,25 @@ import re
 import struct
 import zlib
 
-# A marker other than a stuffed zero, a fill byte, TEM and the restart markers inside a scan.
+# Any marker except a stuffed zero, a fill byte, TEM, and the restart markers inside a scan.
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xff\xd0-\xd7]", re.DOTALL)
-_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOFn; without DHT, JPG, DAC
-_TIFF_FIELD = {1: "B", 3: "H", 4: "I"}  # BYTE, SHORT, LONG: the types of the tags read here
+# SOFn, without DHT, JPG and DAC.
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+# BYTE, SHORT and LONG, the types of the tags that are read here.
+_TIFF_FIELD = {1: "B", 3: "H", 4: "I"}
 _CUT = "is cut short (the file ends before the image does)"
 
 
 @dataclasses.dataclass(frozen=True)
 class Header:
-    """What a file says of its image: size as stored, before `orientation` (EXIF, 1-8) is applied."""
+    """Header of an image file.
+
+    Attributes:
+      format: "JPEG", "PNG", "BMP", "GIF", "WebP" or "TIFF".
+      height: Height in pixels as stored, before `orientation` is applied.
+      width: Width in pixels as stored.
+      orientation: EXIF orientation, 1 to 8.
+    """
 
     format: str
     height: int
@@ -28,9 +37,10 @@ class Header:
 
 
 def parse(data: bytes) -> Header:
-    """The header of an image file given as bytes.
+    """Return the header of an image file given as bytes.
 
-    Raises ValueError, with a reason that completes "FILE ...", if it is no image of these formats or not whole.
+    Raises:
+      ValueError: The file is incomplete, or not an image of these formats. The text completes "FILE ...".
     """
     for magic, offset, reader in _READERS:
         if data[offset : offset + len(magic)] == magic:
@@ -44,18 +54,17 @@ def parse(data: bytes) -> Header:
     if not data:
         raise ValueError("is empty")
     if data[4:8] == b"ftyp":
-        raise ValueError("is HEIC, AVIF or video, which is not read: convert it to JPEG or PNG")
+        raise ValueError("is HEIC, AVIF or video, which cannot be read; convert it to JPEG or PNG")
     raise ValueError("is not an image of a known format (JPEG, PNG, BMP, GIF, WebP, TIFF)")
 
 
 def oriented(header: Header) -> tuple[int, int]:
-    """(height, width) once the EXIF orientation has been applied."""
-    size = (header.height, header.width)
-    return size[::-1] if header.orientation >= 5 else size
+    """Return (height, width) after the EXIF orientation is applied."""
+    return (header.width, header.height) if header.orientation >= 5 else (header.height, header.width)
 
 
 def _jpeg(data: bytes) -> Header:
-    """ITU-T T.81, annex B: segments with a length, scans without one, and EOI at the end."""
+    """Parse a JPEG (ITU-T T.81, annex B): segments with a length, scans without one, and EOI at the end."""
     size, orientation, scanned, at = None, None, False, 2
     while marker := _JPEG_MARKER.search(data, at):
         at, code = marker.start(), data[marker.start() + 1]
@@ -65,7 +74,7 @@ def _jpeg(data: bytes) -> Header:
             return Header("JPEG", *size, orientation or 1)
         (length,) = struct.unpack_from(">H", data, at + 2)
         if length < 2 or at + 2 + length > len(data):
-            raise ValueError(_CUT if length >= 2 else "is a damaged JPEG (a segment of no length)")
+            raise ValueError(_CUT if length >= 2 else "is a damaged JPEG (a segment without a length)")
         body = data[at + 4 : at + 2 + length]
         if code in _JPEG_FRAMES and size is None:
             size = struct.unpack_from(">HH", body, 1)
@@ -77,7 +86,7 @@ def _jpeg(data: bytes) -> Header:
 
 
 def _png(data: bytes) -> Header:
-    """W3C PNG, sections 5 and 11: chunks, each with its CRC, from IHDR to IEND."""
+    """Parse a PNG (W3C PNG, sections 5 and 11): chunks with a CRC each, from IHDR to IEND."""
     size, orientation, at = None, 1, 8
     while True:
         length, kind = struct.unpack_from(">I4s", data, at)
@@ -99,14 +108,14 @@ def _png(data: bytes) -> Header:
 
 
 def _bmp(data: bytes) -> Header:
-    """Windows and OS/2 bitmaps; a negative height means that the rows are stored top down."""
+    """Parse a Windows or OS/2 bitmap. A negative height means that the rows are stored from top to bottom."""
     start, info = struct.unpack_from("<II", data, 10)
     if info == 12:
         width, height, _, bits = struct.unpack_from("<HHHH", data, 18)
         packed = False
     else:
         width, height, _, bits, compression = struct.unpack_from("<iiHHI", data, 18)
-        packed = compression not in (0, 3)  # run-length coded: only the decoder knows the end
+        packed = compression not in (0, 3)  # run-length encoded: only the decoder finds the end
     height = abs(height)
     if not packed and start + (width * bits + 31) // 32 * 4 * height > len(data):
         raise ValueError(_CUT)
@@ -114,18 +123,18 @@ def _bmp(data: bytes) -> Header:
 
 
 def _gif(data: bytes) -> Header:
-    """GIF89a: blocks up to the end of the first picture, the only one that is read."""
+    """Parse a GIF (GIF89a) up to the end of the first picture, the only one that is read."""
     width, height, flags = struct.unpack_from("<HHB", data, 6)
-    at = 13 + _colour_table(flags)
+    at = 13 + _color_table_bytes(flags)
     while data[at] == 0x21:  # extensions
         at = _skip_blocks(data, at + 2)
     if data[at] != 0x2C:
         raise ValueError("is a GIF without an image")
-    at = _skip_blocks(data, at + 11 + _colour_table(data[at + 9]))
+    at = _skip_blocks(data, at + 11 + _color_table_bytes(data[at + 9]))
     return Header("GIF", height, width)
 
 
-def _colour_table(flags: int) -> int:
+def _color_table_bytes(flags: int) -> int:
     return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
 
 
@@ -136,7 +145,7 @@ def _skip_blocks(data: bytes, at: int) -> int:
 
 
 def _webp(data: bytes) -> Header:
-    """RFC 9649: a RIFF file of chunks; the size is in VP8X, VP8L or the VP8 key frame."""
+    """Parse a WebP (RFC 9649): a RIFF file of chunks, with the size in VP8X, VP8L or the VP8 key frame."""
     if 8 + struct.unpack_from("<I", data, 4)[0] > len(data):
         raise ValueError(_CUT)
     size, orientation, at = None, 1, 12
@@ -169,7 +178,7 @@ def _vp8x(body: bytes) -> tuple[int, int]:
 
 
 def _tiff(data: bytes) -> Header:
-    """TIFF 6.0: the first image file directory; every strip or tile must lie inside the file."""
+    """Parse the first image of a TIFF (TIFF 6.0). Every strip or tile must be inside the file."""
     tags = _directory(data)
     if not {256, 257} <= tags.keys():
         raise ValueError("is a TIFF without a size")
@@ -181,10 +190,10 @@ def _tiff(data: bytes) -> Header:
 
 
 def _directory(data: bytes) -> dict[int, tuple[int, ...]]:
-    """Tag -> values, of the integer tags in the first directory of a TIFF structure (a TIFF file or EXIF)."""
+    """Return the values of the integer tags in the first directory of a TIFF file or an EXIF block."""
     order = {b"II": "<", b"MM": ">"}.get(bytes(data[:2]))
     if order is None:
-        raise ValueError("has an EXIF or TIFF header of no byte order")
+        raise ValueError("has an EXIF or TIFF header without a byte order")
     (at,) = struct.unpack_from(order + "I", data, 4)
     (entries,) = struct.unpack_from(order + "H", data, at)
     tags = {}
@@ -201,7 +210,7 @@ def _directory(data: bytes) -> dict[int, tuple[int, ...]]:
 
 
 def _exif_orientation(body: bytes) -> int:
-    """The orientation in an EXIF block; a damaged block is no reason to refuse the picture: it counts as absent."""
+    """Return the orientation in an EXIF block. A damaged block counts as absent, because the image can still be read."""
     try:
         return _orientation(_directory(body))
     except (ValueError, struct.error):

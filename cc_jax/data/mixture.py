@@ -1,4 +1,4 @@
-"""Several sets of images as one."""
+"""Several datasets as one."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,11 +7,13 @@ from cc_jax.data.wrapped import Wrapped
 
 
 class Mixture(Sequence):
-    """The examples of several sets, one after the other; an id is "dataset split:id", since two sets may share ids.
+    """The examples of several datasets, one after the other.
+
+    Ids become "dataset split:id", because two datasets may have the same ids.
 
     Args:
-      parts: examples (data/examples.py) with `name`, `split` and `sizes`.
-      weights: how often each is drawn from, relative to the others.
+      parts: Examples (data/examples.py) with `name`, `split` and `sizes`.
+      weights: How often each part is drawn from, relative to the others.
     """
 
     def __init__(self, parts: Sequence[Any], weights: Sequence[float]):
@@ -35,7 +37,7 @@ class Mixture(Sequence):
 
 
 class _Named(Wrapped):
-    """A part's examples, its name before their ids."""
+    """The examples of a part, with ids that begin with its name."""
 
     def __getitem__(self, i: int) -> dict[str, Any]:
         example = self.inner[i]

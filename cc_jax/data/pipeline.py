@@ -1,14 +1,14 @@
-"""Training batches: batch i is a function of (seed, i) alone, whatever the threads, processes or restarts.
+"""Training batches. Batch i is a function of (seed, i) alone, whatever the threads, processes or restarts.
 
-What needs no grain (evaluation batches, decoding, prefetching) lives in buckets.py, examples.py and prefetch.py and can
-be had from here too.
+The parts that need no grain (evaluation batches, decoding, prefetching) are in buckets.py, examples.py and prefetch.py, and
+can be imported from here too.
 """
 
 import multiprocessing
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from cc_jax.data.mixture import Mixture
 from cc_jax.data.prefetch import ahead, prefetch
 from cc_jax.data.resizing import Example
 from cc_jax.data.transforms import Augment
-from cc_jax.errors import ConfigError
+from cc_jax.errors import ConfigError, missing_extra
 
 __all__ = [
     "Examples", "ahead", "batch_at", "batches", "bucket_of", "choose_buckets", "evaluation_batches", "prefetch",
@@ -38,24 +38,26 @@ def train_dataset(
     seed: int,
     pseudo: PseudoLabels | None = None,
 ):
-    """An endless `grain.MapDataset` of training crops (see `Augment`), shuffled anew each epoch.
+    """Return an endless `grain.MapDataset` of training crops, shuffled anew each epoch.
 
-    Element j is a function of (seed, j); elements may be asked for in any order and from several threads.
+    Element j is a function of (seed, j). Elements may be requested in any order and from several threads.
 
     Args:
-      examples: see data/examples.py; of a `Mixture`, each part is drawn from as often as its weight says.
-      pseudo: labels that stand in for the head points: id -> (density, weight) on the evaluation frame's cells,
-        a mapping (only images that it holds are drawn) or a function (asked for every image).
+      examples: See data/examples.py. The parts of a `Mixture` are drawn from in proportion to their weights.
+      augment: Makes a crop from an example.
+      density: Draws the density map of labelled examples.
+      seed: Seed of the order and of the crops.
+      pseudo: Labels that replace the head points: id -> (density, weight) on the cells of the resized image. Either a
+        mapping, which restricts training to the images that it contains, or a function that is called for every image.
 
     Raises:
-      ConfigError: there is no image to draw from.
+      ConfigError: There is no image to draw from.
     """
-    import grain  # here alone: it brings JAX and array_record, which reading and counting images do not need
-
+    grain = _import_grain()
     mixed = isinstance(examples, Mixture)
     parts, weights = (examples.parts, examples.weights) if mixed else ([examples], [1.0])
     if isinstance(pseudo, Mapping):
-        parts = [_Chosen(p, [i for i in range(len(p)) if p[i]["id"] in pseudo]) for p in parts]
+        parts = [_Subset(p, [i for i in range(len(p)) if p[i]["id"] in pseudo]) for p in parts]
     drawn = [(part, weight) for part, weight in zip(parts, weights, strict=True) if len(part)]
     if not drawn:
         raise ConfigError("there is no image to train on: the split is empty, or no image has a pseudo label")
@@ -68,7 +70,7 @@ def train_dataset(
         return augment(example, rng, density)
 
     endless = [grain.MapDataset.source(_Shuffled(part, (seed, k))) for k, (part, _) in enumerate(drawn)]
-    if mixed:  # element j of the mixture is a function of j all the same
+    if mixed:
         endless = [grain.MapDataset.mix(endless, weights=[weight for _, weight in drawn])]
     return endless[0].seed(seed).random_map(crop)
 
@@ -81,9 +83,19 @@ def batch_at(
     process_index: int = 0,
     process_count: int = 1,
 ) -> dict[str, np.ndarray]:
-    """This process's part of global batch i: of elements i * batch_size and the following, its contiguous share.
+    """Return this process's part of global batch i.
 
-    Raises ConfigError if the global `batch_size` cannot be shared equally.
+    Global batch i is the elements from i * batch_size on. Each process takes a contiguous part of equal size.
+
+    Args:
+      dataset: See `train_dataset`.
+      i: Index of the batch.
+      batch_size: Number of crops in the global batch.
+      process_index: Index of this process.
+      process_count: Number of processes.
+
+    Raises:
+      ConfigError: The processes cannot share the batch equally.
     """
     share, rest = divmod(batch_size, process_count)
     if rest or share == 0:
@@ -95,35 +107,46 @@ def batch_at(
 
 def batches(
     make: Callable[[int], Any], first: int, end: int, *, threads: int = 2, workers: int = 0
-) -> Iterator[Any]:
-    """`make(first), ..., make(end - 1)` in this order, made ahead.
+) -> Generator[Any, None, None]:
+    """Yield `make(first), ..., make(end - 1)` in this order, made in the background.
 
     Args:
-      make: called from several threads at once, or pickled and called in other processes.
-      threads: that make batches within this process. The interpreter's lock is held for two fifths of a crop, so that
-        more than three hardly gain.
-      workers: processes that do instead, where not 0: for accelerators with many cores beside them. They start anew
-        for every stage, and each keeps decoded images of its own.
+      make: Called from several threads at once. With `workers`, it is pickled and called in other processes.
+      first: First index.
+      end: Index after the last one.
+      threads: Number of threads that make batches in this process. A crop holds the interpreter's lock for part of its
+        time, so more than three threads hardly help.
+      workers: If not 0, the number of processes that make the batches instead of threads. Useful for accelerators with
+        many CPU cores. They are started for every stage, and each keeps its own decoded images.
     """
     if not workers:
         yield from prefetch(make, first, end, threads=threads, depth=2 * threads)
         return
-    import grain
-
+    grain = _import_grain()
     made = grain.MapDataset.range(first, end).map(make)
     made = made.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=1))
     options = grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=2)
-    iterator = iter(made.mp_prefetch(options, worker_init_fn=_die_with_parent))
+    iterator = iter(made.mp_prefetch(options, worker_init_fn=_exit_with_parent))
     try:
         yield from iterator
     finally:
         iterator.close()
 
 
-def _die_with_parent(worker: int, workers: int) -> None:
-    """Ends this worker when the process that waits for its batches has ended, however it did."""
+def _import_grain():
+    """Import grain when it is needed. It loads JAX and array_record, which counting does without."""
+    try:
+        import grain
+    except ModuleNotFoundError as error:
+        raise missing_extra(error.name, "train") from error
+    return grain
+
+
+def _exit_with_parent(worker: int, workers: int) -> None:
+    """Make this worker exit when its parent process has ended, even if that was killed."""
     del worker, workers
     parent = multiprocessing.parent_process()
+    assert parent is not None
 
     def wait() -> None:
         parent.join()
@@ -132,8 +155,8 @@ def _die_with_parent(worker: int, workers: int) -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-class _Chosen(Sequence):
-    """The examples of some indices, read when asked for."""
+class _Subset(Sequence):
+    """The examples of some indices, read on demand."""
 
     def __init__(self, examples: Sequence[Example], indices: Sequence[int]):
         self._examples, self._indices = examples, indices
@@ -146,17 +169,15 @@ class _Chosen(Sequence):
 
 
 class _Shuffled(Sequence):
-    """The examples again and again, each epoch in an order of its own, which is a function of (seed, epoch).
+    """The examples repeated endlessly. The order of each epoch is a function of (seed, epoch).
 
-    grain's own shuffle computes each index by itself and takes 2.5 ms for one of 10 images, 0.4 ms for one of 64: as
-    long as cutting the crop.
+    grain's own shuffle computes every index separately, which takes as long as cutting the crop.
     """
 
     def __init__(self, examples: Sequence[Example], seed: tuple[int, ...]):
         self._examples, self._seed = examples, seed
-        self._orders: dict[
-            int, np.ndarray
-        ] = {}  # of the last epochs asked for; two overlap where batches are made ahead
+        # Order of the last two epochs. They overlap when batches are made in the background.
+        self._orders: dict[int, np.ndarray] = {}
 
     def __len__(self) -> int:
         return sys.maxsize
@@ -167,4 +188,4 @@ class _Shuffled(Sequence):
         if order is None:
             order = np.random.default_rng([*self._seed, epoch]).permutation(len(self._examples))
             self._orders = dict([*self._orders.items(), (epoch, order)][-2:])
-        return self._examples[order[k]]
+        return self._examples[int(order[k])]

@@ -1,4 +1,4 @@
-"""Work done ahead on threads, handed out in order."""
+"""Items made in the background and returned in order."""
 
 import collections
 import itertools
@@ -12,15 +12,17 @@ T = TypeVar("T")
 def prefetch(
     make: Callable[[int], T], start: int, stop: int | None, *, threads: int = 2, depth: int = 4
 ) -> Iterator[T]:
-    """`make(start), make(start + 1), ...` in this order, up to `depth` of them computed ahead on `threads` threads.
+    """Yield `make(start), make(start + 1), ...` in this order, computed ahead on threads.
 
-    The result depends on neither number; threads=0 computes in the caller. An error in `make` is raised where its
-    item was due. The threads start with the first item and have ended when the iterator is exhausted, closed or has
-    raised.
+    The items do not depend on `threads` and `depth`. An error in `make` is raised in place of its item. The threads start
+    with the first item. They have ended when the iterator is exhausted, is closed, or has raised an error.
 
     Args:
-      make: called from several threads at once.
-      stop: first index that is not made; None: go on for ever.
+      make: Called from several threads at once.
+      start: First index.
+      stop: Index after the last one. None continues without end.
+      threads: Number of threads. 0 computes every item in the caller.
+      depth: Number of items that are computed ahead.
     """
     indices = itertools.count(start) if stop is None else iter(range(start, stop))
     if threads <= 0:
@@ -35,15 +37,15 @@ def prefetch(
             item = ahead.popleft().result()
             ahead.extend(pool.submit(make, i) for i in itertools.islice(indices, 1))
             yield item
-            del item  # not kept alive while the next one is awaited
+            del item  # frees its memory while the next item is awaited
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
 def ahead(items: Iterable[T], depth: int) -> Generator[T, None, None]:
-    """The items, each asked for `depth` items before it is handed out: what was begun has time to get done.
+    """Yield the items, each requested `depth` items early.
 
-    For copies to a device, which go on beside what the device computes.
+    Items that start asynchronous work, such as a copy to a device, then have time to finish it.
     """
     iterator = iter(items)
     waiting = collections.deque(itertools.islice(iterator, depth))

@@ -1,4 +1,4 @@
-"""What a prepared split holds, image by image: the facts that `tools/inspect_dataset` shows."""
+"""Facts about each image of a prepared split, for `tools/inspect_dataset`."""
 
 import dataclasses
 import os
@@ -11,26 +11,31 @@ import numpy as np
 
 from cc_jax.data import resizing, twins
 
-# Bits of 63 in which the hashes of near-duplicates differ at most. On ShanghaiTech A the 8 pairs below it are the same
-# photograph (0 to 2 bits) and the next ones, at 14, are other photographs of one place.
+# Hashes of near-duplicates differ in at most this many of 63 bits. Different photographs of one place differ in more.
 NEAR = 12
-_GREY = 0.5  # mean difference of the channels, in grey levels, below which an image looks grey
-_SHEET_SIDE = 240  # pixels; the longer side of an image on a contact sheet
+# An image looks grey if its channels differ by less than this, in grey levels and on average.
+_GREY = 0.5
+# Long side of an image on a contact sheet, in pixels.
+_SHEET_SIDE = 240
 
 
 @dataclasses.dataclass(frozen=True)
 class Look:
-    """What is known of one image.
+    """Facts about one image.
 
     Attributes:
-      id, split: its name and where it stands.
-      height, width: in pixels.
-      people: head points; outside: of these, outside the region of interest.
-      labelled: whether anybody has counted.
-      channels: as stored: 1 grey, 3 colour, 4 with transparency.
-      looks_grey: no colour in it, however it is stored.
-      digest, hash: see data/twins.py.
-      small: the image with its heads marked, uint8 [h, w, 3].
+      id: Id of the image.
+      split: Split that it belongs to.
+      height: Height in pixels.
+      width: Width in pixels.
+      people: Number of head points.
+      outside: Number of head points outside the region of interest.
+      labelled: Whether the image has been annotated.
+      channels: Channels of the stored image: 1 grey, 3 color, 4 with transparency.
+      looks_grey: Whether the image shows no color, however it is stored.
+      digest: See `twins.pixel_digest`.
+      hash: See `twins.perceptual_hash`.
+      small: The image, reduced and with its heads marked, uint8 [h, w, 3].
     """
 
     id: str
@@ -49,7 +54,14 @@ class Look:
 
 @dataclasses.dataclass(frozen=True)
 class Twins:
-    """Two images that show the same; `bits` apart, 0 and `exact` when every pixel is equal."""
+    """Two images that show the same.
+
+    Attributes:
+      one: The first image.
+      other: The second image.
+      bits: Number of bits in which their perceptual hashes differ.
+      exact: Whether all pixels are equal.
+    """
 
     one: Look
     other: Look
@@ -58,12 +70,16 @@ class Twins:
 
     @property
     def leak(self) -> bool:
-        """Whether they stand in different splits: what is tested on was trained on."""
+        """Whether the images are in different splits, so that a test image is also a training image."""
         return self.one.split != self.other.split
 
 
 def look(split: str, record: dict[str, Any]) -> Look:
-    """The facts of one record (data/sources.py). Raises InputError for a damaged image."""
+    """Return the facts about one record (data/sources.py).
+
+    Raises:
+      InputError: The image is damaged.
+    """
     example = resizing.decode(record)
     image, points = example["image"], record["points"]
     stored = cv2.imdecode(np.frombuffer(record["image"], np.uint8), cv2.IMREAD_UNCHANGED)
@@ -76,7 +92,7 @@ def look(split: str, record: dict[str, Any]) -> Look:
         people=len(points),
         outside=len(points) - len(example["points"]),
         labelled=example["labelled"],
-        channels=1 if stored.ndim == 2 else stored.shape[2],
+        channels=1 if stored is None or stored.ndim == 2 else stored.shape[2],
         looks_grey=max(np.abs(red - green).mean(), np.abs(blue - green).mean()) < _GREY,
         digest=twins.pixel_digest(image),
         hash=twins.perceptual_hash(image),
@@ -85,13 +101,13 @@ def look(split: str, record: dict[str, Any]) -> Look:
 
 
 def look_at(split: str, records: Sequence[dict[str, Any]]) -> list[Look]:
-    """`look` at every record, on all cores, in order."""
+    """Return the facts about every record, in order. Runs on all cores."""
     with futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         return list(pool.map(lambda i: look(split, records[i]), range(len(records))))
 
 
 def marked(image: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """The image, small, with a dot on every head: uint8 [h, w, 3]."""
+    """Return a reduced image, uint8 [h, w, 3], with a dot on every head."""
     scale = min(1.0, _SHEET_SIDE / max(image.shape[:2]))
     height, width = (max(1, round(side * scale)) for side in image.shape[:2])
     small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
@@ -101,7 +117,7 @@ def marked(image: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def find_twins(looks: Sequence[Look]) -> list[Twins]:
-    """Pairs of images that show the same, the closest first."""
+    """Return the pairs of images that show the same: exact copies first, then by the number of different bits."""
     if len(looks) < 2:
         return []
     bits = twins.distances(np.stack([one.hash for one in looks]))

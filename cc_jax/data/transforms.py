@@ -1,4 +1,4 @@
-"""Random training crops of examples (data/resizing.py), with their densities (NumPy and OpenCV only)."""
+"""Random training crops of examples, with their density maps."""
 
 import dataclasses
 
@@ -16,21 +16,22 @@ from cc_jax.units import CELL, cells_along
 
 @dataclasses.dataclass(frozen=True)
 class Augment:
-    """Random training crops (`config.augment` and the set's own fields).
+    """Random training crops (`config.augment`, and fields of `config.source` and `config.target`).
 
-    A crop is a function of the example and the generator alone.
+    A crop is a function of the example and the random generator alone.
 
     Attributes:
-      crop: side of the square crop in pixels, a multiple of 8.
-      scale_min, scale_max: bounds of the random scale, log-uniform. An image that is then smaller than the crop is
-        scaled up until it covers it.
-      unscaled_share: share of the crops that keep the evaluation's scale, and the grain that resampling takes away. One
-        network (seed 0) counted 13 % too many in unscaled crops of its own training images with 0 and with 0.5, 4 % with 1;
-        on other images the bias fell from +16 over +12 to +4 people.
-      flip: mirror left-right half of the crops; never top-bottom, which is the upside-down task's label.
-      photometric: strength of the changes of photometric.py, from 0 (none) to 1 (strong).
-      grey: share of the crops that turn grey.
-      clean: whether a crop also has "clean", its image before the photometric changes and the turning grey.
+      crop: Side of the square crop in pixels, a multiple of the cell size.
+      scale_min: Smallest random scale. Scales are log-uniform. An image that is then smaller than the crop is scaled up
+        until it covers the crop.
+      scale_max: Largest random scale.
+      unscaled_share: Share of the crops that are not scaled, so that they have the scale of the evaluation and the fine
+        texture that resampling removes. Without them, a network counts too many people in unscaled images.
+      flip: Mirror half of the crops from left to right. Crops are never turned upside down, because that is the label of
+        the auxiliary task.
+      photometric: Strength of the changes in photometric.py, from 0 (none) to 1 (strong).
+      grey: Share of the crops that become grey.
+      clean: Whether a crop also has "clean", its image before the photometric changes.
     """
 
     crop: int = 256
@@ -44,19 +45,20 @@ class Augment:
 
     def __post_init__(self):
         if self.crop < CELL or self.crop % CELL:
-            raise ConfigError(f"config.augment.crop={self.crop}: it is a positive multiple of {CELL}")
+            raise ConfigError(f"config.augment.crop={self.crop}: it must be a positive multiple of {CELL}")
         if not 0 < self.scale_min <= self.scale_max:
             raise ConfigError(
-                f"config.source or .target: 0 < scale_min <= scale_max, not {self.scale_min} and {self.scale_max}"
+                "config.source or config.target: it must be 0 < scale_min <= scale_max, not "
+                f"{self.scale_min} and {self.scale_max}"
             )
         for name in ("unscaled_share", "photometric", "grey"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(
-                    f"config.source or .target: {name}={getattr(self, name)}: it lies between 0 and 1"
+                    f"config.source or config.target: {name}={getattr(self, name)}: it must be between 0 and 1"
                 )
 
     def shapes(self) -> dict[str, tuple[tuple[int, int, int], type]]:
-        """{name: (shape, number type)} of what a crop is made of."""
+        """Return {name: (shape, dtype)} of the arrays of a crop."""
         side, cells = self.crop, self.crop // CELL
         images = ("image", "clean") if self.clean else ("image",)
         return {
@@ -66,15 +68,27 @@ class Augment:
         }
 
     def plain(self) -> "Augment":
-        """Crops as the evaluation sees the image: at its scale, its light and grain as they are."""
+        """Return the same crops without random scales and photometric changes, as the evaluation sees images."""
         return dataclasses.replace(self, unscaled_share=1.0, photometric=0.0)
 
     def __call__(self, example: Example, rng: np.random.Generator, density: Density) -> dict[str, np.ndarray]:
-        """A crop: {"image": uint8 [c, c, 3], "roi": uint8 [c, c, 1], "density", "weight": float32 [c/8, c/8, 1]}.
+        """Return a random crop.
 
-        The density is drawn from the heads in the crop and sums to their number. With pseudo labels it is cut from
-        the example's map, cell by cell, and its sum restored after resizing; "weight" is theirs, else 1 for a
-        labelled image and 0 for one without labels.
+        Args:
+          example: See data/resizing.py.
+          rng: Random generator.
+          density: Makes the density map.
+
+        Returns:
+          A dict:
+            image: uint8 [crop, crop, 3], RGB.
+            roi: uint8 [crop, crop, 1].
+            density: float32 [crop / CELL, crop / CELL, 1], people per cell. It is made from the heads in the crop and
+              sums to their number. With pseudo labels it is cut from the example's map along cells, and its sum is
+              restored after resizing.
+            weight: float32 like density. That of the pseudo labels if there are any, else 1 for a labelled image and 0
+              for an unlabelled one.
+            clean: uint8 like image, if asked for.
         """
         window = self._window(example, rng)
         top, left, side = window
@@ -92,11 +106,11 @@ class Augment:
         return {**dict(zip(("image", "roi", "density", "weight"), crop, strict=True)), **clean}
 
     def _resampled(self, image: UInt8[np.ndarray, "s s 3"], rng: np.random.Generator) -> np.ndarray:
-        """The window at the crop's size, resampled upright or upside down, as it comes.
+        """Resample the window to the size of the crop, either upright or upside down at random.
 
-        The two differ by a grey level here and there, which is a label that a network could learn: crops of an image
-        and of the same image turned over must be equally likely to be either. (`resizing.resize` takes the mean of both,
-        at twice the cost, where there is no chance to rely on.)
+        The two results differ by a grey level in a few pixels. If all windows were resampled upright, a network could
+        learn from these pixels which crops are upside down. `resizing.resize` is not random and takes the mean of both,
+        at twice the cost.
         """
         if image.shape[0] == self.crop:
             return image
@@ -105,9 +119,10 @@ class Augment:
         return cv2.flip(resizing.resample(cv2.flip(image, 0), self.crop, self.crop), 0)
 
     def _window(self, example: Example, rng: np.random.Generator) -> tuple[int, int, int]:
-        """(top, left, side) of the square of the image that becomes the crop: only that much is resampled.
+        """Return (top, left, side) of the square of the image that becomes the crop.
 
-        Whole pixels, so the scale is exactly crop / side along both axes; whole cells with pseudo labels.
+        They are whole pixels, so that the scale is exactly crop / side along both axes. With pseudo labels they are whole
+        cells.
         """
         height, width = example["image"].shape[:2]
         grid = CELL if "density" in example else 1
@@ -115,7 +130,9 @@ class Augment:
         scale = 1.0 if rng.random() < self.unscaled_share else random_scale
         limit = min(height, width) // grid * grid
         if limit == 0:
-            raise InputError(f"{example['id']}: {width}x{height} pixels are less than one cell of {CELL}")
+            raise InputError(
+                f"{example['id']}: {width}x{height} pixels are less than a cell of {CELL}x{CELL}"
+            )
         side = min(max(grid, round(self.crop / scale / grid) * grid), limit)
         top, left = (int(rng.integers((length - side) // grid + 1)) * grid for length in (height, width))
         return top, left, side
@@ -123,7 +140,7 @@ class Augment:
     def _target(
         self, example: Example, window: tuple[int, int, int], density: Density
     ) -> tuple[Float32[np.ndarray, "h w"], Float32[np.ndarray, "h w"]]:
-        """(density, weight) of the crop, before mirroring."""
+        """Return the density and the weight of the crop, before mirroring."""
         top, left, side = window
         cells = self.crop // CELL
         if "density" in example:
@@ -140,7 +157,7 @@ class Augment:
         x, y = heads_Nx2.T
         inside = (x >= left) & (x < left + side) & (y >= top) & (y < top + side)
         target = density.map(
-            (heads_Nx2[inside] - np.float32([left, top])) * scale,
+            (heads_Nx2[inside] - np.array([left, top], np.float32)) * scale,
             self.crop,
             self.crop,
             stride=CELL,
@@ -150,10 +167,10 @@ class Augment:
 
 
 def _check_cells(example: Example) -> None:
-    """Raises ValueError where a pseudo label was made on another frame than the example's."""
+    """Raise ValueError if a pseudo label was made for an image of another size."""
     grid = tuple(cells_along(side) for side in example["image"].shape[:2])
     if example["density"].shape != grid or example["weight"].shape != grid:
         raise ValueError(
-            f"{example['id']}: pseudo label of {example['density'].shape} cells on a frame of {grid} cells; training "
-            "and prediction must use the same frame"
+            f"{example['id']}: a pseudo label of {example['density'].shape} cells for an image of {grid} cells; training "
+            "and prediction must resize images by the same rule"
         )

@@ -1,11 +1,13 @@
-"""Sequences that stand in for others."""
+"""A base class for sequences that wrap another sequence."""
 
 from collections.abc import Sequence
 from typing import Any
 
 
 class Wrapped(Sequence):
-    """As long as `inner`, with its attributes where it has none of its own; subclasses say what an element is."""
+    """A sequence with the length and the attributes of `inner`. Subclasses define `__getitem__`."""
+
+    inner: Any  # a sequence, with attributes of its own
 
     def __init__(self, inner: Sequence[Any]):
         self.inner = inner
@@ -15,5 +17,5 @@ class Wrapped(Sequence):
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name == "inner":
-            raise AttributeError(name)  # while it is unpickled, there is nothing to ask yet
+            raise AttributeError(name)  # during unpickling, when `inner` does not exist yet
         return getattr(self.inner, name)

@@ -1,4 +1,7 @@
-"""One mesh with one axis, `data`: parameters are replicated, batches are split."""
+"""The mesh of devices, with one axis `data`: parameters are replicated, batches are split."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -8,45 +11,57 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from cc_jax.errors import ConfigError
 
 
-def make_mesh(devices: list[jax.Device] | None = None) -> Mesh:
-    """A mesh over `devices` (default: all of all hosts). Auto axes: the compiler places the collectives."""
+def make_mesh(devices: Sequence[Any] | None = None) -> Mesh:
+    """Return a mesh over `devices`; by default, all devices of all processes.
+
+    Its axis has the type Auto: the compiler places the collectives.
+    """
     devices = jax.devices() if devices is None else devices
     return Mesh(np.asarray(devices), ("data",), axis_types=(AxisType.Auto,))
 
 
 def fake_devices(number: int) -> dict[str, str]:
-    """The environment variables of a process that is to have so many devices made of one CPU, to test and to measure with.
+    """Return the environment variables that give a process several devices on one CPU, for tests and benchmarks.
 
-    With fewer threads than devices XLA's CPU client waits for ever where all of them wait for each other, as eight devices
-    on two cores did: NPROC tells it how many threads to make.
+    NPROC is the number of threads of XLA's CPU client. With fewer threads than devices, a collective waits forever.
     """
     return {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(number), "NPROC": str(max(2 * number, 8))}
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """Every device holds the whole array."""
+    """Return the sharding in which every device holds the whole array."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def split(mesh: Mesh) -> NamedSharding:
-    """The leading axis is split over the devices."""
+    """Return the sharding that splits the leading axis over the devices."""
     return NamedSharding(mesh, PartitionSpec("data"))
 
 
 def put_batch(mesh: Mesh, batch):
-    """This host's share of a batch (a tree of arrays with a leading batch axis) as global, split arrays."""
+    """Return global arrays, split over the devices, from this process's share of a batch.
+
+    Args:
+      mesh: the devices.
+      batch: a tree of arrays whose leading axis is the batch.
+    """
     return jax.tree.map(lambda x: jax.make_array_from_process_local_data(split(mesh), np.asarray(x)), batch)
 
 
 def put_replicated(mesh: Mesh, batch):
-    """A batch that every host has whole, on every device."""
+    """Return global arrays, replicated on every device, from a batch that every process holds whole."""
     return jax.tree.map(
         lambda x: jax.make_array_from_process_local_data(replicated(mesh), np.asarray(x)), batch
     )
 
 
 def gather_replicated(mesh: Mesh, tree):
-    """A tree of arrays, however they are split, whole on each device of `mesh`: this host's own."""
+    """Return a tree of arrays, however they are split, with each array whole on every device of `mesh`.
+
+    Args:
+      mesh: devices of this process.
+      tree: global arrays.
+    """
     if jax.process_count() > 1:
         tree = jax.tree.map(_gathered, tree)
     return jax.device_put(tree, replicated(mesh))
@@ -59,7 +74,7 @@ def _gathered(x: jax.Array):
 
 
 def check_batch_size(name: str, size: int, mesh: Mesh, parts: int = 1) -> None:
-    """Raises ConfigError when a global batch cannot be split evenly over the devices, and there into `parts`."""
+    """Raise ConfigError if a global batch cannot be split evenly over the devices and, on each device, into `parts`."""
     if size % (mesh.size * parts):
         split = f"{mesh.size} devices" + (f", {parts} parts each" if parts > 1 else "")
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""What the processes of one run tell each other; with one process, nothing."""
+"""What the processes of a run tell each other. With a single process, nothing is sent."""
 
 import contextlib
 import itertools
@@ -14,61 +14,68 @@ from cc_jax.errors import ConfigError, LostPeer
 _LOST = re.compile(
     r"Gloo|NCCL|heartbeat|Connection (closed|reset|refused)|coordination service", re.IGNORECASE
 )
-_CHUNK = 2**25  # bytes that a process sends at once
+# Bytes that a process sends at once.
+_CHUNK = 2**25
 
 
 def connect(coordinator: str | None, processes: int | None, process: int | None, heartbeat: int) -> None:
-    """Makes this process one of several of one run; before JAX does anything else.
+    """Make this process one of several of a run. Call it before anything else that uses JAX.
+
+    If `coordinator`, `processes` and `process` are None, they come from SLURM, Open MPI, Kubernetes or the metadata of a TPU
+    (see `jax.distributed.initialize`).
 
     Args:
-      coordinator: "host:port" of the first process, how many there are and which this is; where they are None, SLURM, Open
-        MPI, Kubernetes or the TPU's metadata say it (`jax.distributed.initialize`).
-      heartbeat: seconds after which a process that no longer answers ends all others.
+      coordinator: "host:port" of the first process.
+      processes: how many processes there are.
+      process: which of them this is, counted from 0.
+      heartbeat: seconds after which a process that does not answer ends all others.
 
-    Raises ConfigError where nobody says it, or the others cannot be reached.
+    Raises:
+      ConfigError: the addresses are not known, or the other processes cannot be reached.
     """
     try:
         jax.distributed.initialize(coordinator, processes, process, heartbeat_timeout_seconds=heartbeat)
     except (ValueError, TypeError, RuntimeError) as error:
         raise ConfigError(
             f"--distributed: {' '.join(str(error).split())} Give --coordinator=HOST:PORT --processes=N --process=I, or "
-            "start it where SLURM, Open MPI, Kubernetes or a TPU says so"
+            "start the processes with SLURM, Open MPI or Kubernetes, or on a TPU"
         ) from error
 
 
 @contextlib.contextmanager
 def translate_peer_errors() -> Iterator[None]:
-    """Raises LostPeer where the block fails because another process has ended; what else fails is as it was.
+    """Raise LostPeer if the block fails because another process has ended. Other errors pass unchanged.
 
-    Where a device waits for the other's, JAX's own heartbeat ends this process instead.
+    If a device waits for a device of the lost process, JAX's heartbeat ends this process instead.
     """
     try:
         yield
-    except (ValueError, RuntimeError) as error:  # of XLA's, which has no type of its own for it
+    # XLA has no type of its own for this error.
+    except (ValueError, RuntimeError) as error:
         if jax.process_count() == 1 or not _LOST.search(str(error)):
             raise
         raise LostPeer(
-            f"another process of this run has ended ({str(error).splitlines()[0][:200]}): see what it said; the same "
-            "command goes on from the last checkpoint"
+            f"another process of this run has ended ({str(error).splitlines()[0][:200]}): its output says why; the "
+            "same command resumes from the last checkpoint"
         ) from error
 
 
 def any_of(mine: bool) -> bool:
-    """Whether it is so in any process; all of them have to ask."""
+    """Return whether `mine` is true in any process. All processes have to call it together."""
     if jax.process_count() == 1:
         return mine
     return bool(multihost_utils.process_allgather(np.bool_(mine)).any())
 
 
 def share(length: int) -> range:
-    """Indices of `length` things that are this process's own: each belongs to one."""
+    """Return the indices below `length` that are this process's own. Each index belongs to one process."""
     return range(jax.process_index(), length, jax.process_count())
 
 
 def allgather_stream(items: Iterable[bytes]) -> Iterator[bytes]:
-    """The items of all processes, in the same order on each, handed round as they come.
+    """Yield the items of all processes, in the same order in every process, while they are made.
 
-    All processes have to take them to the end; one may have more than another, or none.
+    All processes have to iterate to the end. They may have different numbers of items, or none.
     """
     items = iter(items)
     while True:
@@ -88,7 +95,7 @@ def allgather_stream(items: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _gathered(mine: np.ndarray) -> list[np.ndarray]:
-    """Each process's array of one dimension; they may differ in length."""
+    """The one-dimensional array of each process. The lengths may differ."""
     lengths = multihost_utils.process_allgather(np.int32(len(mine)))
     padded = np.pad(mine, (0, int(lengths.max()) - len(mine)))
     every = multihost_utils.process_allgather(padded) if len(padded) else padded[None].repeat(len(lengths), 0)

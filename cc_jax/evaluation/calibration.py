@@ -1,8 +1,7 @@
-"""A counter's intervals made good by images that somebody has counted, and whether a new image looks like them."""
+"""Calibrate a counter's intervals on images that somebody has counted, and tell images that do not look like these."""
 
 import csv
 import dataclasses
-import functools
 import io
 import json
 import math
@@ -20,20 +19,20 @@ from cc_jax.data.files import write_atomic
 from cc_jax.data.resizing import ResizeRule
 from cc_jax.errors import CheckpointError, ConfigError, InputError
 from cc_jax.evaluation import conformal
-from cc_jax.inference.predict import Prediction, mean_and_std
-
-FILE = "calibration.npz"  # in a workdir
+from cc_jax.evaluation.intervals import mean_and_std
+from cc_jax.inference.predict import Prediction
+from cc_jax.workdir.layout import Layout
 
 
 @dataclasses.dataclass(frozen=True)
 class Calibrated:
-    """What counted images say of a counter.
+    """A counter's calibration on counted images.
 
     Attributes:
-      errors: its errors on them, see conformal.py.
-      embeddings: the images as the encoder sees them, float32 [n, C].
-      on: their set, in words.
-      weights_sha256: of the counter.
+      errors: the counter's errors on them; see conformal.py.
+      embeddings: the encoder's embedding of each image, float32 [n, C].
+      on: the name of the set, for people.
+      weights_sha256: the counter's.
     """
 
     errors: conformal.Calibration
@@ -41,57 +40,57 @@ class Calibrated:
     on: str
     weights_sha256: str
 
-    def bounds(self, predictions: list[Prediction]) -> Callable:
-        """level -> (low, high) of the labelled images among `predictions`."""
-        known = [p for p in predictions if not math.isnan(p.true)]
-        count, std = np.array([mean_and_std(p.counts) for p in known]).T
-        return functools.partial(self.errors.interval, count, std)
-
     def is_out_of_distribution(self, embedding: Float32[np.ndarray, " C"]) -> bool:
-        """Whether an image is farther from the nearest counted one than any of these from the others.
+        """Return whether an image is farther from its nearest counted image than any counted image is from its own.
 
-        Channels are brought to the counted images' standard deviation. Of images drawn as they were, about one in n + 1
-        is so far out. Two counted images at least are needed; with fewer nothing is known, and nothing said.
+        Distances are between embeddings whose channels are divided by their standard deviation over the counted images.
+        An image drawn like the counted ones is out of distribution with a probability of about 1 / (n + 1). With fewer
+        than two counted images there is nothing to compare with, and the answer is False.
         """
         if len(self.embeddings) < 2:
             return False
         scale = self.embeddings.std(0) + 1e-6
         known = self.embeddings / scale
-        apart = np.linalg.norm(known[:, None] - known[None], axis=2)
-        np.fill_diagonal(apart, np.inf)
-        return bool(np.linalg.norm(known - embedding / scale, axis=1).min() > apart.min(1).max())
+        distances = np.linalg.norm(known[:, None] - known[None], axis=2)
+        np.fill_diagonal(distances, np.inf)
+        return bool(np.linalg.norm(known - embedding / scale, axis=1).min() > distances.min(1).max())
 
-    def unlike_share(self, predictions: list[Prediction]) -> str:
-        """How many images are unlike the counted ones, and what that means, for a person."""
-        unlike = sum(self.is_out_of_distribution(p.embedding) for p in predictions)
-        text = f"{unlike} of {len(predictions)} images are unlike them"
+    def describe_shift(self, predictions: list[Prediction]) -> str:
+        """Return how many images do not look like the counted ones, and what follows from that, as text."""
+        outside = sum(self.is_out_of_distribution(p.embedding) for p in predictions)
+        text = f"{outside} of {len(predictions)} images do not look like them"
         expected = len(predictions) / (len(self.embeddings) + 1)
         # Three standard deviations above what chance gives.
-        if unlike > expected + 3 * math.sqrt(expected) and unlike > 1:
-            return f"{text}, where chance makes {expected:.0f}: the level cannot be relied on there"
+        if outside > expected + 3 * math.sqrt(expected) and outside > 1:
+            return f"{text} (by chance it would be {expected:.0f}): do not rely on the intervals' level here"
         return text
 
     def describe(self, level: float) -> str:
-        """What the intervals stand on, for a person."""
-        n, scale = (
-            len(self.embeddings),
-            {"spread": "the members' spread", "count": "the count"}.get(self.errors.scale),
+        """Return what the intervals are based on, as text."""
+        widths = {
+            "spread": "with a width proportional to the samples' spread",
+            "count": "with a width proportional to the count",
+            "constant": "with one width for all images",
+        }
+        return (
+            f"{level:.0%} intervals are calibrated on {len(self.embeddings)} images of {self.on}, "
+            f"{widths[self.errors.scale]}; they hold only for images like these"
         )
-        text = f"{level:.0%} intervals are calibrated on {n} images of {self.on}"
-        text += f", relative to {scale}" if scale else ", of one width"
-        return f"{text}; they hold for images like these alone"
 
     def save(self, workdir: pathlib.Path) -> None:
-        """Writes `workdir/calibration.npz`."""
+        """Write `workdir`/calibration.npz."""
         about = {"scale": self.errors.scale, "on": self.on, "weights_sha256": self.weights_sha256}
         buffer = io.BytesIO()
         np.savez(buffer, scores=self.errors.scores, embeddings=self.embeddings, about=json.dumps(about))
-        write_atomic(workdir / FILE, buffer.getvalue())
+        write_atomic(Layout(workdir).calibration, buffer.getvalue())
 
 
 def load(workdir: pathlib.Path, weights_sha256: str) -> Calibrated | None:
-    """The workdir's calibration, or None without one. Raises CheckpointError if it is damaged or of other weights."""
-    path = workdir / FILE
+    """Return the workdir's calibration, or None if it has none.
+
+    Raises CheckpointError if the file is damaged or belongs to other weights.
+    """
+    path = Layout(workdir).calibration
     if not path.exists():
         return None
     try:
@@ -102,37 +101,47 @@ def load(workdir: pathlib.Path, weights_sha256: str) -> Calibrated | None:
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise CheckpointError(f"{path} is damaged ({error}): remove it and calibrate again") from error
     if found.weights_sha256 != weights_sha256:
-        raise CheckpointError(f"{path} is of other weights: remove it and calibrate again")
+        raise CheckpointError(f"{path} belongs to other weights: remove it and calibrate again")
     return found
 
 
 def calibrate(predictions: list[Prediction], on: str, weights_sha256: str, level: float) -> Calibrated:
-    """From predictions whose `true` is known; others are left out. Raises InputError when too few are left for `level`."""
+    """Calibrate on predictions whose `true` is known; others are left out.
+
+    Args:
+      on: the name of the set, for people.
+      weights_sha256: the counter's.
+      level: the level that must be reachable.
+
+    Raises InputError if there are too few labelled predictions for `level`.
+    """
     known = [p for p in predictions if not math.isnan(p.true)]
     if len(known) < conformal.fewest(level):
         raise InputError(
-            f"{on}: {len(known)} counted images; intervals of {level:.0%} take {conformal.fewest(level)} at least"
+            f"{on}: only {len(known)} counted images; intervals of {level:.0%} need at least {conformal.fewest(level)}"
         )
-    count, std = np.array([mean_and_std(p.counts) for p in known]).T
+    count, std = mean_and_std(np.stack([p.counts for p in known]))
     errors = conformal.calibrate(np.array([p.true for p in known]), count, std)
     return Calibrated(errors, np.stack([p.embedding for p in known]), on, weights_sha256)
 
 
-def predictions(
+def predict_counted(
     on: str, predict: Callable[[Any], Iterator[Prediction]], resize_rule: ResizeRule, data_dir: str
 ) -> list[Prediction]:
-    """Predictions of the images that `on` names, their counts as `true`.
+    """Predict the images that `on` names and attach the counts as their `true`.
 
     Args:
-      on: a prepared set, "shanghaitech/part_a:train[:30]", or a CSV file with the columns `image` (a path, from the
-        file's folder) and `count`.
+      on: a prepared set such as "shanghaitech/part_a:train[:30]", or a CSV file with the columns `image` (a path
+        relative to the file's folder) and `count`.
       predict: examples -> predictions.
+      data_dir: where prepared sets are.
     """
     if on.lower().endswith(".csv"):
         counted = read_counts(pathlib.Path(on))
-        found = predict(Examples(_Files([path for path, _ in counted]), resize_rule))
+        found = predict(Examples(_ImageFiles([path for path, _ in counted]), resize_rule))
         return [dataclasses.replace(p, true=counted[p.index][1]) for p in found]
-    from cc_jax.data import sources  # TFDS, only where it is needed
+    # Imported here because counting alone is installed without TFDS.
+    from cc_jax.data import sources
 
     dataset, _, split = on.partition(":")
     if not split:
@@ -141,19 +150,19 @@ def predictions(
 
 
 def read_counts(path: pathlib.Path) -> list[tuple[pathlib.Path, float]]:
-    """(image, count) of each row of a CSV file. Raises InputError naming the line that is wrong."""
+    """Return (image, count) of each row of a CSV file. Raise InputError, naming the line, if one is wrong."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             if not {"image", "count"} <= set(reader.fieldnames or ()):
-                raise InputError(f"{path}: its first line must name the columns image and count")
+                raise InputError(f"{path}: the first line must name the columns image and count")
             rows = [_row(path, reader.line_num, row) for row in reader]
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: is no CSV file ({error})") from error
+        raise InputError(f"{path}: is not a CSV file ({error})") from error
     if not rows:
-        raise InputError(f"{path}: has no row; write one for each counted image")
+        raise InputError(f"{path}: has no rows; write one for each counted image")
     return rows
 
 
@@ -166,12 +175,12 @@ def _row(path: pathlib.Path, line: int, row: dict[str, str]) -> tuple[pathlib.Pa
     except ValueError:
         count = math.nan
     if not 0 <= count < math.inf:
-        raise InputError(f"{path}, line {line}: {row['count']!r} is no number of people")
+        raise InputError(f"{path}, line {line}: {row['count']!r} is not a number of people")
     return image, count
 
 
-class _Files:
-    """Image files as records (data/sources.py) without labels."""
+class _ImageFiles:
+    """Image files as records without labels; see data/sources.py."""
 
     def __init__(self, paths: list[pathlib.Path]):
         self.paths = paths
@@ -183,5 +192,12 @@ class _Files:
     def __getitem__(self, i: int) -> dict[str, Any]:
         height, width = self.sizes[i]
         none = np.zeros((0, 2), np.float32)
-        common = {"points": none, "roi": none, "labelled": False, "height": height, "width": width}
-        return {"id": str(self.paths[i]), "image": self.paths[i].read_bytes(), **common}
+        return {
+            "id": str(self.paths[i]),
+            "image": self.paths[i].read_bytes(),
+            "points": none,
+            "roi": none,
+            "labelled": False,
+            "height": height,
+            "width": width,
+        }

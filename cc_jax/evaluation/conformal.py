@@ -1,10 +1,13 @@
-"""Intervals around counts whose coverage can be stated: split conformal prediction from a few counted images.
+"""Intervals with a stated coverage: split conformal prediction from a few counted images.
 
-Of n images whose people were counted, the errors |true - count| / scale are sorted; the k-th smallest, k = ceil((n + 1) x
-level), times a new image's scale is the half width of its interval. It covers the truth with a probability of at least
-`level`, over the draw of the n images and of the new one, if these are exchangeable (drawn alike, in any order): no matter
-how wrong the counter is, or in what way. Nothing is promised for images of another kind, or for each image by itself.
-(Vovk et al., Algorithmic Learning in a Random World, 2005; Lei et al., JASA 2018, sections 2.2 and 5.2: scaled errors.)
+Take n images whose people were counted by hand. Sort their errors |true - count| / scale. The k-th smallest of them,
+k = ceil((n + 1) * level), times a new image's scale is the half width of that image's interval. The interval contains the
+true count with a probability of at least `level`, over the draw of the n images and of the new one, if these are
+exchangeable (drawn alike, in any order). This holds for any counter, however wrong it is. It does not hold for images of
+another kind, nor conditionally on a single image.
+
+Source: Vovk et al., Algorithmic Learning in a Random World, 2005; Lei et al., JASA 2018, sections 2.2 and 5.2 (scaled
+errors).
 """
 
 import dataclasses
@@ -15,36 +18,38 @@ from jaxtyping import Float
 
 from cc_jax.errors import ConfigError, InputError
 
-# How wide an error may be from image to image, in people, from the count and the members' standard deviation. The one
-# person keeps empty images from scores without bounds.
+# The expected size of an image's error, in people, from the count and the samples' standard deviation. Adding one person
+# keeps the scores of empty images finite.
 SCALES = {
     "spread": lambda count, std: std + 1.0,
     "count": lambda count, std: np.maximum(count, 0.0) + 1.0,
     "constant": lambda count, std: np.ones_like(count),
 }
-_FEWEST_TO_CHOOSE = 24  # images; with fewer, none is spared for choosing among the scales
+_FEWEST_TO_CHOOSE = 24  # images; with fewer, all are used for the scores and none for choosing the scale
 
 
 @dataclasses.dataclass(frozen=True)
 class Calibration:
-    """What a set of counted images says of a counter's errors.
+    """A counter's errors on counted images.
 
     Attributes:
-      scale: a name in SCALES.
-      scores: the errors over the scale, sorted, float64 [n].
+      scale: a name in `SCALES`.
+      scores: the errors divided by the scale, sorted, float64 [n].
     """
 
     scale: str
     scores: np.ndarray
 
     def interval(
-        self, count: Float[np.ndarray, " m"], std: Float[np.ndarray, " m"], level: float
-    ) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
-        """(low, high) of each count, in people, cut at 0; unbounded above when too few images were counted.
+        self, count: Float[np.ndarray, "..."], std: Float[np.ndarray, "..."], level: float
+    ) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
+        """Return (low, high) of each count, in people; `low` is at least 0.
+
+        `high` is infinite when too few images were counted for `level`; see `fewest`.
 
         Args:
-          count, std: mean and standard deviation over the members, in people.
-          level: what share of the intervals is to cover the truth, in (0, 1).
+          count, std: the mean and the standard deviation over the samples, in people.
+          level: the share of the intervals that should contain the true count, in (0, 1).
         """
         count, std = np.asarray(count, np.float64), np.asarray(std, np.float64)
         half = quantile(self.scores, level) * SCALES[self.scale](count, std)
@@ -52,16 +57,16 @@ class Calibration:
 
 
 def quantile(scores: Float[np.ndarray, " n"], level: float) -> float:
-    """The ceil((n + 1) x level)-th smallest score; infinite when there are fewer."""
+    """Return the ceil((n + 1) * level)-th smallest score; infinity when there are fewer."""
     if not 0 < level < 1:
-        raise ConfigError(f"the level of an interval is {level}: it lies between 0 and 1")
-    # Rounded first: 0.9 x 30 is 27.000000000000004 or the like, and would skip a score.
+        raise ConfigError(f"the level of an interval is {level}: it must lie between 0 and 1")
+    # Rounded before the ceiling, because a product such as 100 * 0.55 is 55.00000000000001 in binary.
     rank = math.ceil(round((len(scores) + 1) * level, 9))
     return float(np.sort(scores)[rank - 1]) if rank <= len(scores) else math.inf
 
 
 def fewest(level: float) -> int:
-    """How many counted images a bounded interval of that level takes."""
+    """Return the number of counted images that a bounded interval at this level needs."""
     n = 1
     while math.ceil(round((n + 1) * level, 9)) > n:
         n += 1
@@ -75,23 +80,24 @@ def calibrate(
     *,
     seed: int = 0,
 ) -> Calibration:
-    """A calibration from n counted images.
+    """Calibrate on n counted images.
 
-    The scale that gives the narrower intervals is chosen on a third of the images, which then do not enter the scores, or
-    the promise would not hold. With less than 24 images all are used, and errors are taken relative to the count.
+    A third of the images decides which scale gives the narrowest intervals. These images do not contribute scores,
+    because the coverage would not hold otherwise. With fewer than 24 images, all contribute scores and the scale is the
+    count.
 
     Args:
-      true: people counted by hand.
-      count, std: mean and standard deviation over the members.
-      seed: of the choice of that third.
+      true: the people counted by hand.
+      count, std: the mean and the standard deviation over the samples.
+      seed: of the random third.
 
-    Raises InputError without an image or where a number is not finite.
+    Raises InputError without images, or if a number is not finite.
     """
     true, count, std = (np.asarray(values, np.float64) for values in (true, count, std))
     if len(true) == 0:
-        raise InputError("there is no counted image to calibrate on")
+        raise InputError("there is no counted image to calibrate on: name a set or a CSV file that has some")
     if not all(np.isfinite(values).all() for values in (true, count, std)):
-        raise InputError("a count to calibrate on is not a finite number")
+        raise InputError("a count to calibrate on is not a finite number: check the counts and the weights")
     error, scale, rest = np.abs(true - count), "count", np.arange(len(true))
     if len(true) >= _FEWEST_TO_CHOOSE:
         order = np.random.default_rng(seed).permutation(len(true))
@@ -102,5 +108,5 @@ def calibrate(
 
 
 def _width(error: np.ndarray, scale: np.ndarray) -> float:
-    """How wide intervals of that scale are, as far as a few images tell: the mean score, steadier than a quantile of it."""
+    """Estimate the width of intervals with this scale. Uses the mean score, which varies less than a quantile."""
     return float((error / scale).mean() * scale.mean())

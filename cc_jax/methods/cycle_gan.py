@@ -1,6 +1,7 @@
-"""Cycle-GAN: the source is translated to look like the target, then the counter is trained on it.
+"""Cycle-GAN: the source images are translated to look like the target, then the counter is trained on them.
 
-Zhu et al., ICCV 2017, as the baseline of Wang et al. (CVPR 2019) and Liu et al. (CVPR 2022): one translation a target set.
+Zhu et al., ICCV 2017, used as a baseline by Wang et al. (CVPR 2019) and Liu et al. (CVPR 2022): one translation for each
+target dataset.
 """
 
 import dataclasses
@@ -11,7 +12,10 @@ from cc_jax.methods.parts import translation
 
 @dataclasses.dataclass(frozen=True)
 class Method(translation.Translation):
-    """Stage `translate`, then stage `count` on the whole source, translated once and kept as files."""
+    """Two stages: `translate` trains the translator, `count` trains the counter.
+
+    On entering `count` the whole source is translated once and kept as files.
+    """
 
     display_name = "Cycle-GAN"
     summary = (
@@ -21,16 +25,15 @@ class Method(translation.Translation):
     table_position = 10
 
     def stages(self) -> tuple[base.Stage, ...]:
-        return self.first_stage(), base.Stage(
-            "count", self.steps, self.count, self.translated, draws=("source",)
-        )
+        count = base.Stage("count", self.steps, self.count, self.translated, draws=("source",))
+        return self.translator_stage(), count
 
     def count(self, state, batch, rng, draw):
-        """A step of the counter on translated source crops."""
-        return self.count_update("source", state, batch, rng, draw)
+        """Train the counter on translated source crops."""
+        return self.labelled_update("source", state, batch, rng, draw)
 
-    def translated(self, state, sets, work):
-        """The source, each image translated; its head points are what they were."""
+    def translated(self, state, sets, tools):
+        """Return the sets with each source image translated; its head points stay where they are."""
         source = sets["source"]
-        images = work.rewrite("translated", self.to_target, state.params["translator"], source.examples)
+        images = tools.rewrite("translated", self.to_target, state.params["translator"], source.examples)
         return {**sets, "source": dataclasses.replace(source, examples=images)}

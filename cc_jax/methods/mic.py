@@ -1,7 +1,7 @@
-"""MIC: what the target shows in a masked crop must be what a teacher sees in the whole one.
+"""MIC: the estimate for a masked target crop must match a teacher's estimate for the whole crop.
 
-Hoyer et al., "MIC: Masked Image Consistency for Context-Enhanced Domain Adaptation", CVPR 2023, section 3.2, there for
-segmentation and detection; masked consistency of counters with a teacher: Qian et al., "Semi-Supervised Crowd Counting with
+Hoyer et al., "MIC: Masked Image Consistency for Context-Enhanced Domain Adaptation", CVPR 2023, section 3.2, for
+segmentation and detection. Masked consistency of counters with a teacher: Qian et al., "Semi-Supervised Crowd Counting with
 Contextual Modeling", IEEE TCSVT 2024. The teacher is the network's moving average (Tarvainen and Valpola, NeurIPS 2017).
 """
 
@@ -13,17 +13,18 @@ import jax.numpy as jnp
 from cc_jax.errors import ConfigError
 from cc_jax.methods import base
 
-_GREY = 115  # of masked pixels: what pictures are on average, 0 to the network
+_GREY = 115  # of masked pixels: the mean of natural images, which the networks normalise to about 0
 
 
 @dataclasses.dataclass(frozen=True)
 class Method(base.Method):
-    """One stage. Fields, beside those of every method:
+    """One stage.
 
-    consistency_weight: of the target's density loss at the end of its ramp.
-    ramp: share of the steps in which that weight grows, as exp(-5 (1 - t)^2).
-    patch: side of a masked square, in pixels.
-    ratio: share of the squares that are masked.
+    Attributes:
+      consistency_weight: Weight of the target's density loss once its ramp has ended; our choice.
+      ramp: Share of the steps in which that weight rises, as exp(-5 (1 - t)^2); our choice.
+      patch: Side of a masked square in pixels; the paper's.
+      ratio: Share of the squares that are masked; the paper's.
     """
 
     display_name = "MIC"
@@ -33,15 +34,15 @@ class Method(base.Method):
     )
     table_position = 70
 
-    consistency_weight: float
-    ramp: float
-    patch: int
-    ratio: float
+    consistency_weight: float = 1.0
+    ramp: float = 0.5
+    patch: int = 64
+    ratio: float = 0.7
 
     def __post_init__(self):
         if not 0 <= self.ratio < 1 or self.patch < 1 or not 0 <= self.ramp <= 1:
             raise ConfigError(
-                "config.method.mic: ratio lies in [0, 1), ramp in [0, 1], and patch is at least 1"
+                "config.method.mic: ratio must be in [0, 1), ramp in [0, 1], and patch at least 1"
             )
 
     def stages(self) -> tuple[base.Stage, ...]:
@@ -50,7 +51,7 @@ class Method(base.Method):
         )
 
     def learn(self, state, batch, rng, draw):
-        """A step on the source's density and on the target's, as the teacher has it, seen through holes."""
+        """Train the counter on source labels, and on the teacher's estimate for target crops that it sees masked."""
         source_rng, target_rng, label_rng, mask_rng = jax.random.split(rng, 4)
         target = batch["target"]
         seen = {
@@ -64,8 +65,8 @@ class Method(base.Method):
 
         def loss(params):
             variables = state.variables(params)
-            density = self.density_loss(draw, variables, batch["source"], source_rng)
-            consistency = self.density_loss(draw, variables, seen, target_rng)
+            density = self.density_loss(variables, batch["source"], source_rng, draw)
+            consistency = self.density_loss(variables, seen, target_rng, draw)
             return density + weight * consistency, {"density_loss": density, "consistency_loss": consistency}
 
         (value, metrics), grads = jax.value_and_grad(loss, has_aux=True)(state.params["counter"])
@@ -73,7 +74,7 @@ class Method(base.Method):
 
 
 def masked(image: jax.Array, rng: jax.Array, patch: int, ratio: float) -> jax.Array:
-    """Images [B, H, W, 3] with squares of `patch` pixels turned grey, each with the probability `ratio`."""
+    """Turn squares of `patch` pixels of images [B, H, W, 3] grey, each with probability `ratio`."""
     batch, height, width, _ = image.shape
     rows, columns = -(-height // patch), -(-width // patch)
     hidden = jax.random.bernoulli(rng, ratio, (batch, rows, columns))

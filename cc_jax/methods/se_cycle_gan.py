@@ -1,4 +1,4 @@
-"""SE Cycle-GAN: Cycle-GAN whose images must also keep their structure there and back.
+"""SE Cycle-GAN: Cycle-GAN with a loss that keeps the structure of the images.
 
 Wang et al., "Learning from Synthetic Data for Crowd Counting in the Wild", CVPR 2019, section 4: the SSIM embedding loss.
 """
@@ -11,17 +11,19 @@ from cc_jax.methods.parts.ssim import ssim
 
 @dataclasses.dataclass(frozen=True)
 class Method(cycle_gan.Method):
-    """Fields, beside those of Cycle-GAN:
+    """The stages of Cycle-GAN.
 
-    ssim_weight: of 1 - SSIM(image, image after there and back), in both directions (1 in the paper).
+    Attributes:
+      ssim_weight: Weight of 1 - SSIM between each image and its translation there and back, in both directions; 1 in the
+        paper.
     """
 
     display_name = "SE Cycle-GAN"
     summary = "Cycle-GAN whose images must also keep their structure on the way there and back."
     table_position = 20
 
-    ssim_weight: float
+    ssim_weight: float = 1.0
 
-    def beside(self, pairs):
-        """The SSIM embedding loss."""
+    def extra_loss(self, pairs):
+        """Return the SSIM embedding loss."""
         return self.ssim_weight * sum(1 - ssim(image, back, span=2.0).mean() for image, back in pairs)

@@ -1,4 +1,4 @@
-"""Supervised: the same counter on the target's labelled training split. The bound that adaptation aims at."""
+"""Supervised: the same counter, trained on the labelled training split of the target. The bound for adaptation."""
 
 import dataclasses
 from typing import ClassVar
@@ -8,7 +8,7 @@ from cc_jax.methods import base
 
 @dataclasses.dataclass(frozen=True)
 class Method(base.Method):
-    """One stage on the target with its labels, in batches of the source's size: as many crops as No Adapt sees."""
+    """One stage, on target crops with their labels. Batches have the source's size: as many crops as No Adapt sees."""
 
     display_name = "Supervised"
     summary = "Trained on the target images with their labels: the bound that adaptation aims at."
@@ -21,10 +21,10 @@ class Method(base.Method):
         return (base.Stage("target", self.steps, self.update, self.data, draws=("target",)),)
 
     def update(self, state, batch, rng, draw):
-        """A step on labelled target crops."""
-        return self.count_update("target", state, batch, rng, draw)
+        """Train the counter on labelled target crops."""
+        return self.labelled_update("target", state, batch, rng, draw)
 
-    def data(self, state, sets, work):
-        """The sets as they come. Raises ConfigError where the target has no labels."""
+    def data(self, state, sets, tools):
+        """Return the sets unchanged. Raises ConfigError if the target has no labels."""
         base.require_labels(sets["target"], "config.target")
         return sets

@@ -1,4 +1,4 @@
-"""One step of a large batch in parts, whose gradients are averaged: what does not fit into memory at once."""
+"""Gradient accumulation: a train step in several parts, for batches that do not fit into memory at once."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,11 +11,15 @@ from cc_jax.optimization.train_state import TrainState
 
 
 def in_parts(update: Callable, number: int) -> Callable:
-    """A stage's `update` as one of the same meaning, on `number` equal parts of its batch in turn.
+    """Return a stage's `update` that works through its batch in `number` equal parts.
 
-    Its descents are put off until the mean over the parts is there. For losses that are means over the crops that is the
-    step of the whole batch, to rounding. What a second network would see of the first one's descent in the same step (a
-    critic, of its generator's) it sees a step later.
+    The optimizers step once, with the mean of the parts' gradients. If the losses are means over the crops, this is the step
+    of the whole batch, up to rounding. A network that depends on another one's step within the same update (a critic, on its
+    generator's) sees that step one update later.
+
+    Args:
+      update: see `methods.base.Stage`.
+      number: of parts; it divides the batch size of each device.
     """
     if number == 1:
         return update
@@ -43,12 +47,12 @@ def in_parts(update: Callable, number: int) -> Callable:
 
 
 def _parts(x: jax.Array, number: int) -> jax.Array:
-    """[B, ...] -> [number, B / number, ...], every number-th into one part: each device splits what it has."""
+    """[B, ...] -> [number, B / number, ...]; part p holds the crops p, p + number, ... Each device splits its own share."""
     return x.reshape(x.shape[0] // number, number, *x.shape[1:]).swapaxes(0, 1)
 
 
 def _recorder(name: str, descended: set[str]) -> optax.GradientTransformation:
-    """Keeps the gradients in the place of its state and moves nothing."""
+    """An optimizer that keeps the gradients as its state and changes no parameter."""
 
     def update(grads: Any, state: Any, params: Any):
         del state, params

@@ -1,4 +1,4 @@
-"""The optimizer and its schedule, from config fields."""
+"""The counter's optimizer and its learning rate schedule, from the fields of `config.optimizer`."""
 
 import dataclasses
 
@@ -13,29 +13,38 @@ NAMES = ("adamw", "muon")
 
 @dataclasses.dataclass(frozen=True)
 class Optimizer:
-    """AdamW or Muon with linear warm-up and a decaying schedule over the whole run.
+    """AdamW or Muon, with a linear warm-up and a schedule over the whole run.
 
-    The schedule spans all stages, so that a method with rounds and one without see the same learning rates.
+    The schedule spans all stages, so that methods with one stage and methods with several see the same learning rates.
+
+    Attributes:
+      name: "adamw", or "muon" (Jordan et al., 2024) for hidden kernels with AdamW for all other parameters.
+      learning_rate: the rate after the warm-up.
+      warmup_steps: the steps in which the rate grows to it.
+      schedule: "cosine", which ends at `final_scale` times the rate, or "constant".
+      final_scale: see `schedule`.
+      weight_decay: of kernels; biases do not decay.
+      encoder_scale: a factor on the learning rate of the encoder.
+      clip: the global norm at which gradients are clipped, in the units of the loss; 0: they are not clipped.
+      ema: the decay of the moving average that is evaluated; 0: the parameters themselves are evaluated.
     """
 
-    name: str  # "adamw"; or "muon" (Jordan et al. 2024) for hidden kernels and AdamW for the others
+    name: str
     learning_rate: float
     warmup_steps: int
-    schedule: str  # "cosine" (to `final_scale` x the rate), "constant"
+    schedule: str
     final_scale: float
     weight_decay: float
-    encoder_scale: float  # factor on the learning rate of a pretrained encoder's parameters
-    clip: float  # global norm at which gradients are clipped, in the loss's units; 0: never
-    ema: (
-        float  # decay of the moving average of the parameters that is evaluated; 0: the parameters themselves
-    )
+    encoder_scale: float
+    clip: float
+    ema: float
 
     def __post_init__(self):
         if self.name not in NAMES:
             raise ConfigError(f"config.optimizer.name={self.name!r}: the optimizers are {', '.join(NAMES)}")
 
     def transformation(self, steps: int) -> optax.GradientTransformation:
-        """The optax transformation for a run of `steps` steps."""
+        """Return the optax transformation for a run of `steps` steps."""
         rates = {
             "encoder": self.rate(steps, self.learning_rate * self.encoder_scale),
             "rest": self.rate(steps, self.learning_rate),
@@ -53,7 +62,8 @@ class Optimizer:
         return optax.adamw(rate, weight_decay=self.weight_decay, mask=_is_kernel)
 
     def _muon(self, rate: optax.Schedule) -> optax.GradientTransformation:
-        # Updates whose root mean square is the rate, as AdamW's first ones: one rate serves both.
+        # With `consistent_rms` the updates have the rate as their root mean square, like AdamW's first ones. One learning
+        # rate then suits both.
         return muon(
             rate,
             weight_decay=self.weight_decay,
@@ -62,7 +72,7 @@ class Optimizer:
         )
 
     def rate(self, steps: int, peak: float) -> optax.Schedule:
-        """The learning rate as a function of the step."""
+        """Return the learning rate as a function of the step, for a run of `steps` steps."""
         if self.schedule == "cosine":
             decay = optax.cosine_decay_schedule(
                 peak, max(steps - self.warmup_steps, 1), alpha=self.final_scale
@@ -72,17 +82,21 @@ class Optimizer:
         else:
             raise ConfigError(f"config.optimizer.schedule={self.schedule!r}: it is 'cosine' or 'constant'")
         warmup = max(self.warmup_steps, 1)
-        warm = optax.linear_schedule(peak / warmup, peak, warmup)  # not from 0: the first step should move
+        # It does not begin at 0, so that the first step already changes the parameters.
+        warm = optax.linear_schedule(peak / warmup, peak, warmup)
         return optax.join_schedules([warm, decay], [self.warmup_steps])
 
 
 def _labels(params):
-    """'encoder' for what lies under a module of that name, 'rest' for the others; ' matrix' behind hidden kernels."""
+    """The group of each parameter: "encoder" or "rest", with " matrix" appended for hidden kernels.
+
+    "encoder" is what lies in a module of that name.
+    """
 
     def label(path, x) -> str:
         names = [key.key for key in path if isinstance(key, jax.tree_util.DictKey)]
         group = "encoder" if "encoder" in names else "rest"
-        # A depthwise kernel mixes no channels, and Muon is meant for what lies between input and output.
+        # Muon is meant for hidden layers that mix channels: not for the outputs, nor for depthwise kernels.
         matrix = x.ndim > 1 and not {"depthwise", "density", "logits"} & set(names)
         return f"{group} matrix" if matrix else group
 
@@ -90,7 +104,7 @@ def _labels(params):
 
 
 def _matrices(params):
-    """Each kernel as a matrix from all its inputs (taps x channels) to its outputs; nothing where it is masked."""
+    """How Muon reads each kernel as a matrix: from all inputs (window x channels) to the outputs. None if it is masked."""
 
     def matrix(x) -> MuonDimensionNumbers | None:
         if isinstance(x, optax.MaskedNode):
@@ -101,5 +115,5 @@ def _matrices(params):
 
 
 def _is_kernel(params):
-    """Weight decay is for kernels; a bias that decays shifts every count."""
+    """Which parameters decay: kernels. A bias that decays would shift every count."""
     return jax.tree.map(lambda x: x.ndim > 1, params)

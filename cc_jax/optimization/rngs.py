@@ -1,4 +1,7 @@
-"""Random streams, derived by name and step from one root key and never carried (after kauldron's rngs_lib)."""
+"""Random streams, derived by name and step from one root key (the idea is that of kauldron's rngs_lib).
+
+A key is never carried from step to step, so that a resumed run draws the same numbers.
+"""
 
 import zlib
 
@@ -6,11 +9,14 @@ import jax
 
 
 def root(seed: int) -> jax.Array:
-    """The run's only stored randomness: a typed key."""
+    """Return the root key of a run."""
     return jax.random.key(seed)
 
 
 def stream(key: jax.Array, name: str, step: int | jax.Array | None = None) -> jax.Array:
-    """The key of the stream `name`, at `step` if given: the same for any number of hosts and after any resume."""
+    """Return the key of the stream `name`, at `step` if one is given.
+
+    It is the same on any number of processes and devices, and after any resume.
+    """
     key = jax.random.fold_in(key, zlib.crc32(name.encode()))
     return key if step is None else jax.random.fold_in(key, step)

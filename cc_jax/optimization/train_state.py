@@ -1,4 +1,4 @@
-"""Everything that a step changes, for any number of networks."""
+"""The state of training: everything that a step changes, for any number of networks."""
 
 from typing import Any
 
@@ -10,16 +10,17 @@ import optax
 Tree = Any
 
 
-@flax.struct.dataclass
-class TrainState:
-    """The state of training. Networks are named; the one that counts people is `counter`.
+class TrainState(flax.struct.PyTreeNode):
+    """The state of training. Networks have names; the one that counts people is `counter`.
 
     Attributes:
-      step: int32, counter steps done over all stages.
+      step: int32, the number of steps done in all stages so far.
       params: {network: parameters}.
       opt: {network: optimizer state}.
-      ema: moving average of `params["counter"]`: what is evaluated and what labels the unlabelled images.
+      ema: the moving average of `params["counter"]`. Evaluation and pseudo labels use it.
       collections: {network: {collection: tree}}, variables that are not trained (masks, input statistics).
+      txs: {network: optimizer}; static.
+      ema_decay: the decay of the moving average; 0 makes `ema` the parameters themselves; static.
     """
 
     step: jax.Array
@@ -31,15 +32,42 @@ class TrainState:
     ema_decay: float = flax.struct.field(pytree_node=False)
 
     def variables(self, params: Tree, network: str = "counter") -> dict[str, Tree]:
-        """What `model.apply` takes, for the given parameters of `network`."""
+        """Return what `model.apply` takes: `params` with the collections of `network`."""
         return {"params": params, **self.collections[network]}
 
     def descend(self, network: str, grads: Tree) -> "TrainState":
-        """One optimizer step of one network; the counter's moving average follows."""
+        """Take one optimizer step for `network`. The moving average follows the counter's parameters."""
         updates, opt = self.txs[network].update(grads, self.opt[network], self.params[network])
         params = optax.apply_updates(self.params[network], updates)
         ema = self.ema if network != "counter" else _average(self.ema, params, self.step, self.ema_decay)
         return self.replace(params={**self.params, network: params}, opt={**self.opt, network: opt}, ema=ema)
+
+    def checkpoint_items(self) -> dict[str, dict[str, Tree]]:
+        """Return the two items of a checkpoint.
+
+        Returns:
+          {"counter": what counting needs, "training": what resuming needs besides}.
+        """
+        return {
+            "counter": {"params": self.ema, "collections": self.collections["counter"]},
+            "training": {
+                "step": self.step,
+                "params": self.params,
+                "opt": self.opt,
+                "collections": {name: x for name, x in self.collections.items() if name != "counter"},
+            },
+        }
+
+    def with_checkpoint_items(self, items: dict[str, dict[str, Tree]]) -> "TrainState":
+        """Return the state that the items of a checkpoint stand for, with the static fields of this one."""
+        training = items["training"]
+        return self.replace(
+            step=training["step"],
+            params=training["params"],
+            opt=training["opt"],
+            ema=items["counter"]["params"],
+            collections={"counter": items["counter"]["collections"], **training["collections"]},
+        )
 
 
 def create(
@@ -48,12 +76,13 @@ def create(
     txs: dict[str, optax.GradientTransformation],
     ema_decay: float,
 ) -> TrainState:
-    """The state at step 0."""
+    """Return the state at step 0."""
     return TrainState(
         step=jnp.int32(0),
         params=params,
         opt={name: txs[name].init(params[name]) for name in params},
-        ema=jax.tree.map(jnp.copy, params["counter"]),  # a copy: the step donates its buffers
+        # A copy, because a step donates the buffers of the state, and no buffer can be donated twice.
+        ema=jax.tree.map(jnp.copy, params["counter"]),
         collections=collections,
         txs=txs,
         ema_decay=ema_decay,
@@ -61,6 +90,10 @@ def create(
 
 
 def _average(ema: Tree, params: Tree, step: jax.Array, decay: float) -> Tree:
-    """Moving average whose memory grows from ten steps, or the first steps' noise would stay in it."""
-    decay = jnp.minimum(decay, (1.0 + step) / (10.0 + step))
-    return jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, ema, params)
+    """One step of the moving average: decay * ema + (1 - decay) * params.
+
+    The decay grows from 0.1 at step 0, as (1 + step) / (10 + step), up to `decay`. A constant one would keep the noise of
+    the first steps in the average for long.
+    """
+    now = jnp.minimum(decay, (1.0 + step) / (10.0 + step))
+    return jax.tree.map(lambda a, p: now * a + (1 - now) * p, ema, params)

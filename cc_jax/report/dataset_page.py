@@ -1,4 +1,4 @@
-"""A dataset on a page and on contact sheets: what it holds, how it compares with what was published, what is doubled."""
+"""A page and contact sheets on a dataset: its contents, its self-check against published figures, and duplicates."""
 
 import pathlib
 from collections.abc import Sequence
@@ -11,18 +11,19 @@ from cc_jax.data.files import write_atomic
 from cc_jax.data.survey import Look, Twins, find_twins
 from cc_jax.report import markup, overlays, plots
 
-_COLUMNS, _ROWS, _TILE = 6, 8, (180, 240)  # of a contact sheet; a tile's height and width in pixels
-_PAIRS = 24  # that the page shows; all are listed
+_COLUMNS, _ROWS = 6, 8  # of a contact sheet
+_TILE = (180, 240)  # height and width in pixels of a tile of a contact sheet
+_PAIRS = 24  # of duplicates whose images are shown; the table lists all
 _BACKGROUND = (246, 248, 250)
 
 
 def write(folder: pathlib.Path, name: str, looks: Sequence[Look], check: Sequence[str]) -> list[pathlib.Path]:
-    """Writes index.html and a contact sheet a split into `folder`; returns their paths, the page first.
+    """Write index.html and a contact sheet for each split into `folder`. Return their paths, the page first.
 
     Args:
       name: the dataset's.
-      looks: of data/survey.py, of all splits.
-      check: the lines of the self-check (`preparation.describe`).
+      looks: at all images of all splits; see data/survey.py.
+      check: the lines of the self-check; see `preparation.describe`.
     """
     sheets = {}
     for split in dict.fromkeys(one.split for one in looks):
@@ -40,7 +41,7 @@ def render(
     doubled: Sequence[Twins],
     sheets: dict[str, np.ndarray],
 ) -> str:
-    """The page as HTML."""
+    """Return the page as HTML."""
     people = sum(one.people for one in looks)
     lead = (
         f'<h1 class="eyebrow">{markup.text(name)}</h1>'
@@ -50,16 +51,16 @@ def render(
     lines = "".join(f"<li>{markup.text(line.strip())}</li>" for line in check)
     sections = [
         markup.section("Self-check", f"<ul>{lines}</ul>" + _splits(looks)),
-        markup.section("How many people", _histogram(looks)),
+        markup.section("People per image", _histogram(looks)),
         markup.section("Sizes", _sizes(looks)),
-        markup.section("Doubles", _doubles(doubled)),
+        markup.section("Duplicates", _duplicates(doubled)),
         *(_sheet(split, sheet, looks) for split, sheet in sheets.items()),
     ]
     return markup.page(name, lead, "\n".join(sections))
 
 
 def contact_sheet(looks: Sequence[Look]) -> np.ndarray:
-    """Images of a split from the emptiest to the fullest, heads marked, each with its count: uint8 [H, W, 3]."""
+    """Return a split's images in ascending order of their counts, with marked heads and the count: uint8 [H, W, 3]."""
     ordered = sorted(looks, key=lambda one: (one.people, one.id))
     shown = min(len(ordered), _COLUMNS * _ROWS)
     chosen = [ordered[i] for i in np.linspace(0, len(ordered) - 1, shown).round().astype(int)]
@@ -84,9 +85,11 @@ def _fit(small: np.ndarray) -> np.ndarray:
 def _leaks(doubled: Sequence[Twins]) -> str:
     leaks = sum(pair.leak for pair in doubled)
     if not doubled:
-        return "No image shows what another one shows."
+        return "No two images show the same."
     across = (
-        f"{leaks} of them across splits: tested on what was trained on" if leaks else "none across splits"
+        f"{leaks} of them across splits: training images that are tested on"
+        if leaks
+        else "none of them across splits"
     )
     return f"{len(doubled)} pairs of images show the same, {across}."
 
@@ -104,7 +107,7 @@ def _splits(looks: Sequence[Look]) -> str:
             + [f"{sum(c == 0 for c in counts)}", f"{sum(one.outside for one in same):,}"]
             + [f"{sum(test(one) for one in same)}" for test in _TESTS]
         )
-    return markup.table(headings, body, "What each split holds")
+    return markup.table(headings, body, "The splits")
 
 
 _TESTS = (lambda one: not one.labelled, lambda one: one.channels == 1, lambda one: one.looks_grey)
@@ -116,10 +119,10 @@ def _histogram(looks: Sequence[Look]) -> str:
         if one.labelled:
             counts.setdefault(one.split, []).append(one.people)
     if not counts:
-        return "<p>No image has labels.</p>"
+        return "<p>The images have no labels.</p>"
     told = "; ".join(f"{split}: {min(c)} to {max(c)}" for split, c in counts.items())
     return markup.figure(
-        markup.svg(plots.histogram(counts), f"People an image. {told}."), "People an image", "wide"
+        markup.svg(plots.histogram(counts), f"People per image. {told}."), "People per image", "wide"
     )
 
 
@@ -130,29 +133,27 @@ def _sizes(looks: Sequence[Look]) -> str:
     common = sorted(sizes.items(), key=lambda item: -item[1])
     sides = [side for size in sizes for side in size]
     body = [[f"{width} × {height}", f"{count:,}"] for (width, height), count in common[:12]]
-    rest = f"; the {len(common) - 12} rarest are not listed" if len(common) > 12 else ""
-    caption = f"{len(sizes)} sizes, sides from {min(sides)} to {max(sides)} pixels{rest}"
+    rest = f"; the {len(common) - 12} rarest ones are not listed" if len(common) > 12 else ""
+    caption = f"{len(sizes)} sizes, with sides from {min(sides)} to {max(sides)} pixels{rest}"
     return markup.table(["width × height", "images"], body, caption)
 
 
-def _doubles(doubled: Sequence[Twins]) -> str:
+def _duplicates(doubled: Sequence[Twins]) -> str:
     if not doubled:
-        return "<p>None: no two images have the same pixels or perceptual hashes close to each other.</p>"
+        return "<p>None: no two images have the same pixels or similar perceptual hashes.</p>"
     listed = [
         [f"{pair.one.split} {pair.one.id}", f"{pair.other.split} {pair.other.id}",
-         "equal" if pair.exact else f"{pair.bits} bits", "across" if pair.leak else "",
+         "same pixels" if pair.exact else f"{pair.bits} bits of the hash", "different" if pair.leak else "same",
          f"{pair.one.people} and {pair.other.people}"]
         for pair in doubled
     ]  # fmt: skip
     table = markup.table(
-        ["one", "the other", "pixels or hash", "splits", "people"], listed, "Images that show the same"
+        ["image", "duplicate", "difference", "splits", "people"], listed, "Images that show the same"
     )
     shown = "".join(
         f'<div class="panels">{_thumb(pair.one)}{_thumb(pair.other)}</div>' for pair in doubled[:_PAIRS]
     )
-    return (
-        table + f"<details open><summary>The {min(len(doubled), _PAIRS)} closest</summary>{shown}</details>"
-    )
+    return table + markup.details(f"The {min(len(doubled), _PAIRS)} most similar pairs", shown, is_open=True)
 
 
 def _thumb(one: Look) -> str:
@@ -163,7 +164,7 @@ def _sheet(split: str, sheet: np.ndarray, looks: Sequence[Look]) -> str:
     total = sum(one.split == split for one in looks)
     shown = min(total, _COLUMNS * _ROWS)
     which = "all images" if shown == total else f"{shown} of {total:,} images"
-    caption = f"{split}: {which}, from the emptiest to the fullest, a dot on every head"
+    caption = f"{split}: {which}, in ascending order of their counts, with a dot on every head"
     return markup.section(
         f"Contact sheet of {split}", markup.figure(markup.picture(sheet, caption), caption, "wide")
     )

@@ -1,11 +1,12 @@
-"""The parts that a page is made of: sections, tables, figures, and the frame around them.
+"""The HTML elements of a report: sections, tables, figures, and the page around them.
 
-Everything that is shown is escaped here. A page loads nothing from elsewhere and executes nothing.
+Functions take plain text, which they escape, except where a parameter is described as HTML. A page loads nothing from
+elsewhere and executes nothing.
 """
 
 import base64
 import html
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -13,25 +14,33 @@ from cc_jax.data import images
 
 
 def page(title: str, lead: str, body: str) -> str:
-    """A whole page: `lead` and `body` are HTML."""
+    """Return a whole page; `lead` and `body` are HTML."""
     return _PAGE.format(title=text(title), style=_STYLE, lead=lead, body=body)
 
 
-def picture(image: np.ndarray, alt: str, quality: int = 86) -> str:
-    """A picture (uint8 [H, W, 3]) as an embedded JPEG."""
-    data = base64.b64encode(images.encode_image(image, ".jpg", quality)).decode()
-    height, width = image.shape[:2]
-    return f'<img src="data:image/jpeg;base64,{data}" width="{width}" height="{height}" alt="{text(alt)}">'
-
-
 def section(heading: str, inner: str) -> str:
+    """Return a section; `inner` is HTML."""
     return f"<section><h2>{text(heading)}</h2>{inner}</section>"
 
 
+def details(summary: str, inner: str, *, is_open: bool = False) -> str:
+    """Return a part that a reader can open and close; `inner` is HTML."""
+    return f"<details{' open' if is_open else ''}><summary>{text(summary)}</summary>{inner}</details>"
+
+
+def definitions(terms: Iterable[tuple[str, str]]) -> str:
+    """Return a list of (term, description), or "" without any."""
+    items = "".join(f"<div><dt>{text(term)}</dt><dd>{text(what)}</dd></div>" for term, what in terms)
+    return f"<dl>{items}</dl>" if items else ""
+
+
 def table(headings: Sequence[str], body: Sequence[Sequence[str]], caption: str) -> str:
-    head = "".join(f'<th scope="col">{text(h)}</th>' for h in headings)
+    """Return a table whose rows begin with their heading."""
+    head = "".join(f'<th scope="col">{text(heading)}</th>' for heading in headings)
     rows = "".join(
-        f'<tr><th scope="row">{text(first)}</th>' + "".join(f"<td>{text(c)}</td>" for c in rest) + "</tr>"
+        f'<tr><th scope="row">{text(first)}</th>'
+        + "".join(f"<td>{text(cell)}</td>" for cell in rest)
+        + "</tr>"
         for first, *rest in body
     )
     return (
@@ -40,20 +49,30 @@ def table(headings: Sequence[str], body: Sequence[Sequence[str]], caption: str) 
     )
 
 
-def figure(picture: str, caption: str, kind: str = "") -> str:
-    return f'<figure class="{kind}">{picture}<figcaption>{text(caption)}</figcaption></figure>'
+def figure(picture: str, caption: str, css_class: str = "") -> str:
+    """Return a figure; `picture` is HTML."""
+    return f'<figure class="{css_class}">{picture}<figcaption>{text(caption)}</figcaption></figure>'
+
+
+def picture(image: np.ndarray, alt: str, quality: int = 86) -> str:
+    """Return an image (uint8 [H, W, 3]) as an embedded JPEG."""
+    data = base64.b64encode(images.encode_image(image, ".jpg", quality)).decode()
+    height, width = image.shape[:2]
+    return f'<img src="data:image/jpeg;base64,{data}" width="{width}" height="{height}" alt="{text(alt)}">'
 
 
 def svg(picture: bytes, alt: str) -> str:
+    """Return an SVG file as an embedded image."""
     return f'<img src="data:image/svg+xml;base64,{base64.b64encode(picture).decode()}" alt="{text(alt)}">'
 
 
 def text(value: object) -> str:
+    """Return `str(value)`, escaped."""
     return html.escape(str(value))
 
 
 def and_list(words: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
+    """Return `a`, `a and b`, or `a, b and c`."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
@@ -99,7 +118,7 @@ figure.wide { margin: 0 0 1.25rem; overflow-x: auto; } figure.wide > img { min-w
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 17rem), 1fr)); gap: 1.25rem; }
 .plots figure { max-width: 24rem; display: flex; flex-direction: column-reverse; justify-content: flex-end; }
 .plots figcaption { color: var(--ink); font-weight: 600; margin: 0 0 .35rem; }
-.panels { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(46%, 13rem), 1fr)); gap: .9rem; }
+.panels { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(46%, 11rem), 1fr)); gap: .9rem; }
 .panels img { width: 100%; border-radius: 6px; }
 .scale { display: flex !important; align-items: center; gap: .4rem; font-size: .78rem; margin-top: .15rem; }
 .scale i { height: .5rem; flex: 0 1 5rem; border-radius: 3px; }

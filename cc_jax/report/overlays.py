@@ -1,24 +1,24 @@
-"""Density and uncertainty as pictures, alone or laid over the photograph. NumPy and OpenCV only.
+"""Density and uncertainty maps as pictures, alone or over the photograph. NumPy and OpenCV only.
 
-Density and uncertainty have colour maps of their own, so that nobody takes one for the other: density runs
-from black over red to yellow, uncertainty from navy over teal to a pale green. Both grow steadily in lightness,
-so that they read in print and for the colour-blind.
+Density and uncertainty have different color maps, so that they cannot be confused: density goes from black over red to
+yellow, uncertainty from navy over teal to pale green. In both, lightness grows steadily, so that they can be read in
+black and white and by color-blind people.
 """
 
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-# Anchors (R, G, B) of the colour maps, evenly spaced from the smallest value to the largest.
+# Anchors (R, G, B) of the color maps, evenly spaced from the smallest to the largest value.
 DENSITY = ((8, 6, 20), (74, 16, 84), (150, 38, 88), (221, 81, 58), (250, 155, 30), (250, 240, 140))
 UNCERTAINTY = ((6, 16, 40), (14, 54, 88), (14, 104, 118), (42, 157, 135), (126, 206, 150), (228, 246, 206))
 _HATCH = (205, 226, 255)
-LARGEST = 4096
+LARGEST = 4096  # pixels along the longer side of an overlay; larger ones take gigabytes of memory
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
-def colours(anchors: tuple[tuple[int, int, int], ...]) -> UInt8[np.ndarray, "256 3"]:
-    """A colour map of 256 entries through the anchors."""
+def color_map(anchors: tuple[tuple[int, int, int], ...]) -> UInt8[np.ndarray, "256 3"]:
+    """Return a color map that passes through the anchors."""
     at = np.linspace(0, 255, len(anchors))
     return np.stack(
         [np.interp(np.arange(256), at, channel) for channel in zip(*anchors, strict=True)], 1
@@ -26,9 +26,9 @@ def colours(anchors: tuple[tuple[int, int, int], ...]) -> UInt8[np.ndarray, "256
 
 
 def brightest(*maps_hxw: Float[np.ndarray, "h w"]) -> float:
-    """The value that gets the last colour: the 99.5th percentile of the cells with anything in them.
+    """Return the value that gets the last color: the 99.5th percentile of the cells that are not empty.
 
-    The maximum would let a single cell darken all others. Positive even for empty maps.
+    The maximum would let a single cell darken all others. The result is positive even for empty maps.
     """
     values = np.concatenate([np.ravel(m) for m in maps_hxw])
     seen = values[np.isfinite(values) & (values > 1e-6)]
@@ -38,8 +38,8 @@ def brightest(*maps_hxw: Float[np.ndarray, "h w"]) -> float:
 def heat(
     values_hxw: Float[np.ndarray, "h w"], size: tuple[int, int], top: float, anchors=DENSITY
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """A map of 1/8 size as a picture of `size` (height, width), `top` in the last colour."""
-    return colours(anchors)[(255 * _share(values_hxw, size, top)).round().astype(np.uint8)]
+    """Return a map of values per cell as a picture of `size` (height, width); `top` gets the last color."""
+    return color_map(anchors)[(255 * _share(values_hxw, size, top)).round().astype(np.uint8)]
 
 
 def overlay(
@@ -48,9 +48,13 @@ def overlay(
     text: str,
     untrusted_hxw: Bool[np.ndarray, "h w"] | None = None,
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """The photograph, dimmed, with the density glowing through and `text` in the upper left corner.
+    """Return the dimmed photograph with the density over it and `text` in the upper left corner.
 
-    Where `untrusted_hxw` is True it is hatched. Brought to at most `LARGEST` pixels a side: more takes gigabytes.
+    Args:
+      image_HxWx3: is shrunk to `LARGEST` pixels along its longer side if it is larger.
+      density_hxw: people per cell.
+      text: ASCII.
+      untrusted_hxw: cells to hatch; see `uncertainty_metrics.untrusted`.
     """
     image_HxWx3 = shrink(image_HxWx3, LARGEST)
     size = image_HxWx3.shape[:2]
@@ -67,7 +71,7 @@ def overlay(
 def hatched(
     image_HxWx3: UInt8[np.ndarray, "H W 3"], where_hxw: Bool[np.ndarray, "h w"]
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """A copy with pale diagonal lines over the cells of `where_hxw`, as wide apart as a fortieth of the shorter side."""
+    """Return a copy with pale diagonal lines over the cells of `where_hxw`, a 40th of the shorter side apart."""
     height, width = image_HxWx3.shape[:2]
     inside = _share(where_hxw, (height, width), 1.0) > 0.5
     step = max(8, min(height, width) // 40)
@@ -79,7 +83,7 @@ def hatched(
 
 
 def label(image_HxWx3: UInt8[np.ndarray, "H W 3"], text: str) -> UInt8[np.ndarray, "H W 3"]:
-    """A copy with `text` (ASCII) in the upper left corner, white on a dark box, sized to the image."""
+    """Return a copy with `text` (ASCII) in the upper left corner, in white on a dark box, scaled with the image."""
     height, width = image_HxWx3.shape[:2]
     scale = _text_scale(text, height, width)
     thick = max(1, round(1.6 * scale))
@@ -92,7 +96,7 @@ def label(image_HxWx3: UInt8[np.ndarray, "H W 3"], text: str) -> UInt8[np.ndarra
 
 
 def shrink(image_HxWx3: UInt8[np.ndarray, "H W 3"], side: int) -> UInt8[np.ndarray, "H W 3"]:
-    """The image with its longer side at most `side`."""
+    """Return the image, shrunk to `side` pixels along its longer side if it is larger."""
     height, width = image_HxWx3.shape[:2]
     factor = side / max(height, width)
     if factor >= 1:
@@ -102,12 +106,12 @@ def shrink(image_HxWx3: UInt8[np.ndarray, "H W 3"], side: int) -> UInt8[np.ndarr
 
 
 def _share(values_hxw: np.ndarray, size: tuple[int, int], top: float) -> np.ndarray:
-    """The map at full size, 0 to 1. The cells cover a multiple of 8, what exceeds the image is cut off."""
+    """Return the map at the size of the image, as shares of `top` in [0, 1]. What the cells cover beyond it is cut off."""
     height, width = size
     rows, columns = values_hxw.shape
-    cell = max(height / rows, width / columns)  # 8 where the network saw the image at this size
+    cell = max(height / rows, width / columns)  # `units.CELL` if the network saw the image at this size
     if cell * rows > height + cell or cell * columns > width + cell:
-        full = (width, height)  # seen at another aspect ratio: stretch
+        full = (width, height)  # the network saw it at another aspect ratio
     else:
         full = (max(width, round(columns * cell)), max(height, round(rows * cell)))
     share = np.clip(np.nan_to_num(values_hxw.astype(np.float32)) / top, 0, 1)
@@ -115,7 +119,7 @@ def _share(values_hxw: np.ndarray, size: tuple[int, int], top: float) -> np.ndar
 
 
 def _text_scale(text: str, height: int, width: int) -> float:
-    """Letters of about 1/24 of the shorter side, at least readable, and never wider than the image."""
+    """Return a scale for letters of 1/24 of the shorter side, at least 12 pixels, and text no wider than the image."""
     (unit_width, unit_height), _ = cv2.getTextSize(text, _FONT, 1.0, 1)
     wanted = max(12.0, min(height, width) / 24) / unit_height
     return min(wanted, 0.92 * width / unit_width)

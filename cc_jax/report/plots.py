@@ -1,4 +1,4 @@
-"""The report's plots, as SVG. Each function takes plain numbers and returns the bytes of one picture."""
+"""The report's plots. Each function takes plain numbers and returns the bytes of an SVG file."""
 
 import io
 import re
@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 INK, QUIET, GRID, ACCENT, OTHER, WARN = "#1c2430", "#5d6878", "#e3e7ed", "#2563a8", "#8fa3bb", "#c2410c"
-_BEHIND = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}  # keeps a number legible over a line
+_BEHIND = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}  # keeps numbers legible over lines
 STAGE_SHADES = ("#f2f5f9", "#ffffff")
 STYLE = {
-    "svg.hashsalt": "cc_jax",  # the same numbers give the same bytes
+    "svg.hashsalt": "cc_jax",  # makes the bytes a function of the numbers
     "svg.fonttype": "path",
-    "font.family": "DejaVu Sans",  # comes with matplotlib
+    "font.family": "DejaVu Sans",  # shipped with matplotlib
     "font.size": 9.5,
     "text.color": INK,
     "axes.labelcolor": QUIET,
@@ -35,39 +35,40 @@ STYLE = {
     "ytick.color": QUIET,
     "legend.frameon": False,
 }
-_POINTS = 400  # of a curve; more cannot be told apart on a page
+_POINTS = 400  # of a curve; more are not visible on a page
 
 
 def method_errors(
     names: Sequence[str], seeds: Sequence[Sequence[float]], constant: float | None, highlight: str
 ) -> bytes:
-    """A bar a method up to its mean MAE (people), a dot a seed, a dashed line at the best constant's MAE.
+    """Plot a bar for each method's mean MAE, a dot for each seed, and a dashed line at the best constant's MAE.
 
     Args:
       names: the methods, from top to bottom.
-      seeds: the MAE of each seed of each method.
-      constant: MAE of always answering the median of the truth, or None.
-      highlight: the name whose bar stands out.
+      seeds: the MAE of each seed of each method, in people.
+      constant: the MAE of giving every image the median of the true counts, or None.
+      highlight: the name whose bar is highlighted.
     """
     with matplotlib.rc_context(STYLE):
         figure, axes = _figure(9.4, 1.0 + 0.42 * len(names))
         rows = np.arange(len(names))
         means = [float(np.mean(values)) for values in seeds]
-        colours = [ACCENT if name == highlight else OTHER for name in names]
-        axes.barh(rows, means, height=0.58, color=colours)
+        colors = [ACCENT if name == highlight else OTHER for name in names]
+        axes.barh(rows, means, height=0.58, color=colors)
         right = max([*means, *(max(v) for v in seeds), constant or 0]) * 1.14 or 1.0
         for row, mean, values in zip(rows, means, seeds, strict=True):
             if len(values) > 1:
                 axes.plot(values, [row] * len(values), "o", ms=4.2, mfc="white", mec=INK, mew=0.9)
             end = max(mean, *values) if len(values) > 1 else mean
-            axes.text(end + right * 0.012, row, _people(mean), va="center", fontweight="bold", bbox=_BEHIND)
+            axes.text(
+                end + right * 0.012, row, _format_people(mean), va="center", fontweight="bold", bbox=_BEHIND
+            )
         if constant is not None:
             axes.axvline(constant, color=WARN, ls=(0, (4, 3)), lw=1.3)
             side = "right" if constant > right / 2 else "left"
-            said = "same count for every image"
             shift = (-4 if side == "right" else 4, 0)
             axes.annotate(
-                said,
+                "same count for every image",
                 (constant, -0.9),
                 xytext=shift,
                 textcoords="offset points",
@@ -91,9 +92,12 @@ def counts(
     level: float | None,
     limit: float | None = None,
 ) -> bytes:
-    """Estimated against true counts (people) with intervals; on the diagonal an estimate is right.
+    """Plot estimated against true counts, with intervals; on the diagonal, the estimate is right.
 
-    `limit`: the end of both axes, to give the plots of several runs the same scale.
+    Args:
+      true, count, low, high: true count, estimate and interval of each image, in people.
+      level: of the intervals, for the legend.
+      limit: the end of both axes, to give the plots of several runs the same scale.
     """
     with matplotlib.rc_context(STYLE):
         figure, axes = _figure(3.15, 3.55)
@@ -102,15 +106,15 @@ def counts(
         limit = limit or counts_limit(true, high)
         axes.plot([0, limit], [0, limit], color=QUIET, lw=1, ls=(0, (4, 3)), zorder=1)
         name = f"{level:.0%} interval" if level else "interval"
-        holds, misses = f"truth within its {name} ({inside.sum()})", f"outside ({(~inside).sum()})"
-        for chosen, colour, text in ((inside, ACCENT, holds), (~inside, WARN, misses)):
-            axes.vlines(true[chosen], low[chosen], high[chosen], color=colour, lw=1.1, alpha=0.45, zorder=2)
+        legend = f"truth within its {name} ({inside.sum()})", f"outside ({(~inside).sum()})"
+        for chosen, color, text in zip((inside, ~inside), (ACCENT, WARN), legend, strict=True):
+            axes.vlines(true[chosen], low[chosen], high[chosen], color=color, lw=1.1, alpha=0.45, zorder=2)
             axes.plot(
                 true[chosen],
                 count[chosen],
                 "o",
                 ms=3.6,
-                color=colour,
+                color=color,
                 alpha=0.85,
                 mew=0,
                 label=text,
@@ -128,7 +132,7 @@ def counts(
 
 
 def histogram(counts: dict[str, Sequence[float]]) -> bytes:
-    """How many images have so many people, a panel a split, one scale for all."""
+    """Plot histograms of the images' counts: {split: counts}, one panel for each split, on one axis of counts."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(9.4, 0.3 + 1.9 * len(counts)), layout="constrained")
         panels = figure.subplots(len(counts), 1, squeeze=False, sharex=True).ravel()
@@ -137,39 +141,40 @@ def histogram(counts: dict[str, Sequence[float]]) -> bytes:
         for axes, (split, values) in zip(panels, counts.items(), strict=True):
             axes.hist(values, bins=edges, color=ACCENT)
             axes.axvline(float(np.median(values)), color=WARN, ls=(0, (4, 3)), lw=1.3)
-            axes.set_title(f"{split}: {len(values):,} images, half of them below {np.median(values):,.0f}")
+            axes.set_title(f"{split}: {len(values):,} images, median {np.median(values):,.0f}")
             axes.set(ylabel="images", xlim=(0, edges[-1]))
             axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
-        panels[-1].set_xlabel("people an image")
+        panels[-1].set_xlabel("people per image")
         return _svg(figure)
 
 
 def reliability(found: dict[str, dict]) -> bytes:
-    """What an uncertainty is worth (evaluation/uncertainty_metrics.py): sparsification curves, and what intervals hold.
+    """Plot the sparsification curves of uncertainties on the left, and the coverage of their intervals on the right.
 
     Args:
-      found: name -> figures of `reliability.measure`; those without a spread are left out on the left.
+      found: name -> figures as `evaluation.uncertainty_metrics.measure` returns them; the left plot leaves out those
+        without an uncertainty.
     """
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(9.4, 3.3), layout="constrained")
         left, right = figure.subplots(1, 2)
-        for (name, one), colour in zip(found.items(), (ACCENT, OTHER), strict=False):
+        for (name, one), color in zip(found.items(), (ACCENT, OTHER), strict=False):
             if one["sparsification"]:
                 away = np.linspace(0, 95, len(one["sparsification"]))
                 left.plot(
-                    away, one["sparsification"], color=colour, lw=1.8, label=f"{name}, AUSE {one['ause']:.2f}"
+                    away, one["sparsification"], color=color, lw=1.8, label=f"{name}, AUSE {one['ause']:.2f}"
                 )
-                left.plot(away, one["oracle"], color=colour, lw=1.1, ls=(0, (2, 2)))
+                left.plot(away, one["oracle"], color=color, lw=1.1, ls=(0, (2, 2)))
             right.plot(
                 [100 * x for x in one["levels"]],
                 [100 * x for x in one["coverage"]],
                 "o-",
-                color=colour,
+                color=color,
                 label=name,
             )
         left.axhline(1, color=QUIET, lw=1, ls=(0, (4, 3)))
         left.set(
-            xlabel="most uncertain taken away, %",
+            xlabel="most uncertain items removed, %",
             ylabel="error of the rest / of all",
             xlim=(0, 95),
             ylim=(0, None),
@@ -177,12 +182,12 @@ def reliability(found: dict[str, dict]) -> bytes:
         right.plot([0, 100], [0, 100], color=QUIET, lw=1, ls=(0, (4, 3)))
         right.set(
             xlabel="level of the interval, %",
-            ylabel="intervals that hold the truth, %",
+            ylabel="intervals that contain the truth, %",
             xlim=(40, 100),
             ylim=(0, 100),
         )
         left.set_title("Does it rank the errors?")
-        right.set_title("Do intervals hold?")
+        right.set_title("Do the intervals hold?")
         for axes in (left, right):
             if axes.get_legend_handles_labels()[0]:
                 axes.legend(fontsize=8.5)
@@ -190,12 +195,12 @@ def reliability(found: dict[str, dict]) -> bytes:
 
 
 def counts_limit(true: Sequence[float], high: Sequence[float]) -> float:
-    """An axis end (people) that shows every true count and nearly every interval: one huge interval is cut."""
+    """Return an axis limit (people) that shows all true counts and most intervals; very long ones are cut."""
     return 1.06 * max(1.0, float(np.max(true)), min(float(np.max(high)), 2.0 * float(np.max(true))))
 
 
 def sorted_counts(count: Sequence[float], low: Sequence[float], high: Sequence[float]) -> bytes:
-    """Estimated counts with intervals (people), from the smallest to the largest: for images without labels."""
+    """Plot estimated counts with intervals (people) in ascending order, for images without labels."""
     with matplotlib.rc_context(STYLE):
         figure, axes = _figure(9.4, 3.4)
         order = np.argsort(count)
@@ -203,15 +208,18 @@ def sorted_counts(count: Sequence[float], low: Sequence[float], high: Sequence[f
         rank = np.arange(1, len(count) + 1)
         axes.vlines(rank, low, high, color=ACCENT, lw=1.3, alpha=0.45)
         axes.plot(rank, count, "o", ms=4, color=ACCENT, mew=0)
-        axes.set(xlabel="images, from the emptiest to the fullest", ylabel="estimated count", ylim=(0, None))
+        axes.set(xlabel="images, in ascending order", ylabel="estimated count", ylim=(0, None))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         return _svg(figure)
 
 
 def curves(log: Sequence[dict]) -> bytes | None:
-    """The logged losses and accuracies against the step, one panel each, the stages shaded; None without any.
+    """Plot the logged losses and accuracies over the steps, one panel each, with shaded stages; None without any.
 
-    A loss that falls by more than 30 times is drawn on a logarithmic axis.
+    A loss that falls by a factor of more than 30 has a logarithmic axis.
+
+    Args:
+      log: rows of log.jsonl.
     """
     names = curve_names(log)
     if not names:
@@ -229,13 +237,13 @@ def curves(log: Sequence[dict]) -> bytes | None:
 
 
 def curve_names(log: Sequence[dict]) -> list[str]:
-    """The logged metrics worth a curve: the total first, then the others in order of appearance."""
+    """Return the names of the logged losses and accuracies: the total loss first, then in order of appearance."""
     names = list(dict.fromkeys(name for row in log for name in row if re.search("loss|accuracy", name)))
     return sorted(names, key=lambda name: name != "loss")
 
 
 def stages(log: Sequence[dict]) -> list[tuple[str, float, float]]:
-    """(name, first step, last step) of each stage, in order; a stage begins where the one before has ended."""
+    """Return (name, first step, last step) of each stage, in order. A stage begins where the previous one ends."""
     found: list[tuple[str, float, float]] = []
     for row in log:
         if found and found[-1][0] == row["stage"]:
@@ -248,7 +256,7 @@ def stages(log: Sequence[dict]) -> list[tuple[str, float, float]]:
 def _curve(axes, log: Sequence[dict], name: str) -> None:
     for i, (stage, first, last) in enumerate(stages(log)):
         axes.axvspan(first, last, color=STAGE_SHADES[i % 2], lw=0, zorder=0)
-        if last - first > 0.13 * log[-1]["step"]:  # in a narrower band the name would run into the next
+        if last - first > 0.13 * log[-1]["step"]:  # in a narrower band, the name would overlap the next one
             axes.text(
                 (first + last) / 2, 0.985, stage, transform=axes.get_xaxis_transform(),
                 ha="center", va="top", fontsize=8, color=QUIET,
@@ -265,7 +273,7 @@ def _curve(axes, log: Sequence[dict], name: str) -> None:
 
 
 def _thin(values: Sequence[float]) -> np.ndarray:
-    """At most `_POINTS` means of equally many neighbours."""
+    """Return at most `_POINTS` values: means of equally many neighbors."""
     values = np.asarray(values, float)
     parts = (
         np.array_split(values, _POINTS)
@@ -279,7 +287,7 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and np.isfinite(value)
 
 
-def _people(value: float) -> str:
+def _format_people(value: float) -> str:
     return f"{value:.1f}" if value < 99.95 else f"{value:.0f}"
 
 

@@ -1,8 +1,9 @@
-"""How well intervals calibrated on a few counted images cover other images, over many choices of the few.
+"""Measures how well intervals that are calibrated on a few counted images cover other images, over many random choices.
 
 usage: python -m cc_jax.tools.coverage --counted=predictions.csv --test=predictions.csv [--images=30] [--draws=20]
 
-Both files are those of `cc_jax.evaluate`: of a labelled split to draw the counted images from, and of the one to cover.
+`cc_jax.evaluate` writes both files: one for a labelled split that the counted images are drawn from, one for the images that
+the intervals should cover.
 """
 
 import math
@@ -14,20 +15,21 @@ from absl import flags
 from cc_jax import app
 from cc_jax.errors import ConfigError, InputError
 from cc_jax.evaluation import conformal
-from cc_jax.report import runs
+from cc_jax.workdir import results
 
-_COUNTED = flags.DEFINE_string("counted", None, "predictions.csv of the images to draw from.")
-_TEST = flags.DEFINE_string("test", None, "predictions.csv of the images to cover.")
-_IMAGES = flags.DEFINE_integer("images", 30, "Counted images of a draw.")
-_DRAWS = flags.DEFINE_integer("draws", 20, "Draws, with seeds 0, 1, ...", lower_bound=1)
-_LEVELS = flags.DEFINE_multi_float("level", [0.5, 0.8, 0.9, 0.95], "Levels; may be repeated.")
+_COUNTED = flags.DEFINE_string(
+    "counted", None, "predictions.csv of the images that the counted ones are drawn from."
+)
+_TEST = flags.DEFINE_string("test", None, "predictions.csv of the images that the intervals should cover.")
+_IMAGES = flags.DEFINE_integer("images", 30, "Number of counted images in a draw.")
+_DRAWS = flags.DEFINE_integer("draws", 20, "Number of draws. Their seeds are 0, 1, ...", lower_bound=1)
+_LEVELS = flags.DEFINE_multi_float("level", [0.5, 0.8, 0.9, 0.95], "Level of the intervals. May be repeated.")
 
 
 def main(args: list[str]) -> None:
-    """Draws, calibrates, covers, prints a row a level."""
+    """Prints a row for each level."""
     del args
-    app.require(counted=_COUNTED.value, test=_TEST.value)
-    counted, test = (_read(pathlib.Path(path)) for path in (_COUNTED.value, _TEST.value))
+    counted, test = (_read(pathlib.Path(app.required(flag))) for flag in (_COUNTED, _TEST))
     if not 0 < _IMAGES.value <= len(counted[0]):
         raise ConfigError(f"--images={_IMAGES.value}: {_COUNTED.value} has {len(counted[0])} labelled images")
     print(
@@ -39,6 +41,7 @@ def main(args: list[str]) -> None:
 
 
 def _row(level: float, counted: np.ndarray, test: np.ndarray) -> str:
+    """Return the coverage of the intervals of a level, over all draws. The arrays are those of `_read`."""
     covered, widths, scales = [], [], []
     for seed in range(_DRAWS.value):
         drawn = np.random.default_rng(seed).choice(counted.shape[1], _IMAGES.value, replace=False)
@@ -57,10 +60,7 @@ def _row(level: float, counted: np.ndarray, test: np.ndarray) -> str:
 
 def _read(path: pathlib.Path) -> np.ndarray:
     """(true, count, std) of the labelled images, [3, n]."""
-    try:
-        rows = [row for row in runs.read_predictions(path) if row.true is not None]
-    except (OSError, KeyError, ValueError) as error:
-        raise InputError(f"{path}: is no predictions.csv of cc_jax.evaluate ({error})") from error
+    rows = [row for row in results.read_predictions(path) if row.true is not None]
     if not rows:
         raise InputError(f"{path}: has no labelled image")
     return np.array([(row.true, row.count, row.std) for row in rows]).T

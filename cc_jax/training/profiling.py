@@ -1,4 +1,4 @@
-"""How fast a run trains, in figures that mean something on any device: images, waiting for data, share of the peak."""
+"""How fast a run trains: images per second, time spent waiting for data, share of the device's peak rate."""
 
 import functools
 import math
@@ -12,17 +12,20 @@ import jax.numpy as jnp
 
 from cc_jax.errors import ConfigError
 
-_SIDES = {"cpu": 1024}  # of the matrices whose product gives the peak
+# Side of the square matrices whose product gives the peak rate, by backend; `_SIDE` for the others.
+_SIDES = {"cpu": 1024}
 _SIDE = 8192
 
 
 def operations(jaxpr: Any) -> int:
-    """Additions and multiplications in a program's matrix products and convolutions, all devices together.
+    """Return the number of additions and multiplications in a program's matrix products and convolutions.
+
+    A loop counts as often as it runs; a `while` loop, whose number of passes is unknown, counts once. Of several branches
+    the most expensive one counts. Positions of a convolution that fall on padding are counted. Positions that fall on the
+    zeros between the pixels of a dilated input, as in the gradient of a strided convolution, are not.
 
     Args:
-      jaxpr: of `jax.jit(f).trace(...)` or `jax.make_jaxpr`.
-    Loops count as often as they run, of branches the longest counts. A `while` without a known end counts once; positions of
-    a convolution that fall on padding count too, those on zeros between an input's pixels (strides backwards) do not.
+      jaxpr: of `jax.jit(f).trace(...)` or `jax.make_jaxpr`. Its operations are those of all devices together.
     """
     jaxpr = getattr(jaxpr, "jaxpr", jaxpr)
     return sum(_of_equation(equation) for equation in jaxpr.eqns)
@@ -36,7 +39,8 @@ def _of_equation(equation: Any) -> int:
         return 2 * equation.outvars[0].aval.size * math.prod(shape[d] for d in contracted)
     if name == "conv_general_dilated":
         kernel, spec = equation.invars[1].aval.shape, params["dimension_numbers"].rhs_spec
-        taps = math.prod(kernel[d] for d in spec[1:])  # input channels and window
+        # Input channels times window.
+        taps = math.prod(kernel[d] for d in spec[1:])
         return 2 * equation.outvars[0].aval.size * taps // math.prod(params["lhs_dilation"])
     inner = [operations(one) for value in params.values() for one in _programs(value)]
     if name == "cond":
@@ -45,6 +49,7 @@ def _of_equation(equation: Any) -> int:
 
 
 def _programs(value: Any) -> Iterator[Any]:
+    """The programs in a parameter of an equation: the bodies of loops, branches and calls."""
     for one in value if isinstance(value, (tuple, list)) else (value,):
         if hasattr(one, "eqns") or hasattr(one, "jaxpr"):
             yield one
@@ -52,7 +57,7 @@ def _programs(value: Any) -> Iterator[Any]:
 
 @functools.cache
 def matrix_rate(dtype: str) -> float:
-    """Operations a second of one device in a large square matrix product of this dtype, the best of five."""
+    """Return the operations per second of one device in a large square matrix product, the best of five runs."""
     side = _SIDES.get(jax.default_backend(), _SIDE)
     device = jax.local_devices()[0]
     a = jax.device_put(jnp.ones((side, side), dtype), device)
@@ -67,12 +72,18 @@ def matrix_rate(dtype: str) -> float:
 
 
 def tracer(steps: str, folder: pathlib.Path) -> Callable[[int | None, Any], None]:
-    """A function to call before each step with its number, and with None after the last: profiles some of them.
+    """Return a function that profiles some steps: call it before each step, and once after the last.
 
     Args:
-      steps: "FIRST:LAST", both profiled; "" profiles none. Raises ConfigError for anything else.
+      steps: "FIRST:LAST", both included; "" profiles nothing.
       folder: where the trace is written, for TensorBoard or Perfetto.
-    The function's second argument is waited for before the trace begins and ends: it holds these steps and no others.
+
+    Returns:
+      `trace(step, pending)`, where `step` is the step that is about to run, or None after the last one. It waits for
+      `pending` before the trace begins and before it ends, so that the trace holds the asked steps and no others.
+
+    Raises:
+      ConfigError: `steps` is anything else.
     """
     if not steps:
         return lambda step, pending: None
@@ -95,7 +106,7 @@ def tracer(steps: str, folder: pathlib.Path) -> Callable[[int | None, Any], None
 
 
 def span_of(steps: str) -> tuple[int, int]:
-    """(first, last) of "FIRST:LAST"; raises ConfigError."""
+    """Return (first, last) of "FIRST:LAST". Raises ConfigError for anything else."""
     first, _, last = steps.partition(":")
     if not (first.isdecimal() and last.isdecimal() and 0 < int(first) <= int(last)):
         raise ConfigError(f"config.profile_steps={steps!r}: give FIRST:LAST, for example 10:15")
@@ -103,10 +114,10 @@ def span_of(steps: str) -> tuple[int, int]:
 
 
 class Meter:
-    """Steps, images and operations since it was last read, and the time that they took.
+    """Counts steps, images and operations, and the time that they take.
 
     Args:
-      peak: operations a second that all devices could do.
+      peak: the operations per second that all devices could do.
     """
 
     def __init__(self, peak: float):
@@ -118,7 +129,7 @@ class Meter:
         self._steps = self._images = self._operations = 0
 
     def waiting(self, batches: Iterable[Any]) -> Iterator[Any]:
-        """The batches; what the loop waits for them is counted."""
+        """Yield the batches, and count the time that the loop waits for them."""
         batches, end = iter(batches), object()
         while True:
             start = time.monotonic()
@@ -129,16 +140,20 @@ class Meter:
             yield batch
 
     def add(self, images: int, operations: int) -> None:
-        """Counts a step."""
+        """Count a step."""
         self._steps += 1
         self._images += images
         self._operations += operations
 
     def read(self) -> dict[str, float]:
-        """What a row of log.jsonl says, from here on anew; asked when the steps' results have come.
+        """Return the rates since the last call, and start again from 0.
 
-        `steps_per_s`; `images_per_s`, crops of all sets; `data_wait`, the share of the time in which the loop had nothing to
-        do; `tflops`, operations a second in 10^12; `peak_share`, these over those of a large matrix product.
+        Call it when the results of the steps have arrived, or the time of steps that still run is missing.
+
+        Returns:
+          The fields of a row of log.jsonl: `steps_per_s`; `images_per_s`, crops of all sets; `data_wait`, the share of the
+          time in which the loop waited for data; `tflops`, 10^12 operations per second; `peak_share`, the operations per
+          second as a share of the peak.
         """
         seconds = time.monotonic() - self._begin
         rate = self._operations / seconds

@@ -1,9 +1,11 @@
-"""A stage's sets, with its pseudo labels saved when it is entered: a resume must not label again with later weights."""
+"""The pseudo labels of a stage, made when the stage is entered and saved: a resumed run must not make them again with
+later weights."""
 
 import dataclasses
 import io
 import pathlib
 import zipfile
+from typing import Any
 
 import jax
 import numpy as np
@@ -11,25 +13,39 @@ import numpy as np
 from cc_jax.data.files import write_atomic
 from cc_jax.errors import CheckpointError
 from cc_jax.methods import base
+from cc_jax.optimization.train_state import TrainState
+from cc_jax.workdir.layout import Layout
 
 
 def load_or_make_pseudo_labels(
-    stage: base.Stage, state, sets: base.Sets, work: base.StageTools, folder: pathlib.Path, *, resumed: bool
+    stage: base.Stage,
+    state: TrainState,
+    sets: base.Sets,
+    tools: base.StageTools,
+    layout: Layout,
+    *,
+    resumed: bool,
 ) -> base.Sets | None:
-    """The stage's sets: its pseudo labels from `folder/<stage>.npz` if that exists, else made and saved there.
+    """Return the sets that a stage trains on, or None if the method has converged and the stage is not run.
+
+    The pseudo labels come from the workdir if they are there. Otherwise the stage makes them, and they are saved there.
 
     Args:
-      sets: those of the stage before.
-      resumed: whether steps of this stage are already done; then its labels must be there.
-    Returns None when the method has converged and the stage is not run.
+      stage: the stage to enter.
+      state: the state when it is entered.
+      sets: the sets of the stage before.
+      tools: what the stage may do on the host.
+      layout: the files of the workdir.
+      resumed: whether steps of this stage are done.
+
+    Raises:
+      CheckpointError: the file of the labels is damaged, or it is missing and the stage is resumed.
     """
-    path = folder / f"{stage.name}.npz"
+    path = layout.pseudo_labels(stage.name)
     if path.exists():
-        labels = load(path)
-        if labels is None:
-            return None
-        return _with_labels(sets, labels)
-    entered = stage.data(state, sets, work)
+        saved = load(path)
+        return None if saved is None else _with_labels(sets, saved)
+    entered = stage.data(state, sets, tools)
     labels = None if entered is None else {n: s.pseudo for n, s in entered.items() if s.pseudo is not None}
     if labels == {}:
         return entered
@@ -47,8 +63,13 @@ def _with_labels(sets: base.Sets, labels: dict[str, base.PseudoLabels]) -> base.
 
 
 def save(path: pathlib.Path, labels: dict[str, base.PseudoLabels] | None) -> None:
-    """Writes {set: {id: (density, weight)}} as one npz; None (converged) as an npz without a set."""
-    arrays = {"converged": np.bool_(labels is None)}
+    """Write the pseudo labels of a stage as one npz file.
+
+    Args:
+      path: the file.
+      labels: {set: {id: (density, weight)}}; None if the method has converged.
+    """
+    arrays: dict[str, Any] = {"converged": np.bool_(labels is None)}
     for name, one_set in (labels or {}).items():
         arrays[f"{name}/ids"] = np.asarray(list(one_set))
         for i, (density, weight) in enumerate(one_set.values()):
@@ -60,7 +81,7 @@ def save(path: pathlib.Path, labels: dict[str, base.PseudoLabels] | None) -> Non
 
 
 def load(path: pathlib.Path) -> dict[str, base.PseudoLabels] | None:
-    """The inverse of `save`. Raises CheckpointError when the file is damaged (npz carries checksums)."""
+    """Return what `save` wrote. Raises CheckpointError if the file is damaged (npz files carry checksums)."""
     try:
         with np.load(path) as arrays:
             if arrays["converged"]:

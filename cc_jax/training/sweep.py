@@ -1,4 +1,4 @@
-"""Runs of one config: itself, or each of its sweep's variants, methods, seeds and folds in a workdir of its own."""
+"""The runs of a config: the config itself, or one run for each variant, method, seed and fold of its sweep."""
 
 import difflib
 import itertools
@@ -7,19 +7,22 @@ import pathlib
 import jax
 import ml_collections
 
-from cc_jax import build
 from cc_jax.data.images import safe_name
 from cc_jax.errors import Busy, ConfigError
-from cc_jax.evaluation.evaluate import finished_rows
-from cc_jax.report import page, tables
+from cc_jax.report import page, renderers, tables
 from cc_jax.report import runs as report_runs
 from cc_jax.training import loop
+from cc_jax.training.run import name_of
+from cc_jax.workdir.config import flat
+from cc_jax.workdir.layout import Layout
+from cc_jax.workdir.results import finished_rows, read_results
 
 
-def runs(config) -> dict[str, ml_collections.ConfigDict]:
-    """{folder below the workdir: config}; one run in the workdir itself when nothing is swept.
+def runs(config: ml_collections.ConfigDict) -> dict[str, ml_collections.ConfigDict]:
+    """Return {folder below the workdir: config} of every run; without a sweep, one run in the workdir itself.
 
-    Raises ConfigError where a variant names a field that the config does not have, or two have one name.
+    Raises:
+      ConfigError: a variant names a field that the config does not have, or two variants have the same name.
     """
     variants, methods, seeds, folds = (
         tuple(config.sweep[name]) for name in ("variants", "methods", "seeds", "folds")
@@ -27,9 +30,9 @@ def runs(config) -> dict[str, ml_collections.ConfigDict]:
     if not (variants or methods or seeds or folds):
         return {".": config}
     if len({name for name, _ in variants}) < len(variants):
-        raise ConfigError("config.sweep.variants: two have the same name")
+        raise ConfigError("config.sweep.variants: two variants have the same name")
     found = {}
-    # Seeds come last in turn: a sweep that is cut short has whole tables of fewer seeds.
+    # All runs of a seed come before those of the next: an interrupted sweep still has a whole table, of fewer seeds.
     every = itertools.product(
         seeds or (config.seed,), variants or (None,), methods or (None,), folds or ("",)
     )
@@ -52,10 +55,10 @@ def runs(config) -> dict[str, ml_collections.ConfigDict]:
     return found
 
 
-def _vary(config, name: str, fields: dict) -> None:
-    """Makes `config` the variant `name`."""
+def _vary(config: ml_collections.ConfigDict, name: str, fields: dict) -> None:
+    """Make `config` the variant `name`, which sets `fields`."""
     config.variant = name
-    known = build.flat(config.to_dict())
+    known = flat(config.to_dict())
     for field in fields:
         if field not in known:
             near = difflib.get_close_matches(field, known, n=1)
@@ -69,11 +72,15 @@ def _vary(config, name: str, fields: dict) -> None:
         raise ConfigError(f"config.sweep.variants: {name!r}: {' '.join(str(error).split())}") from error
 
 
-def run(config, workdir: pathlib.Path) -> None:
-    """Trains every run that is neither finished nor in another process's hands, prints the table, writes the report."""
+def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
+    """Train every run that is not finished, print the results table, and write the report.
+
+    Runs that another process trains are left to it. Several processes with the same command share the runs.
+    """
     todo = runs(config)
     waiting = list(todo)
-    while waiting:  # again for those that another process held, which may have been stopped since
+    # Runs that another process held are tried again, because that process may have been stopped since.
+    while waiting:
         busy = [
             folder for folder in waiting if not _train(todo[folder], workdir / folder, alone=len(todo) == 1)
         ]
@@ -81,21 +88,23 @@ def run(config, workdir: pathlib.Path) -> None:
             break
         waiting = busy
     done = [folder for folder in todo if finished_rows(workdir / folder)]
+    report = Layout(workdir).report
     if len(todo) > 1 and jax.process_index() == 0:
-        page.write_report(
-            workdir / "report.html", [report_runs.read_run(workdir / folder) for folder in done], workdir.name
-        )
-    rows = [row for folder in done for row in tables.final_rows(tables.read_results(workdir / folder))]
+        page.write_report(report, [report_runs.read_run(workdir / folder) for folder in done], workdir.name)
+    rows = [row for folder in done for row in tables.final_rows(read_results(workdir / folder))]
     if rows:
-        print(tables.render(tables.table(rows), "text", tables.notes(rows)))
-        print(f"report: {workdir / 'report.html'}")
+        print(renderers.render(tables.table(rows), "text", tables.notes(rows)))
+        print(f"report: {report}")
     unfinished = [folder for folder in todo if folder not in done]
     if unfinished:
         print(f"other processes are training {', '.join(unfinished)}: their results are not in the table yet")
 
 
-def _train(config, workdir: pathlib.Path, *, alone: bool) -> bool:
-    """Trains one run and writes its report; False where another process is at it, which is an error if it is `alone`."""
+def _train(config: ml_collections.ConfigDict, workdir: pathlib.Path, *, alone: bool) -> bool:
+    """Train one run and write its report.
+
+    Returns False if another process trains it, and raises Busy instead if it is the only run (`alone`).
+    """
     try:
         loop.train_and_adapt(config, workdir)
     except Busy:
@@ -103,5 +112,5 @@ def _train(config, workdir: pathlib.Path, *, alone: bool) -> bool:
             raise
         return False
     if jax.process_index() == 0:
-        page.write_report(workdir / "report.html", [report_runs.read_run(workdir)], loop.method_name(config))
+        page.write_report(Layout(workdir).report, [report_runs.read_run(workdir)], name_of(config))
     return True

@@ -1,4 +1,7 @@
-"""Sets of images rewritten by a network, once, as files: a translated source is trained on and looked at like any other."""
+"""Sets of images that a network rewrites once, kept as files.
+
+A translated source is then read, trained on and looked at like any other set.
+"""
 
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +19,8 @@ from cc_jax.distributed import mesh
 from cc_jax.errors import CheckpointError
 from cc_jax.inference.predict import Batching
 
-_PAIRS, _PAIR_SIDE = 4, 240  # images that are shown, and their height in pixels
+# How many images are shown beside what became of them, and their height in pixels.
+_PAIRS, _PAIR_SIDE = 4, 240
 
 
 def rewrite(
@@ -28,12 +32,18 @@ def rewrite(
     keep: Callable[[Any], Any],
     progress: Callable = iter,
 ) -> Any:
-    """The examples, or each part of their mixture, with `function(params, image)` in the place of each image.
+    """Return the examples with `function(params, image)` in the place of each image.
+
+    Of a mixture, each part is rewritten. A few images and what became of them are written to `pairs_path(folder)`.
 
     Args:
-      function: uint8 [B, H, W, 3] -> uint8 of the same shape. It sees padded images, the border pixels repeated.
-      folder: where the images are kept, `<index>.png`; those that are there already are not made again.
-      keep: records -> examples (data/examples.py).
+      function: uint8 [B, H, W, 3] -> uint8 of the same shape. It gets padded images, with the border pixels repeated.
+      params: the function's parameters.
+      examples: the images (data/examples.py), or a mixture of several sets.
+      folder: where the images are kept, as `<index>.png`. Files that exist already are not made again.
+      batching: how images are put together for the function.
+      keep: records -> examples.
+      progress: wraps the iterator over batches, for a progress bar.
     """
     if isinstance(examples, Mixture):
         parts = [
@@ -54,7 +64,10 @@ def rewrite(
 
 
 def show(function: Callable, params: Any, examples: Any, folder: pathlib.Path, batching: Batching) -> None:
-    """Writes `folder`.jpg as `rewrite` does, of the few images that it shows (of a mixture, of its first part)."""
+    """Write the few images of `pairs_path(folder)` as `rewrite` does, without rewriting or keeping the others.
+
+    Of a mixture, the images of the first part are shown. The arguments are those of `rewrite`.
+    """
     if isinstance(examples, Mixture):
         examples = examples.parts[0].inner
     if jax.process_index() == 0:
@@ -69,7 +82,7 @@ def _apply(
     batching: Batching,
     progress: Callable = iter,
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """(index, rewritten image) of those chosen, on this host's devices."""
+    """Yield (index, rewritten image) of the chosen examples, computed on this process's devices."""
     params = mesh.gather_replicated(mesh.make_mesh(jax.local_devices()), params)
     function = jax.jit(function)
     shapes = buckets.choose_buckets(examples.sizes, max_buckets=batching.max_buckets)
@@ -79,13 +92,19 @@ def _apply(
     for batch in progress(batches):
         rewritten = np.asarray(function(params, _padded(batch)))
         for b, index in enumerate(batch["index"]):
-            if index >= 0:  # others fill up the last batch
+            # Examples with the index -1 only fill up the last batch.
+            if index >= 0:
                 height, width = batch["size"][b]
                 yield int(index), rewritten[b, :height, :width]
 
 
 class Rewritten(Wrapped):
-    """Records (data/sources.py) of examples, with the images of a folder."""
+    """The records (data/sources.py) of some examples, with the images of a folder.
+
+    Args:
+      examples: the examples as they were.
+      folder: holds `<index>.png` of each, of the size that the examples have after resizing.
+    """
 
     def __init__(self, examples: Any, folder: pathlib.Path):
         super().__init__(examples)
@@ -94,7 +113,7 @@ class Rewritten(Wrapped):
 
     @property
     def fingerprint(self) -> str:
-        """Another one than that of the images as they were."""
+        """Tells the rewritten images apart from the original ones."""
         return f"{self.inner.fingerprint} {self._folder}"
 
     def __getitem__(self, i: int) -> dict[str, Any]:
@@ -104,9 +123,9 @@ class Rewritten(Wrapped):
             image = path.read_bytes()
         except OSError as error:
             raise CheckpointError(
-                f"{path} cannot be read ({error.strerror}): remove its folder, and the same command makes it anew"
+                f"{path} cannot be read ({error.strerror}): remove its folder, and the same command makes it again"
             ) from error
-        scale = np.float32([width / int(record["width"]), height / int(record["height"])])
+        scale = np.array([width / int(record["width"]), height / int(record["height"])], np.float32)
         moved = {
             name: np.asarray(record[name], np.float32).reshape(-1, 2) * scale for name in ("points", "roi")
         }
@@ -114,17 +133,17 @@ class Rewritten(Wrapped):
 
 
 def pairs_path(folder: pathlib.Path) -> pathlib.Path:
-    """Where a few images are shown beside what they became."""
+    """Return the file that shows a few images and what became of them."""
     return folder.with_name(f"{folder.name}.jpg")
 
 
 def _spread(examples: Any) -> list[int]:
-    """A few indices from the set's beginning to its end."""
+    """A few indices, spread evenly over the set."""
     return sorted({round(float(i)) for i in np.linspace(0, len(examples) - 1, _PAIRS)})
 
 
 def _write_pairs(folder: pathlib.Path, examples: Any, rewritten: dict[int, np.ndarray]) -> None:
-    """Those images above, what they became below."""
+    """Write the original images in one row, and the rewritten ones below them."""
     columns = [
         np.vstack(
             [resizing.resize(one, _PAIR_SIDE, _PAIR_SIDE * 4 // 3) for one in (examples[i]["image"], image)]
@@ -143,7 +162,10 @@ def _path(folder: pathlib.Path, i: int) -> pathlib.Path:
 
 
 def _padded(batch: dict[str, Any]) -> np.ndarray:
-    """The images, each going on beyond its border as it ends there: black would be part of what it looks like."""
+    """The images with their border pixels repeated into the padding.
+
+    A translator would take black padding for a part of the image.
+    """
     image = batch["image"].copy()
     for b, (height, width) in enumerate(batch["size"]):
         if height:

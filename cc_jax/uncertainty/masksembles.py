@@ -1,7 +1,7 @@
-"""Masksembles (Durasov et al., CVPR 2021): fixed overlapping masks over the channels of one layer.
+"""Masksembles (Durasov et al., CVPR 2021): a few fixed, overlapping masks over the channels of one layer.
 
-The encoder runs once; only what follows the mask runs once a member, and of that the first convolution reads the member's
-own channels alone.
+The encoder runs once. Only what follows the mask runs for each sample, and the first convolution after it reads only the
+channels that the sample's mask keeps.
 """
 
 import dataclasses
@@ -10,35 +10,46 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from cc_jax.uncertainty import base, masks
+from cc_jax.uncertainty import base, masks, masksembles_layer
 
 
 @dataclasses.dataclass(frozen=True)
 class Uncertainty(base.Uncertainty):
-    """Masksembles with `members` masks of overlap `scale` (1: all alike, a single model; large: disjoint, an ensemble)."""
+    """Draws one sample for each mask. The defaults are those of the code of Liu et al. (CVPR 2022).
 
-    members: int
-    scale: float
+    Attributes:
+      members: Number of masks.
+      scale: How little the masks overlap: 1 makes them all equal, as in a single network; large values make them
+        disjoint, as in an ensemble. At most 6.
+    """
+
+    display_name = "Masksembles"
+    summary = "Answers several times, each time with another part of its features switched off."
+
+    tileable = True
+
+    members: int = 3
+    scale: float = 2.0
 
     def collections(self, key: jax.Array, model: nn.Module) -> dict:
-        """{"masks": {"masks": [N, C]}}."""
+        """Return {"masks": {"masks": float32 [N, C]}}."""
         drawn = masks.masks(key, model.mask_channels, self.members, self.scale)
         return {"masks": {"masks": jnp.asarray(drawn, jnp.float32)}}
 
     def draw(self, model, variables, image, roi, rng, *, train):
         """See `base.Uncertainty.draw`.
 
-        In training S = 1 and each image sees one mask, the masks being dealt evenly from a random start, so that
-        any batch size works. In evaluation S = N: each image is run through all masks.
+        In training S = 1 and each image sees one mask. The masks are dealt out evenly, starting at a random one, so that any
+        batch size works. In evaluation S = N, and each image is run through all masks.
         """
         masks_NxC = variables["masks"]["masks"]
         features = model.apply(variables, image, roi, method="encode")
         if train:
-            start = jax.random.randint(rng, (), 0, self.members)
-            dealt = masks_NxC[(start + jnp.arange(image.shape[0])) % self.members]
-            density = model.apply(variables, features, dealt, roi, method="decode")[None]
+            masks_BxC = masksembles_layer.deal(masks_NxC, image.shape[0], rng)
+            density = model.apply(variables, features, masks_BxC, roi, method="decode")[None]
         else:
-            ones = masks.active(model.mask_channels, self.members, self.scale)
-            channels_Nxm = jax.lax.top_k(masks_NxC, ones)[1]  # of equal values the first come first
+            kept = masks.active(model.mask_channels, self.members, self.scale)
+            # The channels that each mask keeps, in ascending order: of equal values `top_k` takes the first ones first.
+            channels_Nxm = jax.lax.top_k(masks_NxC, kept)[1]
             density = model.apply(variables, features, channels_Nxm, roi, method="decode_members")
         return {"density": density, **base.unmasked(model, variables, features, roi)}

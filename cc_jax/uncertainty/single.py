@@ -1,4 +1,4 @@
-"""One network, one sample: S = 1. The lower end of the spectrum; its spread is zero."""
+"""A single network: one sample, no spread. The cheap end of the spectrum from one network to an ensemble."""
 
 import dataclasses
 
@@ -7,10 +7,15 @@ from cc_jax.uncertainty import base
 
 @dataclasses.dataclass(frozen=True)
 class Uncertainty(base.Uncertainty):
-    """No members."""
+    """Draws one sample, without a mask."""
+
+    display_name = "Single network"
+    summary = "Answers once: its counts come without a measure of how sure it is."
+
+    tileable = True
 
     def draw(self, model, variables, image, roi, rng, *, train):
-        """See `base.Uncertainty.draw`; S = 1."""
+        """See `base.Uncertainty.draw`. S = 1."""
         del rng, train
         features = model.apply(variables, image, roi, method="encode")
         return {

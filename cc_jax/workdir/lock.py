@@ -1,4 +1,4 @@
-"""One run a workdir: two that train in one folder would overwrite each other's checkpoints."""
+"""One process at a time trains in a workdir: two would overwrite each other's checkpoints."""
 
 import contextlib
 import pathlib
@@ -13,9 +13,10 @@ from cc_jax.errors import Busy
 
 @contextlib.contextmanager
 def hold(workdir: pathlib.Path) -> Iterator[None]:
-    """Holds the workdir within the block; of several hosts the first holds it for all.
+    """Hold the workdir within the block. The first process of a run holds it for all of them.
 
-    Raises Busy, on every host, where another process trains there: wait for it, or name a new --workdir.
+    Raises:
+      Busy: another run holds it. Every process of this run raises.
     """
     busy = None
     with contextlib.ExitStack() as stack:
@@ -29,6 +30,6 @@ def hold(workdir: pathlib.Path) -> Iterator[None]:
             taken = bool(multihost_utils.broadcast_one_to_all(taken))
         if taken:
             raise Busy(
-                f"--workdir={workdir}: another process is training there: wait for it, or name a new one"
+                f"--workdir={workdir}: another process is training there: wait for it, or name another workdir"
             )
         yield

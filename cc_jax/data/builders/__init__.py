@@ -1,1 +1,1 @@
-"""Dataset builders, one file each: raw files (or a seed) to TFDS records of images and head points."""
+"""Dataset plug-ins, one file each. See `base.py` for what a plug-in defines."""

@@ -1,4 +1,8 @@
-"""`synthetic/{source,target,validation}`: procedural crowds, drawn from a seed (see `data/scenes`)."""
+"""`synthetic/{source,target,validation}`: procedurally drawn crowds, generated from a seed (see `data/scenes`).
+
+`source` has 240 training and 60 test images, `target` 240 and 240, `validation` 320 test images of the target's kind from
+another seed. The license is that of this project.
+"""
 
 import dataclasses
 import itertools
@@ -15,7 +19,16 @@ from cc_jax.data.builders import base
 
 @dataclasses.dataclass(kw_only=True)
 class Config(tfds.core.BuilderConfig):
-    """What is drawn: `train` + `test` images of `height` x `width` pixels of one domain from `seed`."""
+    """What is drawn.
+
+    Attributes:
+      domain: "source" or "target", see `scenes.render`.
+      train: Number of training images.
+      test: Number of test images.
+      height: Height of an image in pixels.
+      width: Width of an image in pixels.
+      seed: Sets with different seeds share no image.
+    """
 
     domain: str
     train: int
@@ -25,41 +38,46 @@ class Config(tfds.core.BuilderConfig):
     seed: int = 0
 
 
-class Synthetic(base.CrowdDatasetBuilder):
-    """Crowds in perspective: a clean render (`source`) and one with the troubles of a photograph (`target`)."""
+class Builder(base.CrowdDatasetBuilder):
+    """Crowds in perspective: clean renders (`source`) and renders with the defects of photographs (`target`)."""
 
-    VERSION = tfds.core.Version("1.3.0")  # raise it when a set changes: those on disk stay as drawn
-    DESCRIPTION = "Procedural crowds in perspective with the position of every head."
+    # Raise it when the pictures change. Otherwise the sets on disk stay as they were drawn.
+    VERSION = tfds.core.Version("1.3.0")
+    DESCRIPTION = "Procedurally drawn crowds in perspective with the position of every head."
+    MANUAL_DOWNLOAD_INSTRUCTIONS = None
     BUILDER_CONFIGS = [
-        Config(name="source", domain="source", train=240, test=60, description="A clean render."),
-        Config(name="target", domain="target", train=240, test=240, description="Looks like photographs do."),
-        # Settings are chosen here: the target's test images are for the final numbers.
+        Config(name="source", domain="source", train=240, test=60, description="Clean renders."),
         Config(
-            name="validation", domain="target", train=0, test=320, seed=1, description="More of the target."
+            name="target",
+            domain="target",
+            train=240,
+            test=240,
+            description="Renders that resemble photographs.",
+        ),
+        # For choosing settings. The target's test images are for the final numbers only.
+        Config(
+            name="validation", domain="target", train=0, test=320, seed=1, description="More target images."
         ),
     ]
 
     def checked(self, manual_dir: pathlib.Path) -> base.Raw:
-        """All frames, drawn; `manual_dir` is not looked at."""
+        """Draw all images. `manual_dir` is not used."""
         config = self.builder_config
         sizes = {"train": config.train, "test": config.test}
-        return base.Raw({split: _draw(config, split, range(n)) for split, n in sizes.items() if n})
+        return base.Raw({split: _draw_split(config, split, range(n)) for split, n in sizes.items() if n})
 
 
-def _draw(config: Config, split: str, indices: range) -> Sequence[base.RawImage]:
-    """Frames on all cores (OpenCV lets go of the interpreter while it draws), in order."""
+def _draw_split(config: Config, split: str, indices: range) -> Sequence[base.RawImage]:
+    """Draw images on all cores, in order. Threads suffice, because OpenCV releases the interpreter's lock."""
     with futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        return list(pool.map(_frame, itertools.repeat(config), itertools.repeat(split), indices))
+        return list(pool.map(_draw_image, itertools.repeat(config), itertools.repeat(split), indices))
 
 
-def _frame(config: Config, split: str, index: int) -> base.RawImage:
-    """Frame `index` of a split; the splits use different seeds, so that no test image is one trained on."""
+def _draw_image(config: Config, split: str, index: int) -> base.RawImage:
+    """Draw image `index` of a split. The splits have different seeds, so no test image is a training image."""
     seed = 2 * config.seed + (split == "test")
     scene = scenes.render(config.domain, seed, index, height=config.height, width=config.width)
     image = images.encode_image(scene.image, ".jpg", 95)
     return base.RawImage(
         f"{split}_{index:05d}", image, scene.points, height=config.height, width=config.width
     )
-
-
-Builder = Synthetic

@@ -1,7 +1,11 @@
-"""Unity crowd renders: `images/IMG_n.jpg`, `ground_truth_txt/IMG_n.txt` with lines `x y`, y from the bottom.
+"""Unity crowd renders: 232 images of dense crowds from a game engine. License: public domain (Unlicense).
 
-The set comes without splits and its renders look alike. A random split would put near-duplicates on both sides, so
-images whose perceptual hashes are close go to the same side, all the groups that this makes: see `split`.
+Published totals: 232 images and 97,399 people.
+
+Layout: `images/IMG_n.jpg` and `ground_truth_txt/IMG_n.txt`, with lines `x y` where y is measured from the bottom.
+
+The dataset comes without splits, and many renders look alike. A random split would put near-duplicates on both sides, so
+images with similar perceptual hashes go to the same side: see `split`.
 """
 
 import hashlib
@@ -13,17 +17,16 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from cc_jax.data import images, twins
-from cc_jax.data.builders import base, labels
+from cc_jax.data.builders import base, labels, notes, pairing
 from cc_jax.errors import ConfigError, InputError
 
-NEAR = (
-    16  # bits of 63 in which the hashes of two scenes alike differ at most; unrelated ones differ in about 31
-)
+# Two images of one scene differ in at most this many of the 63 bits of their hashes. Unrelated images differ in about 31.
+MAX_BITS = 16
 _TEST_SHARE = 0.2
 
 
-class UnityCrowd(base.CrowdDatasetBuilder):
-    """232 renders of dense crowds from a game engine, in the public domain."""
+class Builder(base.CrowdDatasetBuilder):
+    """Unity crowd renders, split without near-duplicates across."""
 
     VERSION = tfds.core.Version("1.0.0")
     DESCRIPTION = "Renders of crowds from the Unity engine with the position of every head."
@@ -35,47 +38,49 @@ class UnityCrowd(base.CrowdDatasetBuilder):
     def raw(self, manual_dir: pathlib.Path) -> base.Raw:
         for name in ("images", "ground_truth_txt"):
             if not (manual_dir / name).is_dir():
-                raise ConfigError(f"--manual_dir={manual_dir}: has no folder {name}")
-        pictures = {path.stem: path for path in images.list_images(manual_dir / "images")}
-        if not pictures:
-            raise InputError(f"{manual_dir / 'images'}: holds no image")
-        truths = {path.stem: path for path in sorted((manual_dir / "ground_truth_txt").glob("*.txt"))}
-        notes = base.missing(
-            "images", pictures, [f"IMG_{n + 1}" for n in range(self.totals()[base.ALL].images)]
-        )
-        frames, problems = base.paired(pictures, truths, _frame)
+                raise ConfigError(f"--manual_dir={manual_dir}: contains no folder {name}")
+        image_files = {path.stem: path for path in images.list_images(manual_dir / "images")}
+        if not image_files:
+            raise InputError(f"{manual_dir / 'images'}: contains no image")
+        label_files = {path.stem: path for path in sorted((manual_dir / "ground_truth_txt").glob("*.txt"))}
+        expected = [f"IMG_{n + 1}" for n in range(self.totals()[base.ALL].images)]
+        remarks = notes.missing_images(base.ALL, image_files, expected)
+        raw_images, problems = pairing.pair(image_files, label_files, _read)
         try:
-            splits = split(frames)
-        except InputError as error:  # an image that cannot be decoded has no hash to split by
+            splits = split(raw_images)
+        except InputError as error:  # an image that cannot be decoded has no hash
             splits, problems = {}, [*problems, str(error)]
-        return base.Raw(splits, tuple(notes), tuple(problems))
+        return base.Raw(splits, tuple(remarks), tuple(problems))
 
 
-def _frame(stem: str, image: pathlib.Path, truth: pathlib.Path) -> base.RawImage:
-    """The labels measure y from the lower edge; here it is from the upper one, as everywhere else."""
-    points, (height, _) = labels.read_text(truth), images.read_size(image)
-    return base.RawImage(stem, image, np.stack([points[:, 0], height - points[:, 1]], axis=1))
+def _read(stem: str, image_file: pathlib.Path, label_file: pathlib.Path) -> base.RawImage:
+    """Read an image and its points. The label file measures y from the bottom, `RawImage` from the top."""
+    points, (height, _) = labels.read_text(label_file), images.read_size(image_file)
+    return base.RawImage(stem, image_file, np.stack([points[:, 0], height - points[:, 1]], axis=1))
 
 
-def split(frames: list[base.RawImage]) -> dict[str, list[base.RawImage]]:
-    """Train and test without near-duplicates across: the same images always give the same split.
+def split(raw_images: list[base.RawImage]) -> dict[str, list[base.RawImage]]:
+    """Split images into train and test, without near-duplicates across. The same images always give the same split.
 
-    Images are linked when their hashes differ in at most `NEAR` bits; what is linked, directly or through others,
-    is a group. Groups in an order given by the digest of their members' names go to `test` while they fit in a
-    fifth of the images, the others to `train`.
+    Two images are linked if their hashes differ in at most `MAX_BITS` bits. Images that are linked directly or through
+    others are a group. Groups are sorted by the digest of the name of their first image. They go to `test` one after the
+    other as long as they fit into a fifth of the images, the other groups go to `train`.
+
+    Raises:
+      InputError: An image cannot be read.
     """
     with futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        hashes = np.stack(list(pool.map(_hash, (frame.image for frame in frames))))
+        hashes = np.stack(list(pool.map(_hash, (raw_image.image for raw_image in raw_images))))
     groups: dict[int, list[int]] = {}
-    for index, group in enumerate(twins.link(hashes, NEAR)):
+    for index, group in enumerate(twins.link(hashes, MAX_BITS)):
         groups.setdefault(group, []).append(index)
-    test, room = set(), round(_TEST_SHARE * len(frames))
-    for members in sorted(groups.values(), key=lambda group: _digest(frames[group[0]].id)):
+    test, room = set(), round(_TEST_SHARE * len(raw_images))
+    for members in sorted(groups.values(), key=lambda group: _digest(raw_images[group[0]].id)):
         if len(test) + len(members) <= room:
             test.update(members)
     sides = {"train": [], "test": []}
-    for index, frame in enumerate(frames):
-        sides["test" if index in test else "train"].append(frame)
+    for index, raw_image in enumerate(raw_images):
+        sides["test" if index in test else "train"].append(raw_image)
     return {side: members for side, members in sides.items() if members}
 
 
@@ -85,6 +90,3 @@ def _hash(image: pathlib.Path | bytes) -> np.ndarray:
 
 def _digest(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()
-
-
-Builder = UnityCrowd

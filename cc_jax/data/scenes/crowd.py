@@ -1,25 +1,38 @@
-"""Where people stand: crowds, groups, queues and strollers on the ground, in metres."""
+"""Positions of people on the ground: crowds, groups, queues and strollers, in meters."""
 
 import numpy as np
 from jaxtyping import Float
 
 from cc_jax.data.scenes.canvas import Camera
 
-Spots = Float[np.ndarray, "N 3"]  # x, z in metres, the direction a person faces in radians (0: to the camera)
-_APART = 0.42  # metres between the middles of two people: shoulder to shoulder
-_ROUNDS = 12  # of filling up what fell outside the frame or on somebody
+# x and z in meters, and the direction that a person faces in radians (0 is towards the camera).
+Spots = Float[np.ndarray, "N 3"]
+# Smallest distance between two people in meters: shoulder to shoulder.
+_APART = 0.42
+# How often people are added to replace those outside the image and those too close to somebody.
+_ROUNDS = 12
 
 
 def arrange(
     rng: np.random.Generator, camera: Camera, count: int, half_width: float, near: float, far: float
 ) -> Spots:
-    """About `count` people whose heads are in the frame, at depths near-far and at most `half_width` off the axis.
+    """Place people whose heads are inside the image.
 
-    A scene mixes one to three ways of standing; fewer people come back where there is no room for more.
+    A scene mixes one to three kinds of arrangement.
+
+    Args:
+      rng: Random generator.
+      camera: The camera.
+      count: Number of people. There are fewer if there is no room for all.
+      half_width: Largest distance from the middle of the place, in meters.
+      near: Smallest depth in meters.
+      far: Largest depth in meters.
     """
-    ways = rng.permutation([_strollers, _strollers, _groups, _block, _block, _queues])[: rng.integers(1, 4)]
+    ways = np.array([_strollers, _strollers, _groups, _block, _block, _queues])
+    ways = rng.permutation(ways)[: rng.integers(1, 4)]
     shares = rng.dirichlet(np.full(len(ways), 1.5))
-    lean = rng.uniform(-0.6, 0.8)  # 1: even on the ground (most are far); less: more of them near
+    # With 1, people are spread evenly on the ground, so most are far away. With less, more of them are near.
+    lean = rng.uniform(-0.6, 0.8)
     reach = min(half_width, 0.55 * camera.columns / camera.focal * far)
 
     def place(number: int) -> np.ndarray:
@@ -48,7 +61,7 @@ def arrange(
 def _anchors(
     rng, camera: Camera, number: int, reach: float, near: float, far: float, lean: float
 ) -> np.ndarray:
-    """Ground positions in the field of view; their density over depth is z ** lean."""
+    """Draw ground positions in the field of view. Their density over depth is proportional to z ** lean."""
     power = lean + 1
     z = (near**power + rng.random(number) * (far**power - near**power)) ** (1 / power)
     half = np.minimum(reach, 0.52 * camera.columns / camera.focal * z)
@@ -56,12 +69,12 @@ def _anchors(
 
 
 def _strollers(rng: np.random.Generator, number: int, place) -> Spots:
-    """People each on their own way."""
+    """People who walk alone, each in a direction of their own."""
     return np.column_stack([place(number), rng.uniform(0, 2 * np.pi, number)])
 
 
 def _groups(rng: np.random.Generator, number: int, place) -> Spots:
-    """Circles of two to seven who face each other."""
+    """Small circles of people who face each other."""
     centres = place(max(1, number // 4))
     which = rng.integers(len(centres), size=number)
     angle, radius = rng.uniform(0, 2 * np.pi, number), rng.uniform(0.4, 1.1, number)
@@ -70,7 +83,7 @@ def _groups(rng: np.random.Generator, number: int, place) -> Spots:
 
 
 def _block(rng: np.random.Generator, number: int, place) -> Spots:
-    """An audience: loose rows, all facing one way."""
+    """An audience: loose rows of people who all face one way."""
     gap = rng.uniform(0.55, 1.1)
     columns = max(2, int(np.sqrt(number) * rng.uniform(0.9, 2.2)))
     i, j = np.arange(number) // columns, np.arange(number) % columns
@@ -82,7 +95,7 @@ def _block(rng: np.random.Generator, number: int, place) -> Spots:
 
 
 def _queues(rng: np.random.Generator, number: int, place) -> Spots:
-    """One to four lines, one behind the other."""
+    """One to four queues."""
     lines = int(rng.integers(1, 5))
     starts, angle = place(lines), rng.uniform(0, 2 * np.pi)
     line, step = np.arange(number) % lines, np.arange(number) // lines
@@ -95,13 +108,13 @@ def _queues(rng: np.random.Generator, number: int, place) -> Spots:
 
 
 def _in_frame(camera: Camera, spots: Spots) -> np.ndarray:
-    """Whether a head at 1.6 m is in the frame."""
+    """Return whether a head at a height of 1.6 m is inside the image."""
     heads, _ = camera.project(np.column_stack([spots[:, 0], np.full(len(spots), 1.6), spots[:, 1]]))
-    return ((heads >= 0) & (heads < (camera.columns, camera.rows))).all(axis=1)
+    return np.all((heads >= 0) & (heads < (camera.columns, camera.rows)), axis=1)
 
 
 def _apart(spots: Spots, count: int) -> Spots:
-    """The first `count` spots that are no closer than `_APART` to one taken before."""
+    """Return the first `count` spots that are at least `_APART` away from all spots before them."""
     taken = np.empty((count, 3))
     n = 0
     for spot in spots:

@@ -1,7 +1,7 @@
-"""What tells the domains apart: palettes, light, air and lens, drawn once a scene.
+"""The difference between the domains: palettes, light, air and lens, drawn at random for each scene.
 
-`source` is a clean render: flat saturated colours, the same soft light, clear air, a perfect lens.
-`target` has what photographs have: muted clothes, worn surfaces, sun or overcast, haze, blur, noise, compression.
+`source` is a clean render: flat saturated colors, the same soft light, clear air, a perfect lens.
+`target` resembles a photograph: muted clothes, worn surfaces, sunny or overcast light, haze, blur, noise, compression.
 """
 
 import dataclasses
@@ -11,19 +11,30 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Look:
-    """One scene's appearance. Colours are RGB 0-255; arrays of colours are [N, 3].
+    """Appearance of a scene. Colors are RGB from 0 to 255. Palettes are [N, 3].
 
     Attributes:
-      skins, hairs, tops, bottoms: what people wear and are.
-      ground, lawn, sky_top, sky_low, walls, leaves: surfaces.
-      texture: 0 flat to 1 worn.
-      sun: where shadows fall, metres (x, z) for each metre of height; None when overcast.
-      shadow: how dark shadows are, 0-1.
-      side: -1 light comes from the left, 1 from the right.
-      haze, haze_range: colour of the air, and the metres that take away two thirds.
-      clutter: things in the scene that are no people, a factor.
-      hats, bags, umbrellas: share of the people.
-      photo: whether a camera took it: exposure, blur, noise and compression follow (`optics.photograph`).
+      skins: Palette of skins.
+      hairs: Palette of hair.
+      tops: Palette of clothes of the upper body.
+      bottoms: Palette of clothes of the lower body.
+      ground: Color of paved ground.
+      lawn: Color of grass.
+      sky_top: Color of the sky high above the horizon.
+      sky_low: Color of the sky at the horizon.
+      walls: Palette of walls.
+      leaves: Palette of leaves.
+      texture: How worn surfaces are, 0 (flat) to 1.
+      sun: Shift (x, z) of a shadow in meters per meter of height. None if the sky is overcast.
+      shadow: How dark shadows are, 0 to 1.
+      side: Where the light comes from: -1 is left, 1 is right.
+      haze: Color of the air.
+      haze_range: Meters of air that remove two thirds of a color.
+      clutter: Factor on the number of things that are not people.
+      hats: Share of people with a hat.
+      bags: Share of people with a bag.
+      umbrellas: Share of people with an umbrella.
+      photo: Whether `optics.photograph` is applied.
     """
 
     skins: np.ndarray
@@ -93,7 +104,7 @@ _PHOTO_WALLS = np.array(
 
 
 def draw_look(domain: str, rng: np.random.Generator) -> Look:
-    """A random look of "source" or "target"."""
+    """Draw a look of the domain "source" or "target"."""
     return _render(rng) if domain == "source" else _photo(rng)
 
 

@@ -1,4 +1,4 @@
-"""What a camera does to a picture: exposure, blur, vignette, noise and compression."""
+"""A simulated camera: exposure, blur, vignette, noise and compression."""
 
 import cv2
 import numpy as np
@@ -10,7 +10,7 @@ Image = UInt8[np.ndarray, "H W 3"]
 
 
 def photograph(rng: np.random.Generator, image: Image) -> Image:
-    """The picture as a cheap camera would have taken it; nothing moves."""
+    """Return the image as a cheap camera would have taken it. No pixel moves."""
     light = expose(rng, material(rng, image.astype(np.float32) / 255))
     light = blur(rng, light)
     light = vignette(rng, light)
@@ -22,7 +22,7 @@ def photograph(rng: np.random.Generator, image: Image) -> Image:
 
 
 def material(rng: np.random.Generator, light: np.ndarray) -> np.ndarray:
-    """The fine unevenness of cloth, leaves and plaster, which flat colours lack."""
+    """Add the fine texture of cloth, leaves and plaster to flat colors."""
     h, w = light.shape[:2]
     tile = np.roll(noise(rng, 256, 128, 0.9, coarsest=32), rng.integers(256, size=2), axis=(0, 1))
     uneven = np.tile(tile, (-(-h // 256), -(-w // 256)))[:h, :w]
@@ -30,7 +30,7 @@ def material(rng: np.random.Generator, light: np.ndarray) -> np.ndarray:
 
 
 def expose(rng: np.random.Generator, light: np.ndarray) -> np.ndarray:
-    """Automatic exposure, white balance, contrast and saturation; one picture in twelve is taken at dusk."""
+    """Apply automatic exposure, white balance, contrast and saturation. One image in twelve is taken at dusk."""
     dusk = rng.random() < 0.08
     gain = (rng.uniform(0.26, 0.34) if dusk else rng.uniform(0.42, 0.58)) / float(light.mean())
     balance = 1 + rng.normal(0, 0.04) * np.array([1, 0, -1]) + (np.array([0.05, 0, -0.06]) if dusk else 0)
@@ -42,7 +42,7 @@ def expose(rng: np.random.Generator, light: np.ndarray) -> np.ndarray:
 
 
 def blur(rng: np.random.Generator, light: np.ndarray) -> np.ndarray:
-    """A little defocus always, a shaken hand now and then; sigmas in pixels."""
+    """Apply a slight defocus, and sometimes motion blur. Sigmas are in pixels."""
     light = cv2.GaussianBlur(light, (0, 0), rng.uniform(0.3, 0.75))
     if rng.random() < 0.12:
         length, angle = int(rng.integers(3, 5)), rng.uniform(0, np.pi)
@@ -55,20 +55,22 @@ def blur(rng: np.random.Generator, light: np.ndarray) -> np.ndarray:
 
 
 def vignette(rng: np.random.Generator, light: np.ndarray) -> np.ndarray:
-    """Corners darker by up to a third."""
+    """Darken the corners by up to a third."""
     h, w = light.shape[:2]
     v, u = np.ogrid[-1 : 1 : h * 1j, -1 : 1 : w * 1j]
     return light * (1 - rng.uniform(0, 0.33) * (u * u + v * v) / 2).astype(np.float32)[..., None]
 
 
 def grain(rng: np.random.Generator, light: np.ndarray) -> np.ndarray:
-    """Photon noise, growing with the root of the light, over a floor of read noise."""
+    """Add photon noise, which grows with the square root of the light, and constant read noise."""
     shot, read = rng.uniform(0.005, 0.03), rng.uniform(0.002, 0.01)
     sigma = np.sqrt(shot**2 * np.clip(light, 0, 1) + read**2).astype(np.float32)
     return light + sigma * rng.standard_normal(light.shape, np.float32)
 
 
 def compress(image: Image, quality: int) -> Image:
-    """Through JPEG and back."""
+    """Encode as JPEG and decode."""
     _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
+    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    assert decoded is not None
+    return np.ascontiguousarray(decoded[..., ::-1])

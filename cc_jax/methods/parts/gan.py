@@ -1,7 +1,7 @@
-"""Networks of image translation: residual generator and patch discriminator.
+"""Networks for image translation: a residual generator and a patch discriminator.
 
-Zhu et al., "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks", ICCV 2017, appendix 7.2, as
-in their released code: instance normalisation without scale and shift, kernels from N(0, 0.02).
+Zhu et al., "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks", ICCV 2017, appendix 7.2. As in
+their released code, instance normalisation has no scale and shift, and kernels are initialised from N(0, 0.02).
 """
 
 import flax.linen as nn
@@ -13,7 +13,7 @@ from cc_jax.models.parts import convolution, layers
 
 
 def instance_norm(x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-    """Each image's each channel to mean 0 and variance 1."""
+    """Normalise each channel of each image to mean 0 and variance 1."""
     x32 = x.astype(jnp.float32)
     mean = x32.mean((1, 2), keepdims=True)
     variance = x32.var((1, 2), keepdims=True)
@@ -21,9 +21,14 @@ def instance_norm(x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
 
 
 class Generator(nn.Module):
-    """An image to one of the same size that looks like the other domain's: two strides down, blocks, two strides up.
+    """Translate images to the look of the other domain: two strided convolutions, residual blocks, two upsamplings.
 
-    Sides are multiples of 4. `width` 64 and 9 blocks are the original's (11.378 M parameters).
+    The sides of an image must be multiples of 4. The original has width 64 and 9 blocks: 11.378 M parameters.
+
+    Attributes:
+      width: channels of the first layer.
+      blocks: number of residual blocks.
+      dtype: what activations are computed in.
     """
 
     width: int = 64
@@ -32,7 +37,7 @@ class Generator(nn.Module):
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
-        """Images in [-1, 1]."""
+        """Map images in [-1, 1] to images in [-1, 1]."""
         x = _relu_norm(self._conv(self.width, 7, name="first")(_reflect(image.astype(self.dtype), 3)))
         for i, factor in enumerate((2, 4)):
             x = _relu_norm(self._conv(factor * self.width, 3, 2, padding=1, name=f"down{i}")(x))
@@ -50,10 +55,14 @@ class Generator(nn.Module):
 
 
 class Doubling(nn.Module):
-    """Transposed 3x3 convolution of stride 2, [B,h,w,C] -> [B,2h,2w,D]: flax's `ConvTranspose` with SAME padding.
+    """Transposed 3x3 convolution of stride 2, the same as flax's `ConvTranspose` with SAME padding.
 
-    Done as a 2x2 convolution to the four places that a cell becomes: the weight gradient of a convolution over a dilated
-    input takes XLA on CPUs twenty times as long as that of a plain one.
+    Computed as a 2x2 convolution whose output channels are the four pixels that each input pixel becomes. On CPUs, XLA's
+    weight gradient of a convolution over a dilated input is much slower than that of a plain convolution.
+
+    Attributes:
+      features: output channels.
+      dtype: what activations are computed in.
     """
 
     features: int
@@ -65,26 +74,31 @@ class Doubling(nn.Module):
             self.dtype
         )
         bias = self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype)
-        # Along one axis, of (the cell before, the cell): the first place takes taps 0 and 2, the second tap 1 of the cell.
-        own = (
-            jnp.zeros((2, 2, 3), self.dtype).at[(0, 0, 1), (0, 1, 1), (0, 2, 1)].set(1)
-        )  # [place, cell, tap]
-        places = jnp.einsum("put,qvs,tscd->uvcpqd", own, own, kernel)
+        # Which taps of the kernel connect (the previous input pixel, this one) to the two output pixels along an axis: the
+        # first output takes tap 0 of the previous and tap 2 of this one, the second takes tap 1 of this one.
+        # [output, input, tap]
+        taps = jnp.zeros((2, 2, 3), self.dtype).at[(0, 0, 1), (0, 1, 1), (0, 2, 1)].set(1)
+        outputs = jnp.einsum("put,qvs,tscd->uvcpqd", taps, taps, kernel)
         batch, height, width, channels = x.shape
-        y = convolution.convolve(x, places.reshape(2, 2, channels, -1), padding=((1, 0), (1, 0)))
+        y = convolution.convolve(x, outputs.reshape(2, 2, channels, -1), padding=((1, 0), (1, 0)))
         y = y.reshape(batch, height, width, 2, 2, -1).transpose(0, 1, 3, 2, 4, 5)
         return y.reshape(batch, 2 * height, 2 * width, -1) + bias
 
 
 class Discriminator(nn.Module):
-    """Whether each patch of 70x70 pixels is real (1) or generated (0); `width` 64 is the original's (2.765 M)."""
+    """Judge whether each patch of 70x70 pixels is real (1) or generated (0).
+
+    Attributes:
+      width: channels of the first layer. The original has 64: 2.765 M parameters.
+      dtype: what activations are computed in.
+    """
 
     width: int = 64
     dtype: str = "float32"
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w 3"]) -> Float[Array, "b p q 1"]:
-        """Images in [-1, 1]."""
+        """Return logits of the patches of images in [-1, 1]."""
         x = image.astype(self.dtype)
         for i, (factor, stride) in enumerate(((1, 2), (2, 2), (4, 2), (8, 1))):
             conv = self._conv(factor * self.width, stride, name=f"conv{i}")

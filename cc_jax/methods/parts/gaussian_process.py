@@ -1,4 +1,4 @@
-"""Regression by a Gaussian process on the nearest known points."""
+"""Gaussian process regression on the nearest known points."""
 
 import jax
 import jax.numpy as jnp
@@ -8,10 +8,10 @@ from jaxtyping import Array, Float
 def posterior(
     query: Float[Array, "n d"], known: Float[Array, "m d"], *, neighbours: int, length: float, noise: float
 ) -> tuple[Float[Array, "n d"], Float[Array, " n"]]:
-    """(mean, variance) at each query of a process whose values at the known points are these points themselves.
+    """Return the posterior (mean, variance) at each query; the process takes the known points as its own values there.
 
-    For each query the `neighbours` nearest known points alone: mean K_ql (K_ll + noise^2 I)^-1 Z_l, variance
-    1 + noise^2 - K_ql (K_ll + noise^2 I)^-1 K_lq, with the kernel exp(-|a - b|^2 / (2 length^2)).
+    Each query is conditioned on its `neighbours` nearest known points l only: the mean is K_ql (K_ll + noise^2 I)^-1 Z_l
+    and the variance 1 + noise^2 - K_ql (K_ll + noise^2 I)^-1 K_lq, with the kernel exp(-|a - b|^2 / (2 length^2)).
     """
     squared = _squared_distances(query, known)
     nearest = jax.lax.top_k(-jax.lax.stop_gradient(squared), neighbours)[1]

@@ -4,8 +4,13 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 
+def merge_members(features: Float[Array, "s b h w c"]) -> Float[Array, "s*b h w c"]:
+    """Merge the axis of the members into that of the batch."""
+    return features.reshape(-1, *features.shape[2:])
+
+
 class CrowdMask(nn.Module):
-    """Whether there are people in each cell, from the features there: a logit."""
+    """A logit for each cell: whether there are people in it."""
 
     hidden: int = 64
 
@@ -16,7 +21,7 @@ class CrowdMask(nn.Module):
 
 
 class FeatureCritic(nn.Module):
-    """Which domain the features around each cell come from: a logit, above 0 the source."""
+    """A logit for each neighbourhood of cells: whether its features come from the source (positive) or the target."""
 
     hidden: int = 64
 
@@ -29,7 +34,7 @@ class FeatureCritic(nn.Module):
 
 
 class CellCritic(nn.Module):
-    """Which domain the features of each cell come from, whatever is beside it: a logit, above 0 the source."""
+    """A logit for each single cell: whether its features come from the source (positive) or the target."""
 
     hidden: int = 64
 

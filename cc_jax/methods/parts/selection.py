@@ -1,7 +1,7 @@
-"""How much each cell of a pseudo label counts: rules that choose by the spread of its samples.
+"""Weights of the cells of pseudo labels: rules that select by the spread of the samples.
 
-The same arithmetic for labels made on the host, over all images of a round (NumPy), and for labels made on the device,
-over the crops of a batch (jax.numpy).
+The same arithmetic serves labels made on the host, over all images of a round (NumPy), and labels made on the device, over
+the crops of a batch (jax.numpy).
 """
 
 from types import ModuleType
@@ -17,18 +17,27 @@ RULES = ("absolute", "relative", "balanced", "stratified", "soft", "image", "non
 def of_images(
     samples: list[np.ndarray], *, rule: str, fraction: float, foreground: float
 ) -> list[Float[np.ndarray, "h w"]]:
-    """Weights from 0 to 1 of the cells of each image, from its samples [S, h, w] of people per cell.
+    """Return weights from 0 to 1 for the cells of each image.
 
-    The rules, by the spread (standard deviation over S):
-      absolute: in each image the `fraction` of the cells with the smallest spread. Nearly all empty background.
-      relative: the same by spread / mean.
-      balanced: the same by spread, among the cells above `foreground` and among the others apart.
-      stratified: the same by spread, among cells of like density: the background, then half octaves above `foreground`,
-        each over all images together. The spread grows with the density, so without strata sparse cells are kept and
-        dense ones dropped, and counts fall from round to round. Ours, not the paper's.
-      soft: all cells, weighted by an inverse variance within those strata: 1 / (1 + (spread / its median there)^2).
-      image: the whole images with the smallest relative spread of their count, `fraction` of them.
-      none: everything. So do all rules where there is one sample, which has no spread to choose by.
+    The spread is the standard deviation over the samples. The rules:
+      absolute: keeps, in each image, the `fraction` of the cells with the smallest spread. Nearly all of them are empty
+        background.
+      relative: the same with spread / mean.
+      balanced: keeps the `fraction` with the smallest spread among the cells above `foreground`, and the same among the
+        others.
+      stratified: keeps the `fraction` with the smallest spread among cells of similar density, over all images together.
+        The strata are the background and half octaves above `foreground`. The spread grows with the density: without
+        strata, sparse cells are kept and dense ones dropped, and counts fall from round to round. Our rule, not the paper's.
+      soft: keeps all cells, with weights that fall with the variance relative to that of the stratum:
+        1 / (1 + (spread / median spread of the stratum)^2).
+      image: keeps the `fraction` of the images whose count has the smallest relative spread.
+      none: keeps everything. So do all rules if there is only one sample, which has no spread.
+
+    Args:
+      samples: people per cell [S, h, w] of each image.
+      rule: one of `RULES`.
+      fraction: share that is kept, in (0, 1].
+      foreground: people in a cell above which it is not background.
     """
     if not samples:
         return []
@@ -43,7 +52,7 @@ def of_images(
 def of_batch(
     samples: Float[Array, "s b h w"], *, rule: str, fraction: float, foreground: float
 ) -> Float[Array, "b h w"]:
-    """`of_images` for the crops of a batch, traceable."""
+    """Return the weights of `of_images` for the crops of a batch. Can be traced by JAX."""
     number, batch, height, width = samples.shape
     image_N = jnp.repeat(jnp.arange(batch), height * width)
     counts_SxB = samples.sum((2, 3))
@@ -67,7 +76,8 @@ def _weights(
         relative = _relative(counts_SxI.std(0), counts_SxI.mean(0), xp)
         kept = _smallest(relative, xp.zeros(relative.shape, np.int32), fraction, xp)
         return kept[image_N].astype(np.float32)
-    half_octaves = xp.ceil(2 * xp.log2(xp.maximum(mean / foreground, 1))).astype(np.int32)  # 0: background
+    # 0 is the background.
+    half_octaves = xp.ceil(2 * xp.log2(xp.maximum(mean / foreground, 1))).astype(np.int32)
     if rule == "soft":
         return _inverse_variance(spread, half_octaves, xp)
     key, group = {
@@ -80,19 +90,19 @@ def _weights(
 
 
 def _relative(spread, mean, xp: ModuleType):
-    """Spread over mean; the floor, far below a person's share of a cell, keeps empty cells finite."""
+    """Spread over mean. The lower bound on the mean, far less than a person has in a cell, keeps empty cells finite."""
     return spread / xp.maximum(mean, 1e-4)
 
 
 def _smallest(key_N, group_N, fraction: float, xp: ModuleType):
-    """True for the round(fraction x n) smallest keys of each group of n; ties by position, so that the share is exact."""
+    """True for the round(fraction x n) smallest keys of each group of n. Ties go by position, so the share is exact."""
     order, start, end = _sorted(key_N, group_N, xp)
     kept = xp.arange(len(key_N)) - start < xp.round(fraction * (end - start))
     return kept[xp.argsort(order)]
 
 
 def _inverse_variance(spread_N, group_N, xp: ModuleType):
-    """1 / (1 + (spread / its group's median)^2): half at the median, never more than 1."""
+    """1 / (1 + (spread / median of the group)^2): 1/2 at the median, at most 1."""
     order, start, end = _sorted(spread_N, group_N, xp)
     ordered = spread_N[order]
     median = (ordered[(start + end - 1) // 2] + ordered[(start + end) // 2]) / 2
@@ -101,16 +111,19 @@ def _inverse_variance(spread_N, group_N, xp: ModuleType):
 
 
 def _sorted(key_N, group_N, xp: ModuleType):
-    """(order by group and then key, first and one past the last place of the group in that order, for each place)."""
+    """(order, start, end): the order by group and then key, and for each place in it the bounds of its group."""
     order = xp.lexsort((key_N, group_N))
     groups = group_N[order]
     return order, *(xp.searchsorted(groups, groups, side=side) for side in ("left", "right"))
 
 
 def relative_change(old: dict, new: dict) -> float:
-    """How far the labels of two rounds lie apart: sum of absolute differences over the sum of the old.
+    """Return the difference between the labels of two rounds: sum of absolute differences over the sum of the old ones.
 
-    `old`, `new`: {id: (people per cell, weight)}. An image that only one of the rounds kept counts with its whole label.
+    An image that only one of the rounds kept contributes its whole label.
+
+    Args:
+      old, new: {id: (people per cell, weight)}.
     """
     difference = total = 0.0
     for i in {*old, *new}:

@@ -5,28 +5,32 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-_SIGMA, _RADIUS = 1.5, 5  # of the Gaussian window, in pixels: the paper's 11x11
+# Of the Gaussian window, in pixels: the paper's 11x11.
+_SIGMA, _RADIUS = 1.5, 5
 _K1, _K2 = 0.01, 0.03
 
 
 def ssim(a: Float[Array, "b h w c"], b: Float[Array, "b h w c"], *, span: float) -> Float[Array, " b"]:
-    """The mean over windows and channels, 1 for equal images; sides are at least 11.
+    """Return the structural similarity of each pair, a mean over windows and channels; 1 for equal images.
 
     Args:
-      span: of the pixels' range: 2 for [-1, 1].
+      a, b: images with sides of at least 11 pixels.
+      span: width of the range of pixel values, such as 2 for [-1, 1].
     """
     mean_a, mean_b = _blur(a), _blur(b)
     var_a, var_b = _blur(a * a) - mean_a**2, _blur(b * b) - mean_b**2
-    both = _blur(a * b) - mean_a * mean_b
+    covariance = _blur(a * b) - mean_a * mean_b
     c1, c2 = (_K1 * span) ** 2, (_K2 * span) ** 2
-    map_ = (
-        (2 * mean_a * mean_b + c1) * (2 * both + c2) / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))
+    similarity = (
+        (2 * mean_a * mean_b + c1)
+        * (2 * covariance + c2)
+        / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))
     )
-    return map_.mean((1, 2, 3))
+    return similarity.mean((1, 2, 3))
 
 
 def _blur(x: Array) -> Array:
-    """Gaussian mean over the windows that lie within the image, rows and columns apart."""
+    """Gaussian mean over the windows that lie within the image, along rows and then columns."""
     offsets = np.arange(-_RADIUS, _RADIUS + 1)
     window = np.exp(-(offsets**2) / (2 * _SIGMA**2))
     window = jnp.asarray(window / window.sum(), x.dtype)

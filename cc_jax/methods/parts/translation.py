@@ -1,4 +1,4 @@
-"""What the methods share that make the labelled source look like the target: a cycle-consistent translator.
+"""Shared by the methods that make the labelled source look like the target: a cycle-consistent translator.
 
 Zhu et al., "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks" (ICCV 2017), sections 3 and 4.
 """
@@ -22,41 +22,51 @@ OTHER = {"source": "target", "target": "source"}
 
 @dataclasses.dataclass(frozen=True)
 class Translation(base.Method):
-    """Fields, beside those of every method:
+    """Base class of methods with a translator: two generators and two discriminators ("critics"), one of each a domain.
 
-    translate_steps: steps of the translator alone, before the counter's.
-    translate_batch: crops of each domain in a step of it.
-    translate_crop: pixels a side of the part of a crop, at a random place, that it is shown (256 in the paper); at most.
-    width, blocks: of the generators (64 and 9 in the paper).
-    critic_width: of the discriminators (64).
-    cycle_weight: of an image's distance to itself after there and back.
-    identity_weight: of its distance to itself after a translation to its own domain, relative to `cycle_weight`.
-    pool: earlier translations that the discriminators are shown again half of the time (Shrivastava et al., CVPR 2017).
-    translate_rate: Adam's learning rate; constant for the first half of the translator's steps, then falling to 0.
+    Attributes:
+      translate_steps: Steps that train the translator alone, before the counter's. They do not count towards
+        config.steps. The paper of Cycle-GAN trains for 200 epochs.
+      translate_batch: Crops of each domain in a step of the translator.
+      translate_crop: Side, in pixels, of the square at a random place of each crop that the translator is trained on; 256
+        in the paper. Smaller crops are used whole.
+      width: Channels of the generators' first layer; 64 in the paper.
+      blocks: Residual blocks of the generators; 9 in the paper.
+      critic_width: Channels of the discriminators' first layer; 64 in the paper.
+      cycle_weight: Weight of the distance between an image and its translation there and back.
+      identity_weight: Weight of the distance between an image and its translation to its own domain, relative to
+        cycle_weight.
+      pool: Number of earlier translations that are kept for the discriminators, which see one of them half of the time
+        (Shrivastava et al., CVPR 2017).
+      translate_rate: Learning rate of Adam for all four networks. Constant in the first half of the translator's steps,
+        then it decays linearly to 0.
     """
 
-    translate_steps: int
-    translate_batch: int
-    translate_crop: int
-    width: int
-    blocks: int
-    critic_width: int
-    cycle_weight: float
-    identity_weight: float
-    pool: int
-    translate_rate: float
+    translate_steps: int = 400
+    translate_batch: int = 1
+    translate_crop: int = 256
+    width: int = 64
+    blocks: int = 9
+    critic_width: int = 64
+    cycle_weight: float = 10.0
+    identity_weight: float = 0.5
+    pool: int = 50
+    translate_rate: float = 2e-4
 
     def __post_init__(self):
         for name in ("translate_batch", "width", "critic_width", "pool"):
             if getattr(self, name) < 1:
-                raise ConfigError(f"config.method: {name}={getattr(self, name)}: it is at least 1")
+                raise ConfigError(f"config.method: {name}={getattr(self, name)}: must be at least 1")
         if self.translate_crop % CELL or self.translate_crop < 32:
             raise ConfigError(
-                f"config.method: translate_crop={self.translate_crop}: a multiple of {CELL}, at least 32"
+                f"config.method: translate_crop={self.translate_crop}: must be a multiple of {CELL}, at least 32"
             )
 
     def networks(self, model, crop: int, key: jax.Array) -> base.Networks:
-        """Both generators, both discriminators with their pools of uint8 [pool, side, side, 3]."""
+        """Return both generators ("translator") and both discriminators with their pools ("critic").
+
+        The pools are uint8 [pool, side, side, 3].
+        """
         side = min(crop, self.translate_crop)
         image = jnp.zeros((1, side, side, 3))
         params = {}
@@ -70,7 +80,7 @@ class Translation(base.Method):
         }
 
     def optimizers(self) -> dict[str, optax.GradientTransformation]:
-        """Adam with the paper's momentum of 0.5, one for the generators and one for the discriminators."""
+        """Return Adam with the paper's momentum of 0.5, one for the generators and one for the discriminators."""
         half = max(self.translator_steps // 2, 1)
         rate = optax.join_schedules(
             [
@@ -88,72 +98,81 @@ class Translation(base.Method):
 
     @property
     def generator(self) -> gan.Generator:
-        """`params["translator"][domain]` are those of the generator that makes images of that domain."""
+        """The generator. `params["translator"][domain]` are the parameters of the one that makes images of `domain`."""
         return gan.Generator(self.width, self.blocks)
 
     @property
     def discriminator(self) -> gan.Discriminator:
-        """`params["critic"][domain]` are those of the discriminator of that domain."""
+        """The discriminator. `params["critic"][domain]` are the parameters of the one that judges images of `domain`."""
         return gan.Discriminator(self.critic_width)
 
-    def beside(self, pairs: list[tuple[Array, Array]]) -> jax.Array:
-        """A further loss on (image, image after there and back), which come in [-1, 1]; none here."""
+    def extra_loss(self, pairs: list[tuple[Array, Array]]) -> jax.Array:
+        """Return a further loss on pairs (image, its translation there and back), in [-1, 1]; 0 here."""
         del pairs
         return jnp.float32(0)
 
+    def translator_stage(self) -> base.Stage:
+        """Return the stage that trains the translator alone, on a few plain crops: it learns what images look like."""
+        return base.Stage(
+            "translate", self.translate_steps, self.translate, self.labelled_source_and_target,
+            counter=False, batch_size=self.translate_batch, plain=True,
+        )  # fmt: skip
+
     def translate(self, state, batch, rng, draw):
-        """A step of the translator and of its critics."""
+        """Train the translator and its critics for one step."""
         del draw
-        part_rng, pool_rng = jax.random.split(rng)
-        parts = part(batch, self.translate_crop, part_rng)
-        image = {d: to_unit(parts[d]["image"]) for d in DOMAINS}
-        state, _, metrics = self.descend_translator(state, image, pool_rng)
+        square_rng, pool_rng = jax.random.split(rng)
+        squares = random_square(batch, self.translate_crop, square_rng)
+        image = {d: to_unit(squares[d]["image"]) for d in DOMAINS}
+        state, metrics = self.translator_step(state, image, pool_rng)
         return state, {"loss": metrics["translator_loss"], **metrics}
 
-    def descend_translator(self, state, image: dict[str, Array], rng: jax.Array, task=None):
-        """(state, {domain: images translated to it}, metrics) after a step on images in [-1, 1] of both domains.
+    def translator_step(self, state, image: dict[str, Array], rng: jax.Array, task_loss=None):
+        """Train the translator, then its critics, for one step; return (state, metrics).
 
         Args:
-          task: a further loss of the translations {domain: images}, which trains the generators too.
+          state: the train state.
+          image: {domain: images in [-1, 1]}.
+          rng: random key for the pools.
+          task_loss: a further loss of the translations {domain: images}, which also trains the generators.
         """
-        critic = functools.partial(self.judge, state.params["critic"])
+        critic = functools.partial(self.realness, state.params["critic"])
 
         def loss(params):
-            make = functools.partial(self.make, params)
-            fake = {d: make(d, image[OTHER[d]]) for d in DOMAINS}
-            back = {d: make(d, fake[OTHER[d]]) for d in DOMAINS}
+            translate_to = functools.partial(self.translate_to, params)
+            fake = {d: translate_to(d, image[OTHER[d]]) for d in DOMAINS}
+            back = {d: translate_to(d, fake[OTHER[d]]) for d in DOMAINS}
             adversarial = sum(jnp.mean((critic(d, fake[d]) - 1) ** 2) for d in DOMAINS)
             cycle = sum(distance(back[d], image[d]) for d in DOMAINS)
-            identity = sum(distance(make(d, image[d]), image[d]) for d in DOMAINS)
+            identity = sum(distance(translate_to(d, image[d]), image[d]) for d in DOMAINS)
             total = adversarial + self.cycle_weight * (cycle + self.identity_weight * identity)
-            total += self.beside([(image[d], back[d]) for d in DOMAINS])
-            total += task(fake) if task else 0.0
-            return total, (
-                fake,
-                {"translator_loss": total, "cycle_loss": cycle, "adversarial_loss": adversarial},
-            )
+            total += self.extra_loss([(image[d], back[d]) for d in DOMAINS])
+            total += task_loss(fake) if task_loss else 0.0
+            metrics = {"translator_loss": total, "cycle_loss": cycle, "adversarial_loss": adversarial}
+            return total, (fake, metrics)
 
         grads, (fake, metrics) = jax.grad(loss, has_aux=True)(state.params["translator"])
         state = state.descend("translator", grads)
-        state, critic_loss = self.descend_critic(state, image, fake, rng)
-        return state, fake, {**metrics, "critic_loss": critic_loss}
+        state, critic_loss = self.critic_step(state, image, fake, rng)
+        return state, {**metrics, "critic_loss": critic_loss}
 
-    def descend_critic(self, state, image: dict[str, Array], fake: dict[str, Array], rng: jax.Array):
-        """(state, loss) after a step of the critics on real images and on translations, of now or from the pool."""
+    def critic_step(self, state, image: dict[str, Array], fake: dict[str, Array], rng: jax.Array):
+        """Train the critics for one step on real images and on translations, new ones or ones from the pool.
+
+        Returns (state, loss).
+        """
         pool = state.collections["critic"]["pool"]
         shown, kept = {}, {}
         for d, key in zip(DOMAINS, jax.random.split(rng), strict=True):
             shown[d], kept[d] = from_pool(fake[d], pool[d], pool["filled"], key)
 
         def loss(params):
-            judge = functools.partial(self.judge, params)
-            return (
-                sum(
-                    jnp.mean((judge(d, image[d]) - 1) ** 2) + jnp.mean(judge(d, shown[d]) ** 2)
-                    for d in DOMAINS
-                )
-                / 2
-            )
+            realness = functools.partial(self.realness, params)
+            losses = [
+                jnp.mean((realness(d, image[d]) - 1) ** 2) + jnp.mean(realness(d, shown[d]) ** 2)
+                for d in DOMAINS
+            ]
+            return sum(losses) / 2
 
         value, grads = jax.value_and_grad(loss)(state.params["critic"])
         state = state.descend("critic", grads)
@@ -161,35 +180,32 @@ class Translation(base.Method):
         collections = {**state.collections, "critic": {"pool": {**kept, "filled": filled}}}
         return state.replace(collections=collections), value
 
-    def make(self, params, domain: str, image: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
-        """Images translated to the domain, in [-1, 1]."""
+    def translate_to(self, params, domain: str, image: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
+        """Translate images in [-1, 1] to the look of `domain`."""
         return self.generator.apply({"params": params[domain]}, image)
 
     def to_target(self, params, image: UInt8[Array, "b h w 3"]) -> UInt8[Array, "b h w 3"]:
-        """Images in pixels, translated to the target's look."""
-        return to_pixels(self.make(params, "target", to_unit(image)))
+        """Translate images in pixels to the look of the target."""
+        return to_pixels(self.translate_to(params, "target", to_unit(image)))
 
-    def judge(self, params, domain: str, image: Float[Array, "b h w 3"]) -> Float[Array, "b p q 1"]:
-        """How much each patch looks like one of the domain: 1 real, 0 not."""
+    def realness(self, params, domain: str, image: Float[Array, "b h w 3"]) -> Float[Array, "b p q 1"]:
+        """Return how much each patch looks like an image of `domain`: 1 is real, 0 is not."""
         return self.discriminator.apply({"params": params[domain]}, image)
 
-    def first_stage(self) -> base.Stage:
-        """The translator alone, on few plain crops at a time: what they look like is what is learnt."""
-        return base.Stage(
-            "translate", self.translate_steps, self.translate, self.labelled_source_and_target,
-            counter=False, batch_size=self.translate_batch, plain=True,
-        )  # fmt: skip
 
+def random_square(batch: base.Batch, side: int, key: jax.Array) -> base.Batch:
+    """Cut a square of `side` pixels, with its cells, at one random place that is the same in all crops.
 
-def part(batch: base.Batch, side: int, key: jax.Array) -> base.Batch:
-    """The square of `side` pixels at one random place of all crops, with its cells of 8x8 pixels; all of smaller crops."""
+    Crops that are no larger stay whole.
+    """
     height = batch["source"]["image"].shape[1]
     if side >= height:
         return batch
     row, column = jax.random.randint(key, (2,), 0, (height - side) // CELL + 1) * CELL
 
     def cut(x: Array) -> Array:
-        pixels = height // x.shape[1]  # of an image's pixel or of a cell
+        # Pixels along a side of one element of `x`: 1 for images, CELL for density maps.
+        pixels = height // x.shape[1]
         x = jax.lax.dynamic_slice_in_dim(x, row // pixels, side // pixels, axis=1)
         return jax.lax.dynamic_slice_in_dim(x, column // pixels, side // pixels, axis=2)
 
@@ -197,27 +213,28 @@ def part(batch: base.Batch, side: int, key: jax.Array) -> base.Batch:
 
 
 def to_unit(image: UInt8[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
-    """Pixels 0 to 255 to [-1, 1]."""
+    """Map pixels from 0 to 255 to [-1, 1]."""
     return image.astype(jnp.float32) / 127.5 - 1
 
 
 def to_pixels(image: Float[Array, "b h w 3"]) -> UInt8[Array, "b h w 3"]:
-    """The inverse of `to_unit`, rounded."""
+    """Map [-1, 1] to pixels from 0 to 255, rounded: the inverse of `to_unit`."""
     return jnp.clip(jnp.round((image + 1) * 127.5), 0, 255).astype(jnp.uint8)
 
 
 def distance(a: Array, b: Array) -> jax.Array:
-    """Mean absolute difference."""
+    """Return the mean absolute difference."""
     return jnp.mean(jnp.abs(a - b))
 
 
 def from_pool(
     fake: Float[Array, "b h w 3"], pool: UInt8[Array, "p h w 3"], filled: Array, key: jax.Array
 ) -> tuple[Float[Array, "b h w 3"], UInt8[Array, "p h w 3"]]:
-    """(images to show the discriminator, pool), as Shrivastava et al., section 2.3, and the code of Zhu et al.
+    """Return (images to show to the discriminator, new pool).
 
-    Until the pool is full each image goes in and is shown; then half of them are shown, and of the others each takes the
-    place of one that it has at random, which is shown instead.
+    While the pool fills up, each translation is added to it and shown. Once it is full, each translation is shown with
+    probability 1/2; otherwise it replaces a random image of the pool, which is shown in its place. Shrivastava et al.,
+    section 2.3, as in the code of Zhu et al.
     """
     place_key, swap_key = jax.random.split(key)
     size, batch = len(pool), len(fake)

@@ -1,4 +1,8 @@
-"""Convolutions of [B,H,W,C], fast on CPUs too, gradients included: XLA's are not (measured: README, "Speed on CPUs")."""
+"""Convolutions of [B,H,W,C] that are fast on CPUs too, including their gradients.
+
+XLA's own convolutions are slow on CPUs where kernels are large, images are large, or channels are grouped. Each function
+here computes the same result in a way that is faster there.
+"""
 
 import functools
 import itertools
@@ -11,16 +15,18 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array
 
-Padding = tuple[tuple[int, int], tuple[int, int]]  # zeros above and below, left and right
+# Zeros (above, below), (left, right).
+Padding = tuple[tuple[int, int], tuple[int, int]]
 
-# What a block of `_kernel_gradient` reads: few enough bytes for a core's cache, positions enough for a matrix product.
+# Size of a block of `_kernel_gradient`: few enough bytes for a core's cache, enough positions for a matrix product.
 _BLOCK_BYTES, _BLOCK_POSITIONS = 1.5e6, 1024
-_CHANNELS = 2048  # of input times output; with fewer, XLA's own gradient takes less of a CPU's time
+# Product of input and output channels below which XLA's own gradient is faster.
+_CHANNELS = 2048
 
-# Winograd's F(2x2, 3x3): the fewest channels (input times output) and products of an image (the plain way's) that are worth
-# its memory, four times the input and the output, and a second of compiling; and the matrices of its sums over four rows or
-# columns of the input, three of the kernel, and four of the products.
+# Winograd's F(2x2, 3x3) pays off from this product of input and output channels on, and from this number of products of the
+# plain convolution of an image on. It needs four times the memory of input and output, and a second more of compiling.
 _WINOGRAD_CHANNELS, _WINOGRAD_PRODUCTS = 8192, 8e9
+# The matrices of its sums over four rows or columns of the input, three of the kernel, and four of the products.
 _OF_INPUT = (1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1)
 _OF_KERNEL = (1, 0, 0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0, 0, 1)
 _OF_PRODUCTS = (1, 1, 1, 0), (0, 1, -1, -1)
@@ -29,14 +35,18 @@ _OF_PRODUCTS = (1, 1, 1, 0), (0, 1, -1, -1)
 def convolve(
     x: Array, kernel: Array, *, stride: int = 1, dilation: int = 1, padding: Padding | None = None
 ) -> Array:
-    """Convolution of [B,H,W,C] with an HWIO kernel; without `padding` TF's SAME: ceil(H/stride) x ceil(W/stride)."""
+    """Convolve [B,H,W,C] with an HWIO kernel.
+
+    Without `padding`, zeros are added as TensorFlow's SAME does, and the output has ceil(H/stride) x ceil(W/stride)
+    positions.
+    """
     if kernel.shape[:2] == (1, 1) and stride == 1 and padding is None:
         return x @ kernel[0, 0]
     if padding is None:
         sides = zip(x.shape[1:3], kernel.shape[:2], strict=True)
         padding = tuple(_same_padding(n, size, stride, dilation) for n, size in sides)
     written_out = stride == 1 and kernel.shape[2] * kernel.shape[3] >= _CHANNELS
-    # On one device: where a batch is split, every block of the loop below would wait for all devices to add theirs.
+    # On one device only: if the batch is split, every block of `_kernel_gradient` would wait for a sum over all devices.
     if written_out and jax.default_backend() == "cpu" and jax.device_count() == 1:
         return _convolve_written_out(x, kernel, dilation, padding)
     return _convolve(x, kernel, stride, dilation, padding)
@@ -58,7 +68,7 @@ def _convolve(
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _convolve_written_out(x: Array, kernel: Array, dilation: int, padding: Padding) -> Array:
-    """`_convolve` of stride 1 for one CPU device, its gradients likewise."""
+    """`_convolve` with stride 1 for a single CPU device, with gradients to match."""
     if _by_winograd(x, kernel, dilation, padding):
         return _winograd(x, kernel, dilation, padding)
     return _convolve(x, kernel, 1, dilation, padding)
@@ -87,15 +97,16 @@ def _by_winograd(x: Array, kernel: Array, dilation: int, padding: Padding) -> bo
 
 
 def _size_behind(x: Array, dilation: int, padding: Padding) -> list[int]:
-    """Height and width of what a 3x3 kernel makes of `x`."""
+    """Height and width of the output of a 3x3 kernel."""
     return [n + sum(zeros) - 2 * dilation for n, zeros in zip(x.shape[1:3], padding, strict=True)]
 
 
 def _winograd(x: Array, kernel: Array, dilation: int, padding: Padding) -> Array:
-    """`_convolve` of stride 1 with a 3x3 kernel: 16 products for 2x2 positions instead of 36.
+    """`_convolve` with stride 1 and a 3x3 kernel, in 16 products for 2x2 positions instead of 36.
 
-    F(2x2, 3x3) of Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016, section 4.1. All tiles of
-    an image at once, for sums inside a loop run on one thread; a dilated image as its `dilation**2` grids of such pixels.
+    F(2x2, 3x3) of Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016, section 4.1. All tiles
+    of an image are computed at once, because XLA runs sums inside a loop on one thread. With a dilation, the image is
+    taken apart into `dilation**2` grids of pixels, each of which is convolved without dilation.
     """
     batch, *size, channels = x.shape
     out = _size_behind(x, dilation, padding)
@@ -122,22 +133,22 @@ def _winograd(x: Array, kernel: Array, dilation: int, padding: Padding) -> Array
 
 
 def _sums(matrix: Sequence[Sequence[float]], arrays: Sequence[Array]) -> list[Array]:
-    """The matrix times the vector of arrays."""
+    """Multiply the matrix with the vector of arrays."""
     terms = ([c * x for c, x in zip(row, arrays, strict=True) if c] for row in matrix)
     return [functools.reduce(operator.add, each) for each in terms]
 
 
 def _kernel_gradient(x: Array, g: Array, size: tuple[int, int], dilation: int, padding: Padding) -> Array:
-    """[*size,C,D] in float32, `g` [B,h,w,D] being the gradient of the output.
+    """Gradient of the kernel, float32 [*size,C,D], from `x` and the gradient `g` [B,h,w,D] of the output.
 
-    One matrix product, `x` once for each column of the kernel by `g` once for each of its rows, summed over blocks of rows
-    of `x` so that these copies stay in the cache. At `sfcn`'s full width XLA's own takes 1.7 to 7 times as long (AVX2).
+    A matrix product of shifted copies of `x`, one for each column of the kernel, with shifted copies of `g`, one for each of
+    its rows. It is summed over blocks of rows of `x`, so that the copies stay in the cache.
     """
     (batch, height, _, channels), (_, out, width, features) = x.shape, g.shape
     rows = _rows_of_a_block(height, batch * width, x.dtype.itemsize * size[1] * channels)
     above, reach = padding[0][0], (size[0] - 1) * dilation
     x = jnp.pad(x, ((0, 0), (0, 0), padding[1], (0, 0)))
-    # Row y of `x` meets row `above + y - i * dilation` of `g` in row i of the kernel: zeros where there is none.
+    # In row i of the kernel, row y of `x` meets row `above + y - i * dilation` of `g`. Pad `g` where there is no such row.
     g = jnp.pad(g, ((0, 0), (reach - above, height + above - out), (0, 0), (0, 0)))
 
     def add_block(total, block):
@@ -157,16 +168,15 @@ def _kernel_gradient(x: Array, g: Array, size: tuple[int, int], dilation: int, p
 
 
 def _rows_of_a_block(height: int, positions: int, position_bytes: int) -> int:
-    """A divisor of `height`; `positions`: of one row, all images together."""
+    """Rows of a block, a divisor of `height`. `positions` are those of one row, over all images."""
     wanted = max(_BLOCK_POSITIONS, _BLOCK_BYTES / position_bytes) / positions
     return next(rows for rows in range(1, height + 1) if height % rows == 0 and rows >= min(wanted, height))
 
 
 def depthwise(x: Array, kernel: Array, stride: int = 1, dilation: int = 1) -> Array:
-    """TF-SAME depthwise convolution of [B,H,W,C] with a kernel [size,size,C].
+    """Convolve each channel of [B,H,W,C] with its own kernel, [size,size,C], padded as TensorFlow's SAME does.
 
-    On CPUs a sum of shifted products: XLA's grouped convolution takes ten times as long there, its weight gradient
-    five times as long as the loop over rows below (measured, 2 cores).
+    On CPUs it is a sum of shifted products, because XLA's grouped convolution and its weight gradient are much slower there.
     """
     if jax.default_backend() == "cpu":
         return _depthwise_shifted(x, kernel, stride, dilation)
@@ -189,7 +199,8 @@ def _depthwise_fwd(x, kernel, stride, dilation):
 
 def _depthwise_bwd(stride, dilation, saved, g):
     x, kernel = saved
-    if stride == 1:  # symmetric padding: the adjoint is the same sum with the kernel turned round
+    if stride == 1:
+        # The padding is symmetric, so the adjoint is the same sum with the kernel rotated by half a turn.
         x_bar = _sum_of_taps(g, kernel[::-1, ::-1], 1, dilation)
     else:
         x_bar = jax.vjp(lambda x: _sum_of_taps(x, kernel, stride, dilation), x)[1](g)[0]
@@ -200,7 +211,10 @@ _depthwise_shifted.defvjp(_depthwise_fwd, _depthwise_bwd)
 
 
 def _depthwise_kernel_gradient(x: Array, g: Array, size: int, stride: int, dilation: int) -> Array:
-    """[size,size,C]: each tap of `x` times `g`, summed; row by row, so that what all taps share stays in the cache."""
+    """Gradient of the kernel, [size,size,C]: each tap of `x` times `g`, summed.
+
+    Row by row, so that the rows that all taps share stay in the cache.
+    """
     batch, height, width, channels = g.shape
     x = jnp.pad(x, ((0, 0), *(_same_padding(n, size, stride, dilation) for n in x.shape[1:3]), (0, 0)))
 
@@ -222,7 +236,7 @@ def _depthwise_kernel_gradient(x: Array, g: Array, size: int, stride: int, dilat
 
 
 def _taps(x: Array, size: tuple[int, int], stride: int, dilation: int) -> Iterator[Array]:
-    """What each element of the kernel meets under TF-SAME padding, row by row: [B,ceil(H/stride),ceil(W/stride),C]."""
+    """Yield, for each element of the kernel, the input that it meets: [B,ceil(H/stride),ceil(W/stride),C]."""
     height, width = x.shape[1:3]
     paddings = [_same_padding(n, k, stride, dilation) for n, k in zip((height, width), size, strict=True)]
     x = jnp.pad(x, ((0, 0), *paddings, (0, 0)))
@@ -232,15 +246,15 @@ def _taps(x: Array, size: tuple[int, int], stride: int, dilation: int) -> Iterat
 
 
 def _same_padding(size: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
-    """Zeros before and after under TF's SAME rule: the odd one goes after."""
+    """Zeros (before, after) under TensorFlow's SAME rule, which puts an odd one after."""
     total = max((-(-size // stride) - 1) * stride + (kernel - 1) * dilation + 1 - size, 0)
     return total // 2, total - total // 2
 
 
 def convolve_row(row_BxwxC: Array, kernel: Array) -> Array:
-    """Zero-padded convolution of [B,w,C] along w with a kernel [length,C,D], the length odd.
+    """Convolve [B,w,C] along w with a kernel [length,C,D] of odd length, padded with zeros.
 
-    Written as one matrix product: inside a scan XLA's CPU convolution has a gradient ten times slower.
+    Written as one matrix product, because the gradient of XLA's CPU convolution is much slower inside a scan.
     """
     length, width = kernel.shape[0], row_BxwxC.shape[1]
     padded = jnp.pad(row_BxwxC, ((0, 0), (length // 2, length // 2), (0, 0)))

@@ -1,8 +1,8 @@
-"""EfficientNet-Lite0 up to its 112-channel stage, with features at stride 8 and batch norm folded away.
+"""EfficientNet-Lite0 up to its 112-channel stage, with features at stride 8 and batch norm folded into the weights.
 
-Architecture: Tan & Le 2019 (EfficientNet-B0) and the Lite variant of the TensorFlow TPU repository: no
-squeeze-and-excitation, ReLU6, TF-SAME padding. The stage that would go to stride 16 keeps stride 8 and what
-follows it is dilated by 2 (Chen et al. 2017), so that every filter still sees what it was trained on.
+Architecture: EfficientNet-B0 (Tan & Le 2019) in the Lite variant of the TensorFlow TPU repository: no
+squeeze-and-excitation, ReLU6, TF-SAME padding. The stage that would go to stride 16 keeps stride 8, and the layers after it
+are dilated by 2 (Chen et al. 2017), so that every filter still sees what it was trained on.
 """
 
 import dataclasses
@@ -14,20 +14,27 @@ from jaxtyping import Array
 from cc_jax.models.parts import convolution, layers
 
 STEM = 32
-# Pixels as the official Lite models were trained: (x - 127) / 128.
+# Normalisation of the pixels that the official Lite models were trained with: (x - 127) / 128.
 MEAN, STD = (127 / 255,) * 3, (128 / 255,) * 3
 
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-    """One inverted bottleneck: 1x1 expansion by `expand`, depthwise `size` x `size`, 1x1 projection."""
+    """Shape of an inverted bottleneck: 1x1 expansion, depthwise convolution, 1x1 projection.
+
+    Attributes:
+      features: output channels.
+      expand: factor of the expansion.
+      size, stride, dilation: of the depthwise convolution.
+      level: stride of the output with respect to the image.
+    """
 
     features: int
     expand: int
     size: int
     stride: int
     dilation: int
-    level: int  # stride of its output with respect to the image
+    level: int
 
 
 BLOCKS = (
@@ -36,7 +43,8 @@ BLOCKS = (
     Block(24, 6, 3, 1, 1, 4),
     Block(40, 6, 5, 2, 1, 8),
     Block(40, 6, 5, 1, 1, 8),
-    Block(80, 6, 3, 1, 1, 8),  # stride 2 in the original: its successors are dilated instead
+    # Stride 2 in the original; here the blocks after it are dilated instead.
+    Block(80, 6, 3, 1, 1, 8),
     Block(80, 6, 3, 1, 2, 8),
     Block(80, 6, 3, 1, 2, 8),
     Block(112, 6, 5, 1, 2, 8),
@@ -46,7 +54,7 @@ BLOCKS = (
 
 
 class Depthwise(nn.Module):
-    """Depthwise convolution with a bias; the kernel is [size,size,C]."""
+    """Depthwise convolution with a bias. The kernel is [size,size,C]."""
 
     size: int
     stride: int
@@ -63,7 +71,7 @@ class Depthwise(nn.Module):
 
 
 class InvertedBottleneck(nn.Module):
-    """Expansion, depthwise convolution, projection; with a shortcut where the shape stays."""
+    """Expansion, depthwise convolution, projection, and a shortcut around them if `shortcut` is set."""
 
     spec: Block
     shortcut: bool
@@ -74,7 +82,7 @@ class InvertedBottleneck(nn.Module):
         spec, y = self.spec, x
         if spec.expand > 1:
             y = self._pointwise(x.shape[-1] * spec.expand, "expand")(x)
-            # The expansion's bias would enter the depthwise window from outside the region of interest.
+            # Without the mask the expansion's bias would leak into the ROI through the depthwise window.
             y = layers.masked(jax.nn.relu6(y), pyramid[spec.level // spec.stride])
         y = Depthwise(spec.size, spec.stride, spec.dilation, self.dtype, name="depthwise")(y)
         y = self._pointwise(spec.features, "project")(jax.nn.relu6(y))
@@ -86,14 +94,19 @@ class InvertedBottleneck(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """Normalised image [B,H,W,3] -> [B,H/8,W/8,112]."""
+    """Encoder: normalised image [B,H,W,3] -> features [B,H/8,W/8,112].
+
+    Attributes:
+      dtype: what activations are computed in.
+      remat: whether each block's activations are computed again for the gradient instead of being kept.
+    """
 
     dtype: str = "float32"
     remat: bool = False
 
     @property
     def reach(self) -> int:
-        """Pixels beyond a cell's own that its features depend on."""
+        """Distance in pixels up to which the features of a cell depend on the image."""
         return 1 + sum(spec.size // 2 * spec.dilation * spec.level // spec.stride for spec in BLOCKS)
 
     @nn.compact

@@ -1,4 +1,4 @@
-"""Layers that counting models share. Convolutions are those of convolution.py, masks go through `masked`."""
+"""Layers that counting models share. They respect the region of interest: see `masked` and `roi_pyramid`."""
 
 from collections.abc import Callable
 
@@ -12,19 +12,28 @@ from cc_jax.models.parts import convolution
 from cc_jax.units import CELL
 
 INITIALISERS: dict[str, Callable] = {
-    # He et al. 2015: keeps the second moment through a ReLU; for networks trained from scratch.
+    # He et al. 2015: keeps the second moment through a ReLU. For networks trained from scratch.
     "he": nn.initializers.variance_scaling(2.0, "fan_in", "normal"),
     # GCC-SFCN and the paper's repository.
     "normal": nn.initializers.normal(0.01),
     # CycleGAN's networks.
     "gan": nn.initializers.normal(0.02),
-    # For the recurrences of the spatial encoder: what a row hands on must shrink, or it grows with the image.
+    # For the recurrence of the spatial encoder: what a row passes on must shrink, or it grows with the image.
     "contracting": nn.initializers.variance_scaling(0.05, "fan_in", "normal"),
 }
 
 
 class Conv(nn.Module):
-    """Convolution with a bias; float32 parameters, computed in `dtype`. `padding`: on all sides; without it TF SAME."""
+    """Convolution with a bias, computed in `dtype` with float32 parameters.
+
+    Attributes:
+      features: output channels.
+      size: kernel height and width.
+      stride, dilation: of the convolution, along both axes.
+      kernel_init: name in `INITIALISERS`.
+      dtype: what the convolution is computed in.
+      padding: zeros on each side; None pads as TensorFlow's SAME does.
+    """
 
     features: int
     size: tuple[int, int] = (3, 3)
@@ -38,7 +47,7 @@ class Conv(nn.Module):
     def __call__(
         self, x: Float[Array, "b h w c"], channels: Array | None = None
     ) -> Float[Array, "b h2 w2 d"]:
-        """`channels`: int [m], those of the input that are read; the others count as zeros and cost nothing."""
+        """Convolve `x`. With `channels`, int [m], only these channels of `x` are read; the others count as zeros."""
         kernel = self.param(
             "kernel", INITIALISERS[self.kernel_init], (*self.size, x.shape[-1], self.features)
         )
@@ -56,14 +65,14 @@ class Conv(nn.Module):
 
 
 def masked(x: Array, roi: Array) -> Array:
-    """`x` with zeros outside the region of interest, both [B,h,w,...]: a bias must not reach in from there."""
+    """Set `x` [B,h,w,C] to 0 outside the region of interest [B,h,w,1], from where a bias would otherwise leak in."""
     return x * roi.astype(x.dtype)
 
 
 def rms_norm(x: Array) -> Array:
-    """[B,h,w,C] with a root mean square of 1 over the channels of each position (Zhang & Sennrich 2019), 0 staying 0.
+    """Scale [B,h,w,C] to a root mean square of 1 over the channels of each position (Zhang & Sennrich 2019); 0 stays 0.
 
-    Over channels alone, so that neither padding nor the rest of the image enters.
+    Neither padding nor the rest of the image enters, because the mean is taken over channels only.
     """
     square = jnp.mean(jnp.square(x.astype(jnp.float32)), axis=-1, keepdims=True)
     return (x * jax.lax.rsqrt(square + 1e-6)).astype(x.dtype)
@@ -71,10 +80,10 @@ def rms_norm(x: Array) -> Array:
 
 @jax.custom_vjp
 def max_pool(x: Array) -> Array:
-    """2x2 max pooling, stride 2, of [B,H,W,C] with H and W even; what is equally large shares the gradient.
+    """Max-pool [B,H,W,C] over 2x2 windows with stride 2; H and W are even. Equal maxima share the gradient.
 
-    As maxima of slices: XLA's windowed maximum has a slow gradient on CPUs, and stalls when a constant is folded. The
-    gradient is written out because that of slices adds up four padded arrays: `sfcn`'s step took 4 % longer.
+    Computed as maxima of slices, because XLA's windowed maximum has a slow gradient on CPUs and stalls while a constant is
+    folded. The gradient is written out, because that of slices adds four padded arrays.
     """
     top = jnp.maximum(x[:, ::2, ::2], x[:, ::2, 1::2])
     return jnp.maximum(top, jnp.maximum(x[:, 1::2, ::2], x[:, 1::2, 1::2]))
@@ -97,9 +106,13 @@ max_pool.defvjp(_max_pool_fwd, _max_pool_bwd)
 
 
 def roi_pyramid(roi_BxHxWx1: Array) -> dict[int, Array]:
-    """The region of interest (above 0 is inside) at strides 1, 2, 4 and 8, a cell inside when any of its pixels is.
+    """Return the region of interest at strides s = 1, 2, 4 and 8. A cell is inside if any of its pixels is.
 
-    [B,ceil(H/s),ceil(W/s),1] of 0 and 1 in float32; at stride 1 padded to multiples of 8.
+    Args:
+      roi_BxHxWx1: positive inside.
+
+    Returns:
+      {s: float32 [B,H'/s,W'/s,1] of 0 and 1}, where H' and W' are H and W rounded up to multiples of 8.
     """
     levels = {1: (pad_to_multiple(roi_BxHxWx1, CELL) > 0).astype(jnp.float32)}
     for stride in (2, 4, 8):
@@ -108,16 +121,16 @@ def roi_pyramid(roi_BxHxWx1: Array) -> dict[int, Array]:
 
 
 def pad_to_multiple(x: Array, multiple: int) -> Array:
-    """[B,H,W,C] with zeros added at the bottom and on the right up to a multiple of `multiple`."""
+    """Pad [B,H,W,C] with zeros at the bottom and on the right to multiples of `multiple`."""
     _, height, width, _ = x.shape
     return jnp.pad(x, ((0, 0), (0, -height % multiple), (0, -width % multiple), (0, 0)))
 
 
 def adaptive_mean(x_BxhxwxC: Array, roi_Bxhxwx1: Array, height: int, width: int) -> Array:
-    """Adaptive average pooling of the ROI's bounding box to [B,height,width,C].
+    """Average-pool the bounding box of the ROI to [B,height,width,C], float32.
 
-    Bin i of n over a side of length s covers floor(i s / n) to ceil((i + 1) s / n), as in Torch; cells outside the
-    ROI count neither above nor below the fraction bar, so padding changes nothing.
+    Bin i of n over a side of length s covers floor(i s / n) to ceil((i + 1) s / n), as PyTorch's adaptive pooling does.
+    Cells outside the ROI are left out of the means, so that padding changes nothing.
     """
     roi = roi_Bxhxwx1.astype(jnp.float32)
     rows = _bins(jnp.any(roi > 0, axis=(2, 3)), height)
@@ -130,7 +143,7 @@ def adaptive_mean(x_BxhxwxC: Array, roi_Bxhxwx1: Array, height: int, width: int)
 
 
 def _bins(inside_Bxs: Array, n: int) -> Array:
-    """0/1 matrix [B,n,s]: which cells of the span of `inside` fall into each of n bins."""
+    """Matrix [B,n,s] of 0 and 1: which cells fall into each of n bins over the span that `inside` covers."""
     size = inside_Bxs.shape[1]
     first = jnp.argmax(inside_Bxs, axis=1)[:, None]
     length = (size - jnp.argmax(inside_Bxs[:, ::-1], axis=1))[:, None] - first
@@ -142,10 +155,15 @@ def _bins(inside_Bxs: Array, n: int) -> Array:
 
 
 def scan_rows(f_BxhxwxC: Array, roi_Bxhxwx1: Array, step: Callable[[Array], Array]) -> Array:
-    """The spatial encoder over rows (SFCN, after SCNN): down `o[i] = relu(step(o[i-1])) + f[i]`, then up
-    `o[i] = relu(step(o[i+1])) + o[i]`, with `step` a convolution along the row, shared by both directions.
+    """Run the spatial encoder over rows, first down and then up (SFCN, after SCNN).
 
-    A cell outside the region of interest hands nothing on (its bias would travel) and takes nothing.
+    Down: `o[i] = relu(step(o[i-1])) + f[i]`. Up: `o[i] = relu(step(o[i+1])) + o[i]`. Cells outside the region of interest
+    neither pass anything on, because their bias would travel, nor take anything.
+
+    Args:
+      f_BxhxwxC: features.
+      roi_Bxhxwx1: region of interest of the cells.
+      step: convolution along a row [B,w,C], shared by both directions.
     """
     for upwards in (False, True):
         f_BxhxwxC, _ = hand_on(f_BxhxwxC, roi_Bxhxwx1, step, None, upwards)
@@ -159,9 +177,15 @@ def hand_on(
     carry: tuple[Array, Array] | None,
     upwards: bool,
 ) -> tuple[Array, tuple[Array, Array]]:
-    """One direction of `scan_rows` over some of the rows: (these rows, what the next ones are handed).
+    """Run one direction of `scan_rows` over a block of rows.
 
-    `carry`: what the rows before have handed on; None where there are none.
+    Args:
+      f_BxhxwxC, roi_Bxhxwx1, step: as in `scan_rows`, for the rows of the block.
+      carry: what the previous block has passed on; None for the first block.
+      upwards: direction.
+
+    Returns:
+      (new rows, what they pass on to the next block).
     """
     f, roi = jnp.moveaxis(f_BxhxwxC, 1, 0), jnp.moveaxis(roi_Bxhxwx1, 1, 0).astype(f_BxhxwxC.dtype)
 
@@ -178,5 +202,8 @@ def hand_on(
 
 
 def staged(stage: Callable, remat: bool) -> Callable:
-    """`stage(module, ...)`, a part of a module's computation; with `remat` done again for the gradient instead of kept."""
+    """Return `stage(module, ...)`, a part of a module's computation.
+
+    With `remat`, its activations are computed again for the gradient instead of being kept.
+    """
     return nn.remat(stage) if remat else stage

@@ -1,4 +1,4 @@
-"""Encoder weights in one safetensors file: tensors named as in the model, and what they were trained with."""
+"""Pretrained encoder weights in a safetensors file: tensors named as in the model, and the normalisation of the pixels."""
 
 import dataclasses
 import hashlib
@@ -20,13 +20,13 @@ _HOW = "make one with `python -m cc_jax.tools.convert_weights --source=FILE --ou
 
 @dataclasses.dataclass(frozen=True)
 class Encoder:
-    """What an encoder file holds.
+    """The content of an encoder file.
 
-    Fields:
+    Attributes:
       name: "vgg16" or "efficientnet_lite0".
       source: where the weights come from, in words.
-      tensors: float32 arrays by flax name under params["encoder"] ("conv0/kernel").
-      mean, std: of the pixels, in (x / 255 - mean) / std, RGB.
+      tensors: float32 arrays by their flax name below params["encoder"], such as "conv0/kernel".
+      mean, std: normalisation of the pixels, (x / 255 - mean) / std, RGB.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Encoder:
     std: tuple[float, float, float]
 
     def digest(self) -> str:
-        """SHA-256 over name, normalisation, and every tensor's name, shape and bytes in the order of the names."""
+        """Return the SHA-256 of name, normalisation, and every tensor's name, shape and bytes, in the order of the names."""
         sha = hashlib.sha256(json.dumps([self.name, self.mean, self.std]).encode())
         for name in sorted(self.tensors):
             tensor = np.ascontiguousarray(self.tensors[name], "<f4")
@@ -46,7 +46,7 @@ class Encoder:
 
 
 def write_encoder(path: str | os.PathLike, encoder: Encoder) -> None:
-    """Writes the file under a temporary name first: what stands under `path` is always whole."""
+    """Write the file, under a temporary name first, so that `path` never holds half a file."""
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     metadata = {
@@ -66,38 +66,41 @@ def write_encoder(path: str | os.PathLike, encoder: Encoder) -> None:
 
 
 def read_encoder(path: str | os.PathLike) -> Encoder:
-    """The file's content, its digest checked. Raises ConfigError when it is missing, foreign or damaged."""
+    """Read the file and check its digest. Raises ConfigError if it is missing, damaged, or not an encoder file."""
     path = pathlib.Path(path)
     how = _HOW.format(path=path)
     if not path.is_file():
-        raise ConfigError(f"no pretrained weights at {path}: {how}, or start from noise without them")
+        raise ConfigError(
+            f"no pretrained weights at {path}: {how}, or set config.model.pretrained='' to start from noise"
+        )
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (safetensors.SafetensorError, OSError, ValueError, TypeError) as error:
-        raise ConfigError(f"{path} is no readable safetensors file ({error}): {how}") from error
+        raise ConfigError(f"{path} is not a readable safetensors file ({error}): {how}") from error
     missing = {"encoder", "source", "mean", "std", "sha256"} - metadata.keys()
     if missing:
         raise ConfigError(
-            f"{path} was not made for cc_jax (its metadata lacks {', '.join(sorted(missing))}): {how}"
+            f"{path} is not an encoder file of cc_jax (its metadata lacks {', '.join(sorted(missing))}): {how}"
         )
     mean, std = (tuple(json.loads(metadata[key])) for key in ("mean", "std"))
     encoder = Encoder(metadata["encoder"], metadata["source"], tensors, mean, std)
     if encoder.digest() != metadata["sha256"]:
-        raise ConfigError(f"{path} is damaged (its digest is not the one it was written with): {how}")
+        raise ConfigError(f"{path} is damaged (its digest does not match its content): {how}")
     return encoder
 
 
 def load_encoder(path: str | os.PathLike, params: dict[str, Any], norm: dict[str, Any]) -> tuple[dict, dict]:
-    """`params` with the encoder's weights and `norm` with the mean and std they were trained with.
+    """Return `params` with the weights of an encoder file, and `norm` with the normalisation that these were trained with.
 
     Args:
       path: a file written by tools/convert_weights.
-      params: the parameters of a model of ours, from `init`; only params["encoder"] is replaced.
+      params: initial parameters of a model; only params["encoder"] is replaced.
       norm: the model's collection "norm".
 
-    Raises ConfigError when the file is missing or damaged, or when its tensors are not those of the encoder.
+    Raises:
+      ConfigError: if the file is missing or damaged, or if its tensors do not fit the model's encoder.
     """
     encoder = read_encoder(path)
     wanted = flax.traverse_util.flatten_dict(params["encoder"], sep="/")
@@ -107,7 +110,7 @@ def load_encoder(path: str | os.PathLike, params: dict[str, Any], norm: dict[str
             has = "has no such tensor" if found is None else f"has {found.shape}"
             raise ConfigError(
                 f"{path} holds {encoder.name}, which does not fit the model: encoder/{name} is {value.shape}, "
-                f"the file {has}; take the weights of the model's own encoder, at model.width=1"
+                f"the file {has}; use the weights of the model's own encoder, with a width of 1"
             )
     extra = encoder.tensors.keys() - wanted.keys()
     if extra:

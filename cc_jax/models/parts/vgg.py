@@ -1,4 +1,4 @@
-"""Plain stacks of convolutions with stride 8: VGG-16's first ten, and the small one of `tiny`."""
+"""Encoders that are plain stacks of convolutions, with a total stride of 8: VGG-16's first ten layers, and `tiny`'s."""
 
 import functools
 
@@ -14,7 +14,13 @@ STAGES = ((1, (64, 64)), (2, (128, 128)), (4, (256, 256, 256)), (8, (512, 512, 5
 
 
 class VGG(nn.Module):
-    """Ten 3x3 convolutions with ReLU, a 2x2 max pooling before each stage but the first."""
+    """The first ten convolutions of VGG-16: 3x3 with ReLU, and a 2x2 max pooling before each stage but the first.
+
+    Attributes:
+      width: factor on all channels.
+      dtype: what activations are computed in.
+      remat: whether each stage's activations are computed again for the gradient instead of being kept.
+    """
 
     width: float = 1.0
     dtype: str = "float32"
@@ -22,7 +28,7 @@ class VGG(nn.Module):
 
     @property
     def reach(self) -> int:
-        """Pixels beyond a cell's own that its features depend on."""
+        """Distance in pixels up to which the features of a cell depend on the image."""
         return sum(stride * len(stage) for stride, stage in STAGES)
 
     @nn.compact
@@ -45,9 +51,14 @@ class VGG(nn.Module):
 
 
 class StridedStack(nn.Module):
-    """3x3 convolutions with ReLU in three stages at strides 2, 4 and 8; the first of a stage halves the size.
+    """3x3 convolutions with ReLU in three stages at strides 2, 4 and 8. The first one of each stage halves the size.
 
-    A VGG spends most of its time at full resolution; here nothing runs there.
+    Nothing runs at full resolution, where a VGG spends most of its time.
+
+    Attributes:
+      stages: channels of the convolutions of each stage.
+      dtype: what activations are computed in.
+      remat: whether each stage's activations are computed again for the gradient instead of being kept.
     """
 
     stages: tuple[tuple[int, ...], ...]
@@ -56,7 +67,7 @@ class StridedStack(nn.Module):
 
     @property
     def reach(self) -> int:
-        """Pixels beyond a cell's own that its features depend on."""
+        """Distance in pixels up to which the features of a cell depend on the image."""
         return sum(2**s * (1 + 2 * (len(stage) - 1)) for s, stage in enumerate(self.stages))
 
     @nn.compact

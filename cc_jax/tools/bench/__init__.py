@@ -1,25 +1,33 @@
-"""Speed beside a reference: what the suites in `suites/` share. Run as `python -m cc_jax.tools.bench`."""
+"""Benchmarks against a reference: what the suites in `suites/` share. Run `python -m cc_jax.tools.bench`."""
 
 import dataclasses
 import pathlib
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-_REST = 0.05  # seconds; the threads of the function before (OpenMP's) go on spinning for some milliseconds
+from cc_jax.errors import ConfigError
+
+# Seconds between two measurements. OpenMP's threads keep spinning for some milliseconds after a function has returned.
+_PAUSE = 0.05
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Where a suite may find real data; a suite without any makes its own, and says so in the case's name."""
+    """Where a suite may find real data. Without any, a suite makes its own and says so in the name of the case.
 
-    data_dir: pathlib.Path | None = None  # prepared datasets
-    manual_dir: pathlib.Path | None = None  # a dataset as downloaded
+    Attributes:
+      data_dir: Folder of prepared datasets.
+      manual_dir: A dataset as downloaded.
+    """
+
+    data_dir: pathlib.Path | None = None
+    manual_dir: pathlib.Path | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Times:
-    """What repeated measurements of one thing gave: seconds, GiB in `memory`."""
+    """Median, least and most of repeated measurements, in seconds (in GiB for the suite `memory`)."""
 
     median: float
     least: float
@@ -27,16 +35,16 @@ class Times:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Times":
-        """Of the measured values."""
+        """Summarize measured values."""
         return cls(statistics.median(values), min(values), max(values))
 
     @classmethod
     def once(cls, value: float) -> "Times":
-        """Of what was measured once, or is no measurement."""
+        """Return a value that was measured once, or is a limit."""
         return cls(value, value, value)
 
     def by(self, factor: float) -> "Times":
-        """All of them times `factor`."""
+        """Return all values times `factor`."""
         return Times(self.median * factor, self.least * factor, self.most * factor)
 
 
@@ -44,8 +52,15 @@ class Times:
 class Row:
     """One measured case.
 
-    `ratio`: how many times faster than the reference we are in `density` and `pipeline`, to be at least `goal`; in the other
-    suites ours over the reference's, to be at most `goal`. Of medians.
+    Attributes:
+      suite: Name of the suite.
+      case: What was measured.
+      ours: Times of cc_jax.
+      reference: What it was compared with.
+      theirs: Times of the reference.
+      ratio: Ratio of the medians. In `density` and `pipeline` it is how many times faster cc_jax is, and should be at
+        least `goal`. In the other suites it is ours divided by theirs, and should be at most `goal`.
+      goal: Goal of the ratio.
     """
 
     suite: str
@@ -57,7 +72,7 @@ class Row:
     goal: float
 
     def fields(self) -> dict[str, str | float | list[float]]:
-        """What --json writes of it."""
+        """Return the fields that --json writes."""
         return {
             "suite": self.suite,
             "case": self.case,
@@ -72,17 +87,25 @@ class Row:
 
 
 def alternate(
-    runs: dict[str, Callable[[], object]], rounds: int, before: dict[str, Callable[[], object]] | None = None
+    runs: Mapping[str, Callable[[], object]],
+    rounds: int,
+    before: Mapping[str, Callable[[], object]] | None = None,
 ) -> dict[str, Times]:
-    """Seconds of each function, called in turn so that a busy moment of the machine hits all of them.
+    """Measure functions in turn, so that a busy moment of the machine affects all of them.
 
-    `before`: called before each call of the function of that name, untimed.
+    Args:
+      runs: The functions by name.
+      rounds: How often each is called.
+      before: Functions that are called before each call of the function with their name, without being timed.
+
+    Returns:
+      Seconds of each function.
     """
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds):
         for name, run in runs.items():
             (before or {}).get(name, lambda: None)()
-            time.sleep(_REST)
+            time.sleep(_PAUSE)
             begin = time.perf_counter()
             run()
             seconds[name].append(time.perf_counter() - begin)
@@ -90,9 +113,15 @@ def alternate(
 
 
 def beside_best(
-    ours: dict[str, Callable[[], object]], peers: dict[str, Callable[[], object]], rounds: int
+    ours: Mapping[str, Callable[[], object]], peers: Mapping[str, Callable[[], object]], rounds: int
 ) -> tuple[dict[str, Times], str, Times]:
-    """(ours, name of the peer that was the fastest of one round, its seconds); each is called once before, to compile."""
+    """Measure our functions beside the fastest of several peers, which is found in one round.
+
+    Every function is called once before, to compile.
+
+    Returns:
+      Seconds of our functions by name, the name of the fastest peer, and its seconds.
+    """
     for start in (*ours.values(), *peers.values()):
         start()
     first = alternate(peers, 1)
@@ -100,3 +129,18 @@ def beside_best(
     seconds = alternate({**ours, name: peers[name]}, rounds)
     theirs = seconds.pop(name)
     return seconds, name, theirs
+
+
+def import_torch():
+    """Import torch.
+
+    Raises:
+      ConfigError: It is not installed.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise ConfigError(
+            "this suite measures beside torch; install it by: .venv/bin/pip install -r tests/requirements-extra.txt"
+        ) from error
+    return torch

@@ -1,6 +1,6 @@
-"""SFCN in PyTorch with our weights, written as the field's code is: what `step` and `predict` measure beside.
+"""SFCN in PyTorch with our weights, written as in the field's published code: the reference of `step` and `predict`.
 
-Needs torch: tests/requirements-extra.txt.
+Needs torch, see tests/requirements-extra.txt.
 """
 
 from collections.abc import Callable, Iterator
@@ -8,23 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from cc_jax.errors import ConfigError
 from cc_jax.models.parts import vgg
-
-
-def import_torch():
-    """The module torch. Raises ConfigError where it is not installed."""
-    try:
-        import torch
-    except ImportError as error:
-        raise ConfigError(
-            "this suite measures beside torch: .venv/bin/pip install -r tests/requirements-extra.txt"
-        ) from error
-    return torch
+from cc_jax.tools.bench import import_torch
 
 
 def build(variables: dict[str, Any]):
-    """A torch module `(image [B,3,H,W] normalised) -> density [B,1,h,w]` with the weights of a `sfcn` Model's variables."""
+    """Return SFCN as a torch module with the weights of our model.
+
+    Args:
+      variables: Variables of the model `sfcn`.
+
+    Returns:
+      A module from a normalized image [B, 3, H, W] to a density map [B, 1, h, w].
+    """
     torch = import_torch()
     functional = torch.nn.functional
     params = variables["params"]
@@ -68,11 +64,11 @@ def build(variables: dict[str, Any]):
                     i += 1
             for layer in self.back:
                 x = functional.relu(layer(x))
-            x = self.sweep(self.sweep(x, self.down_up, 2), self.left_right, 3)
+            x = self.scan_rows(self.scan_rows(x, self.down_up, 2), self.left_right, 3)
             return functional.relu(self.density(x))
 
         @staticmethod
-        def sweep(x, layer, axis: int):
+        def scan_rows(x, layer, axis: int):
             rows = list(x.split(1, axis))
             order = list(range(1, len(rows)))
             for i in order:
@@ -87,7 +83,16 @@ def build(variables: dict[str, Any]):
 def layouts(
     make: Callable, image_BxHxWx3: np.ndarray, variables: dict[str, Any]
 ) -> Iterator[tuple[str, Any, Any]]:
-    """(name, a module of `make`'s, normalised image) in both memory layouts, on the GPU if there is one."""
+    """Yield a torch module and its input in both memory layouts, on the GPU if there is one.
+
+    Args:
+      make: Makes the module.
+      image_BxHxWx3: RGB image, uint8.
+      variables: Variables of our model, for its normalization.
+
+    Yields:
+      The name of the layout, the module, and the normalized image [B, 3, H, W].
+    """
     torch = import_torch()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     norm = variables["norm"]

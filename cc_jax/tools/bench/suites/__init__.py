@@ -1,1 +1,1 @@
-"""One file a suite, each with `run(options: Options) -> list[Row]`; the name of the file is the suite's."""
+"""Benchmark suites, one file each, named after the suite. A suite defines `run(options: Options) -> list[Row]`."""

@@ -1,7 +1,7 @@
-"""What counting a huge image takes: 8192x8192 pixels at their own size, by `lite`, in a process of its own.
+"""Memory for counting a huge image: 8192x8192 pixels, not resized, by `lite`, in a process of its own.
 
-The columns are GiB here: the most that the process held, beside the 3 GiB that it may. The other row is what tiles change in
-the count of an image that fits into one piece too, as a share, beside the hundredth that it may.
+The first row compares the peak memory of the process in GiB with its limit of 3 GiB. The second row compares the relative
+change of a count by tiling with its limit of 0.01, for an image that can also be counted in one piece.
 """
 
 import json
@@ -12,9 +12,10 @@ from cc_jax.tools.bench import Options, Row, Times
 
 _SIDE = 8192
 _BUDGET = 3.0
-_SMALLER, _TIGHT = 1280, 0.25  # side; GiB, for four tiles
+# Side of the image that is counted in one piece and, with so few GiB, in four tiles.
+_SMALLER, _TIGHT = 1280, 0.25
 
-# A process of its own: what one held before stays in its peak.
+# Runs in a process of its own, because a process's peak includes all that it has done before.
 _COUNT = """
 import json, pathlib, re, sys
 import numpy as np
@@ -33,28 +34,28 @@ small = np.random.default_rng(0).integers(0, 256, (side // 8, side // 8, 3), np.
 image = small.repeat(8, 0).repeat(8, 1)
 counter.plan([image.shape[:2]])
 found = counter.count(image)
-# Not getrusage: its peak is handed on from the process that started this one.
+# getrusage would include the peak of the parent process.
 (peak,) = re.findall(r"VmHWM:\\s*(\\d+) kB", pathlib.Path("/proc/self/status").read_text())
 print(json.dumps([found.count, int(peak) / 2**20]))
 """
 
 
 def run(options: Options) -> list[Row]:
-    """A row for the most that it holds, and one for what tiles change."""
+    """Return a row for the peak memory, and one for the change of the count by tiling."""
     del options
     _, peak = _count("lite", _SIDE, 2.0)
     whole, _ = _count("lite", _SMALLER, 8.0)
     tiled, _ = _count("lite", _SMALLER, _TIGHT)
     change = abs(tiled - whole) / whole
-    case = f"lite, {_SMALLER}x{_SMALLER}, in tiles {tiled:.3f}, whole {whole:.3f}"
+    case = f"lite, {_SMALLER}x{_SMALLER}, in tiles {tiled:.3f}, in one piece {whole:.3f}"
     return [
         Row("memory", f"lite, {_SIDE}x{_SIDE}", Times.once(peak), "3 GiB", Times.once(_BUDGET), peak / _BUDGET, 1.0),
-        Row("memory", case, Times.once(change), "a hundredth", Times.once(0.01), change / 0.01, 1.0),
+        Row("memory", case, Times.once(change), "0.01", Times.once(0.01), change / 0.01, 1.0),
     ]  # fmt: skip
 
 
 def _count(model: str, side: int, memory_gib: float) -> tuple[float, float]:
-    """(people, GiB)."""
+    """Return the count and the peak memory in GiB."""
     command = [sys.executable, "-c", _COUNT, model, str(side), str(memory_gib)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     count, peak = json.loads(done.stdout.splitlines()[-1])

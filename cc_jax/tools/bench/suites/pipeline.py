@@ -1,11 +1,11 @@
-"""Training crops a second beside a torch DataLoader that does as the field's code does: PIL, densities from the disk.
+"""Training crops per second, beside a torch DataLoader as in the field's published code: PIL, and densities from the disk.
 
-Both sides read the same JPEG files, cut windows by the same rule, flip and change them by the same functions, and give
-batches of 8 crops with densities at 1/8, on as many workers: ours on threads and in processes, torch's in processes;
-processes stay alive from round to round. The reference decodes each image whole with PIL each time and reads its full-size
-density, precomputed, from a .npy file. Data: ShanghaiTech A's training images where they are given (--data_dir), else
+Both sides read the same JPEG files, choose windows by the same rule, apply the same flips and photometric changes, and
+return batches of 8 crops with densities per cell. Both use the same number of workers: ours are threads or processes,
+torch's are processes, which stay alive between rounds. The reference decodes every image completely with PIL and reads its
+precomputed full-size density from a .npy file. The data is ShanghaiTech A's training images if --data_dir is given, else
 renders of 1024x704.
-Needs torch: tests/requirements-extra.txt.
+Needs torch, see tests/requirements-extra.txt.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ import functools
 import itertools
 import pathlib
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 
 import numpy as np
 
@@ -22,8 +22,8 @@ from cc_jax.data.density import Density, resize_density
 from cc_jax.data.examples import Examples
 from cc_jax.data.images import cv2, encode_image
 from cc_jax.data.photometric import photometric
-from cc_jax.errors import ConfigError
-from cc_jax.tools.bench import Options, Row, alternate
+from cc_jax.tools.bench import Options, Row, alternate, import_torch
+from cc_jax.units import CELL
 
 GOAL = 3
 _IMAGES, _BATCH, _BATCHES, _WORKERS, _ROUNDS = 64, 8, 64, 2, 3
@@ -31,24 +31,24 @@ _AUGMENT = transforms.Augment(crop=256, scale_min=0.8, scale_max=1.25, photometr
 
 
 def run(options: Options) -> list[Row]:
-    """Rows with what decoding once saves, on threads and in processes, and one without it."""
+    """Return rows with images decoded once, in processes and on threads, and one with images decoded every time."""
     records, what = _records(options)
     kept, decoded = Examples(records, limit=2**40), Examples(records)
     with tempfile.TemporaryDirectory() as folder:
         loader = _loader(PeerDataset(records, pathlib.Path(folder)))
         stream = _batches(
             Examples(records, limit=2**40), 2**40, workers=_WORKERS
-        )  # as torch's, workers stay alive
+        )  # workers stay alive, as torch's do
         runs = {
             f"decoded once, {_WORKERS} processes": lambda: _consume(itertools.islice(stream, _BATCHES)),
             f"decoded once, {_WORKERS} threads": lambda: _consume(_batches(kept, _BATCHES)),
-            f"decoded each time, {_WORKERS} threads": lambda: _consume(_batches(decoded, _BATCHES)),
+            f"decoded every time, {_WORKERS} threads": lambda: _consume(_batches(decoded, _BATCHES)),
             "reference": lambda: _consume(loader),
         }
         with contextlib.closing(stream):
-            for name in ("reference", *list(runs)[:2] * 2):  # workers up, images kept
+            for name in ("reference", *list(runs)[:2] * 2):  # starts workers and fills caches
                 runs[name]()
-            # What the processes have made ahead while others were timed is not theirs to gain by.
+            # Removes the batches that the processes have made while others were timed.
             drain = {next(iter(runs)): lambda: _consume(itertools.islice(stream, 4 * _WORKERS))}
             seconds = alternate(runs, _ROUNDS, drain)
     crops = _BATCH * _BATCHES
@@ -56,7 +56,7 @@ def run(options: Options) -> list[Row]:
     return [
         Row(
             suite="pipeline",
-            case=f"{name}, {what}: {crops / each.median / _WORKERS:.0f} crops a second and core",
+            case=f"{name}, {what}: {crops / each.median / _WORKERS:.0f} crops per second and core",
             ours=each.by(1 / crops),
             reference=f"torch DataLoader: {crops / reference.median / _WORKERS:.0f}",
             theirs=reference.by(1 / crops),
@@ -72,27 +72,24 @@ def _consume(batches: Iterable) -> None:
         pass
 
 
-def _batches(examples: Examples, end: int, workers: int = 0) -> Iterator[dict]:
-    """Our batches 0 to `end`, on threads or in processes."""
+def _batches(examples: Examples, end: int, workers: int = 0) -> Generator[dict, None, None]:
+    """Yield our batches 0 to `end`, made on threads or in processes."""
     dataset = pipeline.train_dataset(examples, augment=_AUGMENT, density=Density(), seed=0)
     make = functools.partial(pipeline.batch_at, dataset, batch_size=_BATCH)
     return pipeline.batches(make, 0, end, threads=_WORKERS, workers=workers)
 
 
 def _loader(dataset: "PeerDataset"):
-    try:
-        from torch.utils import data
-    except ImportError as error:
-        raise ConfigError(
-            "--suite=pipeline measures beside torch: .venv/bin/pip install -r tests/requirements-extra.txt"
-        ) from error
+    import_torch()
+    from torch.utils import data
+
     return data.DataLoader(
         dataset, batch_size=_BATCH, num_workers=_WORKERS, persistent_workers=True, prefetch_factor=2
     )
 
 
 class PeerDataset:
-    """A map-style dataset as the field's code has it: files of images, and of full-size densities."""
+    """A map-style dataset as in the field's published code: files of images, and of full-size densities."""
 
     def __init__(self, records, folder: pathlib.Path):
         self.paths = []
@@ -118,7 +115,7 @@ class PeerDataset:
         cut = (slice(top, top + side), slice(left, left + side))
         crop = _AUGMENT.crop
         image = _AUGMENT._resampled(image[cut], rng)
-        target = resize_density(density[cut], crop // 8, crop // 8)
+        target = resize_density(density[cut], crop // CELL, crop // CELL)
         if rng.random() < 0.5:
             image, target = cv2.flip(image, 1), target[:, ::-1]
         image = photometric(image, rng, _AUGMENT.photometric, _AUGMENT.grey)
@@ -126,9 +123,9 @@ class PeerDataset:
 
 
 def _records(options: Options) -> tuple[list[dict], str]:
-    """Records in memory, so that both sides start from a file's bytes, and what to call them."""
+    """Return records in memory, so that both sides start from the bytes of files, and what to call them."""
     if options.data_dir:
-        from cc_jax.data import sources  # TFDS, only where it is needed
+        from cc_jax.data import sources  # imports TFDS
 
         source = sources.open_source("shanghaitech/part_a", f"train[:{_IMAGES}]", options.data_dir)
         return [source[i] for i in range(len(source))], "ShanghaiTech A"

@@ -1,7 +1,9 @@
-"""A train step of SFCN beside PyTorch's: the same weights, crops, loss (MSE at 1/8), AdamW and moving average.
+"""A training step of SFCN, beside PyTorch: the same weights, crops, loss (MSE per cell), AdamW and moving average.
 
-PyTorch in its better memory layout; on a GPU in bfloat16 by autocast and compiled, as ours is. The other rows are the scans
-of the spatial encoder alone, with their gradients, beside our step. Goals: 1.2 on CPUs, 0.9 on accelerators. Needs torch.
+PyTorch uses the faster of its memory layouts and, on a GPU, is compiled and uses bfloat16 by autocast, as ours does. The
+goals are 1.2 on CPUs and 0.9 on accelerators. The other rows are the scans of the spatial encoder alone, with their
+gradients, beside our step.
+Needs torch, see tests/requirements-extra.txt.
 """
 
 from collections.abc import Callable
@@ -15,8 +17,9 @@ from cc_jax.distributed import mesh
 from cc_jax.models import sfcn
 from cc_jax.models.parts import decoder
 from cc_jax.optimization import rngs
-from cc_jax.tools.bench import Options, Row, beside_best, peer
+from cc_jax.tools.bench import Options, Row, beside_best, import_torch, peer
 from cc_jax.training import profiling
+from cc_jax.units import CELL, output_from_people
 from configs import default
 
 _ROUNDS = 5
@@ -26,7 +29,7 @@ ACCELERATOR = (("full width", 1.0, 16, 384),)
 
 
 def run(options: Options) -> list[Row]:
-    """A row a case beside PyTorch, and one for the spatial encoder's share."""
+    """Return two rows per case: the step beside PyTorch, and the share of the spatial encoder."""
     del options
     cpu = jax.default_backend() == "cpu"
     return [row for case in (CPU if cpu else ACCELERATOR) for row in _rows(cpu, *case)]
@@ -49,9 +52,9 @@ def _rows(cpu: bool, name: str, width: float, crops: int, side: int) -> list[Row
 
 
 def batch_of(crops: int, side: int) -> dict[str, dict[str, np.ndarray]]:
-    """A labelled batch as the loop has it, of noise."""
+    """Return a labelled batch of noise, as the training loop has it."""
     rng = np.random.default_rng(0)
-    cells = side // 8
+    cells = side // CELL
     source = {
         "image": rng.integers(0, 256, (crops, side, side, 3), np.uint8),
         "roi": np.ones((crops, side, side, 1), np.uint8),
@@ -62,12 +65,12 @@ def batch_of(crops: int, side: int) -> dict[str, dict[str, np.ndarray]]:
 
 
 def scans_of(width: float, dtype: str, crops: int, side: int) -> Callable[[], object]:
-    """A call that waits for the spatial encoder's output and its gradients."""
+    """Return a function that computes the gradients of the spatial encoder and waits for them."""
     model = sfcn.Model(width=width)
     encoder = decoder.SpatialEncoder(
         model.spatial_kernel_size, model.channels[-1], model.spatial_kernel_init, dtype
     )
-    x = jax.random.normal(jax.random.key(0), (crops, side // 8, side // 8, model.channels[-1]), dtype)
+    x = jax.random.normal(jax.random.key(0), (crops, side // CELL, side // CELL, model.channels[-1]), dtype)
     roi = jnp.ones((*x.shape[:3], 1), dtype)
     params = encoder.init(jax.random.key(1), x, roi)
     gradients = jax.jit(jax.grad(lambda params, x: encoder.apply(params, x, roi).sum(), (0, 1)))
@@ -75,7 +78,11 @@ def scans_of(width: float, dtype: str, crops: int, side: int) -> Callable[[], ob
 
 
 def step_of(width: float, dtype: str, batch: dict) -> tuple[Callable, int, dict]:
-    """(a call that takes No Adapt's step and waits for it, its operations, the variables that it starts from)."""
+    """Prepare a step of No Adapt.
+
+    Returns:
+      A function that takes the step and waits for it, the number of its operations, and the initial variables.
+    """
     config = default.get_config()
     config.model.name, config.model.dtype = "sfcn", dtype
     config.model.sfcn.width = width
@@ -102,35 +109,40 @@ def step_of(width: float, dtype: str, batch: dict) -> tuple[Callable, int, dict]
     return run, operations, variables
 
 
-def torch_steps(variables: dict, batch: dict, compiled: bool) -> dict[str, Callable]:
-    """{what: a call that takes the same step in PyTorch and waits for it}."""
-    torch = peer.import_torch()
+def torch_steps(variables: dict, batch: dict, compiled: bool) -> dict[str, Callable[[], float]]:
+    """Return functions that take the same step in PyTorch and wait for it, by memory layout."""
     source = batch["source"]
-    found = {}
-    for name, module, image in peer.layouts(lambda: peer.build(variables), source["image"], variables):
-        optimizer = torch.optim.AdamW(module.parameters(), lr=1e-3, weight_decay=1e-4)
-        ema = torch.optim.swa_utils.get_ema_multi_avg_fn(default.get_config().optimizer.ema)
-        average = torch.optim.swa_utils.AveragedModel(module, multi_avg_fn=ema)
-        target = torch.tensor(source["density"] * (100 / 64)).permute(0, 3, 1, 2).to(image.device)
-        forward = torch.compile(module) if compiled else module
-        half = torch.autocast(image.device.type, torch.bfloat16, enabled=compiled)
+    return {
+        name: _torch_step(module, image, source["density"], compiled)
+        for name, module, image in peer.layouts(lambda: peer.build(variables), source["image"], variables)
+    }
 
-        def run(
-            forward=forward,
-            module=module,
-            average=average,
-            optimizer=optimizer,
-            image=image,
-            target=target,
-            half=half,
-        ):
-            optimizer.zero_grad()
-            with half:
-                loss = torch.nn.functional.mse_loss(forward(image).float(), target)
-            loss.backward()
-            optimizer.step()
-            average.update_parameters(module)
-            return float(loss.detach())
 
-        found[name] = run
-    return found
+def _torch_step(module, image, density_Bxhxwx1: np.ndarray, compiled: bool) -> Callable[[], float]:
+    """Return a function that takes a step of a torch module and returns its loss.
+
+    Args:
+      module: See `peer.build`.
+      image: Its input, a torch tensor.
+      density_Bxhxwx1: People per cell.
+      compiled: Whether to compile the module and use bfloat16.
+    """
+    torch, config = import_torch(), default.get_config()
+    optimizer = torch.optim.AdamW(module.parameters(), lr=1e-3, weight_decay=1e-4)
+    ema = torch.optim.swa_utils.get_ema_multi_avg_fn(config.optimizer.ema)
+    average = torch.optim.swa_utils.AveragedModel(module, multi_avg_fn=ema)
+    target = torch.tensor(output_from_people(density_Bxhxwx1, config.label_scale)).permute(0, 3, 1, 2)
+    target = target.to(image.device)
+    forward = torch.compile(module) if compiled else module
+    autocast = torch.autocast(image.device.type, torch.bfloat16, enabled=compiled)
+
+    def run() -> float:
+        optimizer.zero_grad()
+        with autocast:
+            loss = torch.nn.functional.mse_loss(forward(image).float(), target)
+        loss.backward()
+        optimizer.step()
+        average.update_parameters(module)
+        return float(loss.detach())
+
+    return run

@@ -1,8 +1,8 @@
-"""What three samples of an image cost, in passes of the plain network: SFCN, one image of 384x512, each uncertainty.
+"""The cost of three samples of an image by each uncertainty, relative to one pass of the network: SFCN at 384x512.
 
-The reference is one pass without members, timed in the same run. Beside our ways of drawing stands that of the package
-masksembles (and of the paper's code): the image is repeated once for each member and all copies pass the whole network.
-Goals: for masksembles the issue's 1.45, for the others the number of passes that they would take one by one.
+The reference is one pass without members, timed in the same run. One more row is the way of the PyPI package masksembles and
+of the paper's code: the image is repeated for each member, and all copies pass through the whole network. The goal is 1.45
+for masksembles, and the number of members for the others.
 """
 
 from collections.abc import Callable
@@ -19,11 +19,11 @@ from cc_jax.tools.bench import Options, Row, alternate
 from cc_jax.uncertainty import deep_ensemble, masksembles, mc_dropout, single
 
 MEMBERS, GOAL = 3, 1.45
-_SIZE, _WIDTH, _ROUNDS = (384, 512), 1.0, 3  # in a test: less
+_SIZE, _WIDTH, _ROUNDS = (384, 512), 1.0, 3
 
 
 def run(options: Options) -> list[Row]:
-    """A row for each way of drawing three samples."""
+    """Return a row for each way of drawing three samples."""
     del options
     model = sfcn.Model(width=_WIDTH, dtype="float32" if jax.default_backend() == "cpu" else "bfloat16")
     image = np.random.default_rng(0).integers(0, 256, (1, *_SIZE, 3), np.uint8)
@@ -55,13 +55,13 @@ def run(options: Options) -> list[Row]:
 
 
 def _variables(way: Any, model: Any) -> dict[str, Any]:
-    """A network of that uncertainty, from noise."""
+    """Return the initial variables of a network with an uncertainty."""
     params, collections = build.initial(build.CountingNetwork(model, way, way.draw, 100.0), rngs.root(0))
     return {"params": params, **collections}
 
 
 def _drawn(draw: Callable, model: Any, variables: dict, image: np.ndarray) -> Callable[[], tuple]:
-    """A call that waits for the samples' mean and spread, which is what a user of them reads; compiled here."""
+    """Return a compiled function that waits for the mean and the spread of the samples."""
 
     def samples(variables, image):
         density = draw(
@@ -69,13 +69,13 @@ def _drawn(draw: Callable, model: Any, variables: dict, image: np.ndarray) -> Ca
         )
         return density["density"].mean(0), density["density"].std(0)
 
-    image = jnp.asarray(image)
-    compiled = jax.jit(samples).lower(variables, image).compile()
-    return lambda: jax.block_until_ready(compiled(variables, image))
+    on_device = jnp.asarray(image)
+    compiled = jax.jit(samples).lower(variables, on_device).compile()
+    return lambda: jax.block_until_ready(compiled(variables, on_device))
 
 
 def _tiled(model, variables, image, roi, rng, *, train):
-    """The image once for each mask, through the whole network."""
+    """Draw samples by passing the image through the whole network once for each mask."""
     del rng, train
     masks_NxC = variables["masks"]["masks"]
     image, roi = (jnp.repeat(x, len(masks_NxC), 0) for x in (image, roi))

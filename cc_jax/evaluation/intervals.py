@@ -1,0 +1,58 @@
+"""Intervals around counts: from the samples' disagreement alone, or calibrated on counted images.
+
+Every interval that the program shows is computed here.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from scipy import stats
+
+from cc_jax.evaluation.conformal import Calibration
+
+
+class CountEstimate(NamedTuple):
+    """Counts with intervals, in people; the fields are arrays of one shape.
+
+    Attributes:
+      count: the mean over the samples.
+      std: the standard deviation over the samples; 0 for a single sample.
+      low, high: the interval's ends; `low` is not negative.
+    """
+
+    count: Float[np.ndarray, "..."]
+    std: Float[np.ndarray, "..."]
+    low: Float[np.ndarray, "..."]
+    high: Float[np.ndarray, "..."]
+
+
+def mean_and_std(
+    samples: Float[np.ndarray, "... S"],
+) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
+    """Return the mean and the standard deviation (n - 1) over the last axis; a single sample has a deviation of 0."""
+    mean = samples.mean(-1)
+    return mean, samples.std(-1, ddof=1) if samples.shape[-1] > 1 else np.zeros_like(mean)
+
+
+def estimate_counts(
+    samples: Float[np.ndarray, "... S"], level: float, calibration: Calibration | None = None
+) -> CountEstimate:
+    """Return the counts that S samples stand for, with intervals at `level`.
+
+    Without a calibration, the interval is Student's prediction interval for one more sample,
+    `count ± t * std * sqrt(1 + 1/S)`. It expresses the samples' disagreement only and promises no coverage of the true
+    count. A single sample has an interval of width 0.
+
+    Args:
+      samples: counts, in people.
+      level: the share of true counts that the intervals are meant to cover, in (0, 1).
+      calibration: of the counter on counted images; see conformal.py.
+    """
+    count, std = mean_and_std(samples)
+    if calibration is not None:
+        return CountEstimate(count, std, *calibration.interval(count, std, level))
+    size = samples.shape[-1]
+    quantile = float(stats.t.ppf(0.5 + level / 2, size - 1)) if size > 1 else 0.0
+    half = quantile * std * (1 + 1 / size) ** 0.5
+    return CountEstimate(count, std, np.maximum(0.0, count - half), count + half)
