@@ -164,11 +164,12 @@ def main(args: list[str]) -> None:
     from cc_jax.distributed import mesh
     from cc_jax.report import runs
     from cc_jax.workdir.config import read_config
+    from cc_jax.workdir.layout import Layout
 
     if _WORKDIR.value:
         workdir = pathlib.Path(_WORKDIR.value)
         config = read_config(workdir)
-        what, step = measured(runs.read_log(workdir / "log.jsonl"), _STAGE.value)
+        what, step = measured(runs.read_log(Layout(workdir).log), _STAGE.value)
         what = f"stage {what} of {workdir}, {config.model.name}"
     else:
         config, step = app.config_of(_CONFIG), app.required(_STEP) / 1e3
