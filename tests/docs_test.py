@@ -41,6 +41,11 @@ SUBSTITUTIONS = (
     ("ours-seed0", "ours"),
     ("runs/ours", "runs/demo/ours"),
     ("configs/demo.py:3seeds", "configs/demo.py:smoke --config.sweep.methods=\"('no_adapt','ours')\""),
+    # Without the parts of the network and the optimizer that take longest to compile.
+    (
+        "configs/demo.py --config.method",
+        "configs/demo.py:smoke --config.model.tiny.spatial_kernel_size=0 --config.optimizer.name=adamw --config.method",
+    ),
     ("configs/demo.py ", "configs/demo.py:smoke "),
     ("folder/station ", "folder/station --config.target.split=train --config.target.test_split=test "),
     # Sets that are not drawn yet, and more images than a test needs.

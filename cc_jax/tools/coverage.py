@@ -60,7 +60,11 @@ def _row(level: float, counted: np.ndarray, test: np.ndarray) -> str:
 
 
 def _read(path: pathlib.Path) -> np.ndarray:
-    """(true, count, std) of the labelled images, [3, n]."""
+    """Return true count, count and standard deviation of the labelled images, [3, N].
+
+    Raises:
+      InputError: The file cannot be read or has no labelled image.
+    """
     rows = [row for row in results.read_predictions(path) if row.true is not None]
     if not rows:
         raise InputError(f"{path}: has no labelled image")
