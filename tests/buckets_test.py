@@ -50,7 +50,7 @@ def test_enough_buckets_waste_nothing_and_few_waste_little():
 
 def test_thousands_of_sizes_are_covered():
     rng = np.random.default_rng(0)
-    sizes = [tuple(size) for size in rng.integers(200, 4000, (2000, 2))]
+    sizes = [tuple(size) for size in rng.integers(200, 4000, (2000, 2)).tolist()]
     chosen = buckets.choose_buckets(sizes, max_buckets=8)
     assert len(chosen) == 8 and all(buckets.bucket_of(size, chosen) for size in sizes)
 

@@ -1,5 +1,6 @@
 """Count errors compared with values computed by hand and with brute force."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -45,5 +46,5 @@ def test_intervals():
 
 
 def test_means_merge():
-    merged = Means.of({"loss": 2.0}).merge(Means.of({"loss": 5.0}))
+    merged = Means.of({"loss": jnp.float32(2)}).merge(Means.of({"loss": jnp.float32(5)}))
     assert merged.compute() == {"loss": 3.5}

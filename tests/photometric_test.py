@@ -1,6 +1,6 @@
 """Photometric augmentation."""
 
-import types
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -43,7 +43,8 @@ def test_colours_stay_in_order():
     red = np.tile(np.uint8([200, 60, 40]), (16, 16, 1))
     for seed in range(20):
         drawn = np.random.default_rng(seed).uniform(-1, 1, 2)
-        turning = types.SimpleNamespace(uniform=lambda low, high, n, d=drawn: np.append(d, np.zeros(n - 2)))
+        turning = mock.Mock(np.random.Generator)
+        turning.uniform = lambda low, high, n, d=drawn: np.append(d, np.zeros(n - 2))
         colour = cv2.transform(grey, module._color(turning, 1.0))
         assert np.abs(colour.astype(int) - 120).max() <= 1
         out = photometric(red, np.random.default_rng(seed), 0.5).reshape(-1, 3).mean(0)
@@ -55,7 +56,8 @@ def test_colours_stay_in_order():
 
 def test_gains_are_of_one_channel():
     """Without a change of saturation and hue, the third gain makes blue stronger and nothing else."""
-    blue = types.SimpleNamespace(uniform=lambda low, high, n: np.array([0, 0, 0, 0, 1.0]))
+    blue = mock.Mock(np.random.Generator)
+    blue.uniform = lambda low, high, n: np.array([0, 0, 0, 0, 1.0])
     np.testing.assert_allclose(module._color(blue, 1.0), np.diag([1, 1, 1.15]), atol=1e-9)
 
 

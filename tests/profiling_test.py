@@ -1,5 +1,6 @@
 """Counting operations, measuring rates, profiling steps."""
 
+import pathlib
 import time
 
 import flax.linen as nn
@@ -103,4 +104,4 @@ def test_a_profile_holds_the_asked_steps_and_no_others(monkeypatch, tmp_path):
 @pytest.mark.parametrize("wrong", ["3", "4:3", "0:2", "a:b", "1:2:3"])
 def test_wrong_steps_are_refused(wrong):
     with pytest.raises(ConfigError, match="FIRST:LAST"):
-        profiling.tracer(wrong, None)
+        profiling.tracer(wrong, pathlib.Path())

@@ -82,7 +82,7 @@ class Density:
 
     def map(
         self,
-        points_Nx2: Float[np.ndarray, "N 2"],
+        points_Nx2: np.ndarray,
         height: int,
         width: int,
         *,

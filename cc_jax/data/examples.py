@@ -31,7 +31,7 @@ class Examples(Wrapped):
 
     def __init__(
         self,
-        records: Sequence[dict[str, Any]],
+        records: Sequence[Any],
         resize_rule: ResizeRule = KEEP_SIZE,
         *,
         limit: int = 0,

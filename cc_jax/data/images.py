@@ -102,11 +102,11 @@ def read_size(
     return headers.oriented(_header(data, name, max_pixels))
 
 
-def encode_image(rgb: UInt8[np.ndarray, "H W C"], suffix: str = ".jpg", quality: int = 95) -> bytes:
+def encode_image(rgb: np.ndarray, suffix: str = ".jpg", quality: int = 95) -> bytes:
     """Return an image as the bytes of a file.
 
     Args:
-      rgb: RGB, or grey with C = 1.
+      rgb: uint8 [H, W, C], RGB or, with C = 1, grey.
       suffix: ".jpg" or ".png".
       quality: Quality of a JPEG, 0 to 100.
 

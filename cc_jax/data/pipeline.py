@@ -31,7 +31,7 @@ PseudoLabels = Mapping[str, tuple[np.ndarray, np.ndarray]] | Callable[[str], tup
 
 
 def train_dataset(
-    examples: Sequence[Example],
+    examples: Sequence[Any],
     *,
     augment: Augment,
     density: Density,
@@ -76,7 +76,7 @@ def train_dataset(
 
 
 def batch_at(
-    dataset: Sequence[dict[str, np.ndarray]],
+    dataset: Any,
     i: int,
     *,
     batch_size: int,
@@ -158,7 +158,7 @@ def _exit_with_parent(worker: int, workers: int) -> None:
 class _Subset(Sequence):
     """The examples of some indices, read on demand."""
 
-    def __init__(self, examples: Sequence[Example], indices: Sequence[int]):
+    def __init__(self, examples: Sequence[Any], indices: Sequence[int]):
         self._examples, self._indices = examples, indices
 
     def __len__(self) -> int:
@@ -174,7 +174,7 @@ class _Shuffled(Sequence):
     grain's own shuffle computes every index separately, which takes as long as cutting the crop.
     """
 
-    def __init__(self, examples: Sequence[Example], seed: tuple[int, ...]):
+    def __init__(self, examples: Sequence[Any], seed: tuple[int, ...]):
         self._examples, self._seed = examples, seed
         # Order of the last two epochs. They overlap when batches are made in the background.
         self._orders: dict[int, np.ndarray] = {}

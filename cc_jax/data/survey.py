@@ -100,7 +100,7 @@ def look(split: str, record: dict[str, Any]) -> Look:
     )
 
 
-def look_at(split: str, records: Sequence[dict[str, Any]]) -> list[Look]:
+def look_at(split: str, records: Sequence[Any]) -> list[Look]:
     """Return the facts about every record, in order. Runs on all cores."""
     with futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         return list(pool.map(lambda i: look(split, records[i]), range(len(records))))

@@ -44,7 +44,7 @@ class TrainSet:
       pseudo: labels that replace the head points. Only images that have one are drawn.
     """
 
-    examples: Sequence[dict[str, Any]]
+    examples: Sequence[Any]
     pseudo: PseudoLabels | None = None
 
 

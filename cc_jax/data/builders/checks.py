@@ -45,12 +45,12 @@ def check_images(raw_images: Sequence[RawImage]) -> tuple[list[RawImage], list[s
 
 
 def clamp_points(
-    points: Float32[np.ndarray, "N 2"], height: int, width: int, *, name: str = ""
+    points: np.ndarray, height: int, width: int, *, name: str = ""
 ) -> tuple[Float32[np.ndarray, "N 2"], int]:
     """Move points outside `0 <= x < width, 0 <= y < height` to the nearest pixel.
 
     Args:
-      points: Head positions (x, y).
+      points: Head positions (x, y), [N, 2]. May be empty of any shape.
       height: Height of the image in pixels.
       width: Width of the image in pixels.
       name: What to call the image in an error.

@@ -113,7 +113,7 @@ def _in_frame(camera: Camera, spots: Spots) -> np.ndarray:
     return np.all((heads >= 0) & (heads < (camera.columns, camera.rows)), axis=1)
 
 
-def _apart(spots: Spots, count: int) -> Spots:
+def _apart(spots: Spots, count: int) -> Float[np.ndarray, "M 3"]:
     """Return the first `count` spots that are at least `_APART` away from all spots before them."""
     taken = np.empty((count, 3))
     n = 0
