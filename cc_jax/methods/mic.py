@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from cc_jax.errors import ConfigError
 from cc_jax.methods import base
 
-_GREY = 115  # of masked pixels: the mean of natural images, which the networks normalise to about 0
+_GREY = 115  # of masked pixels: the mean of natural images, which the networks normalize to about 0
 
 
 @dataclasses.dataclass(frozen=True)

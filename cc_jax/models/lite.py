@@ -17,8 +17,8 @@ class Model(CountingModel):
       width: Factor on the channels of the back end. The encoder keeps its own, those of the pretrained weights.
       hidden: Hidden units of the upside-down classifier.
       normalise: Whether the encoder's features are scaled to a root mean square of 1 at each position.
-      kernel_init: Initialisation of the back end, see `layers.INITIALISERS`.
-      spatial_kernel_init: Initialisation of the spatial encoder.
+      kernel_init: Initialization of the back end, see `layers.INITIALISERS`.
+      spatial_kernel_init: Initialization of the spatial encoder.
     """
 
     display_name = "lite"

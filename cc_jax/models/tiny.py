@@ -17,8 +17,8 @@ class Model(CountingModel):
       spatial_kernel_size: Kernel length of the spatial encoder; 0 leaves it out.
       width: Factor on all channels of encoder and back end.
       hidden: Hidden units of the upside-down classifier.
-      kernel_init: Initialisation of the back end, see `layers.INITIALISERS`.
-      spatial_kernel_init: Initialisation of the spatial encoder.
+      kernel_init: Initialization of the back end, see `layers.INITIALISERS`.
+      spatial_kernel_init: Initialization of the spatial encoder.
     """
 
     display_name = "tiny"

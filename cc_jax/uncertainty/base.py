@@ -26,7 +26,7 @@ class Uncertainty:
     Networks and variables. By default there is one network, and its variables are {"params": ..., "norm": ..., ...}. An
     uncertainty with several networks stacks their variables along a leading axis: it overrides `keys` (one key for each
     network), `each` (apply a function of one network to all of them) and `member` (the variables behind one sample).
-    `each` is used for initialisation, for optimizers, and to load encoder weights. What is drawn once for the whole run,
+    `each` is used for initialization, for optimizers, and to load encoder weights. What is drawn once for the whole run,
     such as fixed masks, is returned by `collections` and kept in the checkpoint.
 
     Cost. `encode` runs once for each network, and only what follows the mask runs for each sample.

@@ -1,7 +1,7 @@
 """Networks for image translation: a residual generator and a patch discriminator.
 
 Zhu et al., "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks", ICCV 2017, appendix 7.2. As in
-their released code, instance normalisation has no scale and shift, and kernels are initialised from N(0, 0.02).
+their released code, instance normalization has no scale and shift, and kernels are initialized from N(0, 0.02).
 """
 
 import flax.linen as nn
@@ -13,7 +13,7 @@ from cc_jax.models.parts import convolution, layers
 
 
 def instance_norm(x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-    """Normalise each channel of each image to mean 0 and variance 1."""
+    """Normalize each channel of each image to mean 0 and variance 1."""
     x32 = x.astype(jnp.float32)
     mean = x32.mean((1, 2), keepdims=True)
     variance = x32.var((1, 2), keepdims=True)

@@ -163,7 +163,7 @@ class CountingModel(nn.Module):
     therefore the same count as before.
 
     Tiling. Large images are counted in tiles (inference/tiling.py). What runs before the spatial encoder must be local: a
-    cell depends only on pixels at most `reach` away from it. No normalisation over the image, no global pooling, no
+    cell depends only on pixels at most `reach` away from it. No normalization over the image, no global pooling, no
     attention over positions. With `apply_density_head=False`, `decode` and `decode_members` stop before the spatial encoder.
     The rest then runs over the whole image in blocks of rows: `hand_on(name, upwards, x, roi, carry)` for
     the spatial encoder unless `spatial_kernel_size` is 0, and `density_head(x, roi)`, which acts on each cell by itself.
@@ -206,7 +206,7 @@ class CountingModel(nn.Module):
     # Not wrapped by flax, because `reach` calls it outside of `init` and `apply`.
     @nn.nowrap
     def make_encoder(self) -> nn.Module:
-        """Return the encoder: a module `(normalised image, roi_pyramid) -> [B,h,w,C]` with a property `reach`."""
+        """Return the encoder: a module `(normalized image, roi_pyramid) -> [B,h,w,C]` with a property `reach`."""
         raise NotImplementedError
 
     @property

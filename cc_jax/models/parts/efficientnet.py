@@ -14,7 +14,7 @@ from jaxtyping import Array
 from cc_jax.models.parts import convolution, layers
 
 STEM = 32
-# Normalisation of the pixels that the official Lite models were trained with: (x - 127) / 128.
+# Normalization of the pixels that the official Lite models were trained with: (x - 127) / 128.
 MEAN, STD = (127 / 255, 127 / 255, 127 / 255), (128 / 255, 128 / 255, 128 / 255)
 
 
@@ -94,7 +94,7 @@ class InvertedBottleneck(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """Encoder: normalised image [B,H,W,3] -> features [B,H/8,W/8,112].
+    """Encoder: normalized image [B,H,W,3] -> features [B,H/8,W/8,112].
 
     Attributes:
       dtype: what activations are computed in.

@@ -1,4 +1,4 @@
-"""Pretrained encoder weights in a safetensors file: tensors named as in the model, and the normalisation of the pixels."""
+"""Pretrained encoder weights in a safetensors file: tensors named as in the model, and the normalization of the pixels."""
 
 import dataclasses
 import hashlib
@@ -26,7 +26,7 @@ class Encoder:
       name: "vgg16" or "efficientnet_lite0".
       source: where the weights come from, in words.
       tensors: float32 arrays by their flax name below params["encoder"], such as "conv0/kernel".
-      mean, std: normalisation of the pixels, (x / 255 - mean) / std, RGB.
+      mean, std: normalization of the pixels, (x / 255 - mean) / std, RGB.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Encoder:
     std: tuple[float, float, float]
 
     def digest(self) -> str:
-        """Return the SHA-256 of name, normalisation, and every tensor's name, shape and bytes, in the order of the names."""
+        """Return the SHA-256 of name, normalization, and every tensor's name, shape and bytes, in the order of the names."""
         sha = hashlib.sha256(json.dumps([self.name, self.mean, self.std]).encode())
         for name in sorted(self.tensors):
             tensor = np.ascontiguousarray(self.tensors[name], "<f4")
@@ -92,7 +92,7 @@ def read_encoder(path: str | os.PathLike) -> Encoder:
 
 
 def load_encoder(path: str | os.PathLike, params: dict[str, Any], norm: dict[str, Any]) -> tuple[dict, dict]:
-    """Return `params` with the weights of an encoder file, and `norm` with the normalisation that these were trained with.
+    """Return `params` with the weights of an encoder file, and `norm` with the normalization that these were trained with.
 
     Args:
       path: a file written by tools/convert_weights.
