@@ -1,6 +1,12 @@
 """cc_jax: cross-domain crowd counting in JAX/Flax. `from cc_jax import Counter` counts people in images."""
 
 __version__ = "0.2.0"
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cc_jax.counting.counter import Counter
+    from cc_jax.uncertainty.masksembles_layer import Masksembles
+
 __all__ = ["Counter", "Masksembles", "__version__"]
 
 

@@ -1,17 +1,19 @@
-"""What each choice of OURS is worth: one thing changed at a time, every run with the same number of counter steps.
+"""What each choice of OURS contributes: one field changed at a time, all runs with the same number of counter steps.
 
-What is changed is the paper's way of labelling, in rounds; the moving average as a teacher came out of this.
-
-python -m cc_jax.train --config=configs/ablation.py:synthetic --workdir=runs/ablation   # on the embedded pair, three seeds
+python -m cc_jax.train --config=configs/ablation.py:synthetic --workdir=runs/ablation   # the embedded pair, three seeds
 python -m cc_jax.train --config=configs/ablation.py:b_to_a --workdir=runs/ablation_b    # ShanghaiTech B to A, `lite`
 python -m cc_jax.train --config=configs/ablation.py:uncertainty --workdir=runs/spectrum # from one network to three
 python -m cc_jax.train --config=configs/ablation.py:smoke --workdir=runs/smoke
 python -m cc_jax.tabulate runs/ablation/*/ --against=rounds
 python -m cc_jax.tabulate runs/spectrum/*/ --uncertainty
 
-The same command in a second process (on another core, device or host) shares the runs out. Two sets are counted:
-one to choose by, labelled but neither trained nor tested on, and the test split, to report. The first is
-`synthetic/validation`, or the last 60 images of A's training split, which the method then does not see.
+The variants change the paper's way of labelling, in rounds. The moving average as a teacher is the variant that became the
+default. Processes that are given the same command, on other cores, devices or hosts, share the runs.
+
+Two sets are counted: one to select by, which is labelled but neither trained nor tested on, and the test split, to report.
+The first is `synthetic/validation`, or the last 60 images of A's training split, which the method then does not see.
+
+Results: docs/results.
 """
 
 from configs import default, demo, shb_to_sha
@@ -39,13 +41,12 @@ SPECTRUM = (
     ("mc dropout", {"uncertainty.name": "mc_dropout"}),
     ("deep ensemble", {"uncertainty.name": "deep_ensemble"}),
 )
-# From B to A a quarter of the steps are rounds anyway: that row is the first. Labelling all images takes as long as a
-# hundred steps there: one seed unless asked for more.
+# The first variant has this share already from B to A.
 SAME_FROM_B_TO_A = "rounds in 0.25 of the steps"
 
 
 def get_config(arg: str | None = None):
-    """`arg`: "synthetic" (the default), "uncertainty", "b_to_a" or "smoke"."""
+    """Return the config. `arg`: "synthetic" (the default), "uncertainty", "b_to_a" (one seed) or "smoke"."""
     arg = default.parse_arg(arg, ("synthetic", "uncertainty", "b_to_a", "smoke")) or "synthetic"
     if arg == "b_to_a":
         config = shb_to_sha.get_config("cpu")

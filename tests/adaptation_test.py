@@ -133,7 +133,7 @@ def losses_of(method, state, image):
 
 
 def test_the_translators_loss_has_all_its_terms():
-    """Those of Cycle-GAN and the structural one, on a square of the crops."""
+    """The terms of Cycle-GAN and the structural one, on a square of the crops."""
     method = method_of("se_cycle_gan", **small_fields("se_cycle_gan"), translate_crop=32)
     state = state_of(method)
     squares = translation.random_square(BATCH, 32, jax.random.split(KEY)[0])
@@ -218,7 +218,7 @@ def test_joint_training_counts_on_translations_and_trains_the_translator_by_the_
 
 
 def test_se_fd_makes_the_targets_crowd_look_like_the_sources():
-    """Nothing but the adversarial term moves the counter here; the discriminator then believes it more."""
+    """Only the adversarial term moves the counter here. The discriminator is then fooled more easily."""
     method = method_of("se_fd", mask_weight=0.0, adversarial_weight=1.0)
     batch = {
         "source": {**BATCH["source"], "weight": 0 * BATCH["source"]["weight"]},

@@ -33,6 +33,7 @@ os.environ["TFDS_DATA_DIR"] = str(CACHE / f"datasets-{_digest_of_data_code()}")
 # Files that are not listed follow in alphabetical order.
 LONGEST_FIRST = (
     "devices_test.py", "processes_test.py", "adaptation_test.py", "gradient_accumulation_test.py", "plugins_test.py",
+    "toy_plugins_test.py",
     "loop_test.py", "tiling_test.py", "bench_test.py", "uncertainty_test.py", "models_test.py", "counter_test.py",
     "calibration_test.py", "evaluation_test.py", "optimizers_test.py", "docs_test.py", "workdirs_test.py",
     "inspect_dataset_test.py", "prepare_test.py",

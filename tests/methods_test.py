@@ -5,6 +5,7 @@ import dataclasses
 import cv2
 import jax
 import jax.numpy as jnp
+import mutations
 import numpy as np
 import optax
 import pytest
@@ -26,7 +27,7 @@ def samples_of(mean, spread):
     return np.stack([mean - spread, mean + spread])
 
 
-# A crowd at the left, empty ground at the right; within each the upper row is the more certain one.
+# A crowd on the left, empty ground on the right. In both, the upper row is more certain.
 MEAN = [[1.0, 1.0, 0.01, 0.01], [1.0, 1.0, 0.01, 0.01]]
 SPREAD = [[0.2, 0.2, 0.001, 0.001], [0.3, 0.3, 0.009, 0.009]]
 
@@ -111,7 +112,7 @@ def test_the_moving_average_labels_clean_crops_and_the_network_learns_on_changed
 
 
 def test_the_moving_averages_labels_are_chosen_by_how_certain_they_are():
-    """Its samples differ in the left half alone, so that the right half is kept."""
+    """The samples differ only in the left half, so the right half is kept."""
     method = ours.Method(**{**FIELDS, "teacher": "ema", "rule": "absolute"})
 
     def draw(variables, image, roi, rng, train):
@@ -132,7 +133,7 @@ def test_the_moving_averages_labels_are_chosen_by_how_certain_they_are():
 
 
 def test_stage_1_learns_which_way_up_the_target_is():
-    """A network of one parameter that compares the upper half with the lower one; the source weighs nothing."""
+    """A network of one parameter that compares the upper half with the lower half. The weight of the source is 0."""
     method = ours.Method(**{**FIELDS, "upside_down_weight": 0.5})
 
     def draw(variables, image, roi, rng, train):
@@ -168,3 +169,11 @@ def test_stage_1_learns_which_way_up_the_target_is():
 def test_without_its_weight_stage_1_sees_no_target():
     method = ours.Method(**{**FIELDS, "upside_down_weight": 0.0})
     assert method.stages()[0].update == method.source_update
+
+
+@pytest.mark.parametrize(
+    "mutation", mutations.MUTATIONS, ids=lambda mutation: f"{mutation.method}, {mutation.term}"
+)
+def test_what_a_mutation_replaces_still_stands_in_the_method(mutation):
+    """`python tests/mutations.py` shows which test notices each mutation, which takes too long for this suite."""
+    assert mutations.source(mutation).read_text().count(mutation.old) == 1

@@ -1,4 +1,4 @@
-"""Models beside what plugins_test.py asks of all of them: their sizes, heads and number types, and the layers they share."""
+"""Sizes, heads and number types of models, and the layers that they share. plugins_test.py tests their contract."""
 
 import functools
 
@@ -81,8 +81,8 @@ def test_normalisation_travels_with_the_variables():
 # Layers
 
 
-def reference_sweep(f, kernel, bias):
-    """convDU in plain loops, as methods.md writes it."""
+def reference_scan(f, kernel, bias):
+    """convDU of SFCN in plain loops."""
     h, w, _ = f.shape
 
     def step(row):
@@ -101,14 +101,14 @@ def reference_sweep(f, kernel, bias):
     return o
 
 
-def test_sweep_is_the_recurrence():
+def test_scan_rows_is_the_recurrence():
     rng = np.random.default_rng(0)
     f, kernel, bias = rng.normal(size=(5, 7, 3)), rng.normal(size=(9, 3, 3)) * 0.2, rng.normal(size=3)
     roi = jnp.ones((1, 5, 7, 1))
     ours = layers.scan_rows(
         jnp.float32(f[None]), roi, lambda row: convolution.convolve_row(row, kernel) + bias
     )
-    np.testing.assert_allclose(ours[0], reference_sweep(f, kernel, bias), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(ours[0], reference_scan(f, kernel, bias), rtol=1e-4, atol=1e-4)
 
 
 def test_spatial_encoder_goes_down_up_then_left_right():
@@ -119,9 +119,9 @@ def test_spatial_encoder_goes_down_up_then_left_right():
     module = decoder.SpatialEncoder(3, 2, "normal", "float32")
     params = jax.tree.map(jnp.float32, params)
     ours = module.apply({"params": params}, jnp.float32(f[None]), jnp.ones((1, 4, 6, 1)))
-    o = reference_sweep(f, np.asarray(params["down_up_kernel"]), np.asarray(params["down_up_bias"]))
+    o = reference_scan(f, np.asarray(params["down_up_kernel"]), np.asarray(params["down_up_bias"]))
     kernel, bias = (np.asarray(params[f"left_right_{part}"]) for part in ("kernel", "bias"))
-    turned = reference_sweep(o.swapaxes(0, 1), kernel, bias)
+    turned = reference_scan(o.swapaxes(0, 1), kernel, bias)
     np.testing.assert_allclose(ours[0], turned.swapaxes(0, 1), rtol=1e-4, atol=1e-4)
 
 
@@ -175,7 +175,7 @@ def test_convolve_is_the_convolution(shape, size, stride, dilation):
 def test_kernel_gradient_of_blocks_is_that_of_the_convolution(
     shape, size, dilation, padding, rows_of_a_block, monkeypatch
 ):
-    """What one CPU device does with many channels, here with few: any window and padding, in one block and in many."""
+    """The code for many channels on one CPU device, here with few channels: any window and padding, one block and many."""
     monkeypatch.setattr(convolution, "_CHANNELS", 0)
     for name in ("_BLOCK_BYTES", "_BLOCK_POSITIONS"):
         monkeypatch.setattr(convolution, name, 1 if rows_of_a_block == "one" else 1e9)
@@ -199,8 +199,8 @@ def test_kernel_gradient_of_blocks_is_that_of_the_convolution(
         ((6, 9), 1, ((1, 0), (2, 1))),
     ],
 )
-def test_winograds_way_is_the_convolution(shape, dilation, padding, monkeypatch):
-    """What one CPU device does with many channels in large images, here with few and small."""
+def test_winograd_is_the_convolution(shape, dilation, padding, monkeypatch):
+    """The code for many channels in large images on one CPU device, here with few channels in small images."""
     for name in ("_CHANNELS", "_WINOGRAD_CHANNELS", "_WINOGRAD_PRODUCTS"):
         monkeypatch.setattr(convolution, name, 0)
     x = jax.random.normal(jax.random.key(0), (2, *shape, 5))
@@ -214,8 +214,8 @@ def test_winograds_way_is_the_convolution(shape, dilation, padding, monkeypatch)
     same_with_gradients(ours, lambda x, k: plain_convolution(x, k, 1, dilation, padding), x, kernel)
 
 
-def test_only_what_gains_by_winograds_way_takes_it():
-    """By its size alone: an image of 768x1024 does, a crop of 256x256 does not, nor do bfloat16 and few channels."""
+def test_winograd_is_used_only_where_it_is_faster():
+    """An image of 768x1024 does; a crop of 256x256, bfloat16 and few channels do not."""
 
     def takes(height, width, channels, dtype=jnp.float32):
         x = jax.ShapeDtypeStruct((1, height, width, channels), dtype)

@@ -1,9 +1,9 @@
-"""Takes the central term out of each method, one after the other, and shows which test fails then.
+"""Removes the central terms of each method, one after the other, and shows which test fails then.
 
-python tests/mutations.py [NAME ...]     # of methods; all: ten minutes on one core
+python tests/mutations.py [NAME ...]     # names of methods; all of them take ten minutes on one core
 
-A term whose removal no test notices is printed as NOT NOTICED, and the exit code is 1. The sources are changed in a copy.
-tests/methods_test.py checks that what is replaced here still stands in them.
+A term whose removal no test notices is printed as NOT NOTICED, and the exit code is 1. A method without a mutation is listed
+as such. The sources are changed in a copy. tests/methods_test.py checks that the replaced text still exists in them.
 """
 
 import dataclasses
@@ -14,11 +14,24 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from cc_jax import registry  # noqa: E402
+from cc_jax.errors import ConfigError  # noqa: E402
 
 
 @dataclasses.dataclass(frozen=True)
 class Mutation:
-    """`old`, which stands once in cc_jax/methods/`file`.py, becomes `new`; tests/`test`_test.py -k `which` is to fail."""
+    """A change of a method that a test should notice.
+
+    Attributes:
+      method: name of the method.
+      term: what is taken out, in words.
+      file: file below cc_jax/methods, without its suffix.
+      old, new: text that occurs once in the file, and what replaces it.
+      which: pytest's -k expression for the tests that should fail.
+      test: file of these tests, without `_test.py`.
+    """
 
     method: str
     term: str
@@ -30,26 +43,26 @@ class Mutation:
 
 
 MUTATIONS = (
-    Mutation("no_adapt", "the source's labels", "no_adapt", 'count_update("source"', 'count_update("target"',
-             "one_domains", "methods"),
-    Mutation("supervised", "the target's labels", "supervised", 'count_update("target"', 'count_update("source"',
-             "one_domains", "methods"),
-    Mutation("cycle_gan", "adversarial loss", "translation", "total = adversarial + self", "total = self",
+    Mutation("no_adapt", "the source's labels", "no_adapt", 'labelled_update("source"', 'labelled_update("target"',
+             "one_domain", "methods"),
+    Mutation("supervised", "the target's labels", "supervised", 'labelled_update("target"', 'labelled_update("source"',
+             "one_domain", "methods"),
+    Mutation("cycle_gan", "adversarial loss", "parts/translation", "total = adversarial + self", "total = self",
              "translators_loss"),
-    Mutation("cycle_gan", "cycle loss", "translation", "(cycle + self.identity_weight * identity)",
+    Mutation("cycle_gan", "cycle loss", "parts/translation", "(cycle + self.identity_weight * identity)",
              "(self.identity_weight * identity)", "translators_loss"),
-    Mutation("cycle_gan", "identity loss", "translation", "(cycle + self.identity_weight * identity)", "cycle",
+    Mutation("cycle_gan", "identity loss", "parts/translation", "(cycle + self.identity_weight * identity)", "cycle",
              "translators_loss"),
-    Mutation("cycle_gan", "translations shown to the critic", "translation", " + jnp.mean(judge(d, shown[d]) ** 2)", "",
-             "critic_learns"),
+    Mutation("cycle_gan", "translations shown to the critic", "parts/translation",
+             " + jnp.mean(realness(d, shown[d]) ** 2)", "", "critic_learns"),
     Mutation("cycle_gan", "counting on translated images", "cycle_gan", "replace(source, examples=images)",
              "replace(source)", "translated_source"),
     Mutation("se_cycle_gan", "SSIM loss", "se_cycle_gan", "return self.ssim_weight * sum(",
              "return 0.0 * sum(", "translators_loss"),
-    Mutation("se_cycle_gan_jt", "the count in the translator's loss", "translation",
-             "total += task(fake) if task else 0.0", "", "joint_training"),
+    Mutation("se_cycle_gan_jt", "the count in the translator's loss", "parts/translation",
+             "total += task_loss(fake) if task_loss else 0.0", "", "joint_training"),
     Mutation("se_cycle_gan_jt", "counting on translated crops", "se_cycle_gan_jt",
-             '{**batch["source"], "image": in_pixels(whole)}', 'batch["source"]', "joint_training"),
+             '{**batch["source"], "image": in_pixels(translated)}', 'batch["source"]', "joint_training"),
     Mutation("se_fd", "adversarial loss", "se_fd", " + self.adversarial_weight * adversarial", "", "se_fd"),
     Mutation("se_fd", "the extractor's mask", "se_fd", "features[d] * jax.nn.sigmoid(crowd[d])", "features[d]",
              "se_fd"),
@@ -59,7 +72,7 @@ MUTATIONS = (
     Mutation("gp", "the target's loss", "gp", "self.unlabelled_weight * jnp.where(ready, distance, 0.0)", "0.0", "gp_"),
     Mutation("gp", "weights by the inverse variance", "gp", "squared / variance", "squared", "gp_"),
     Mutation("gp", "the bank", "gp", '{"bank": remember(bank, latents)}', '{"bank": bank}', "gp_"),
-    Mutation("bla", "adversarial loss", "bla", "density + self.adversarial_weight * fooled,", "density,", "bla"),
+    Mutation("bla", "adversarial loss", "bla", "density + self.adversarial_weight * adversarial,", "density,", "bla"),
     Mutation("bla", "crowd and background apart", "bla", "(crowd, ~crowd)", "(crowd | True, crowd | True)", "bla"),
     Mutation("mic", "consistency", "mic", "return density + weight * consistency,", "return density,", "mic"),
     Mutation("mic", "masking", "mic", 'masked(target["image"], mask_rng, self.patch, self.ratio)', 'target["image"]',
@@ -79,12 +92,12 @@ MUTATIONS = (
 
 
 def source(mutation: Mutation, root: pathlib.Path = ROOT) -> pathlib.Path:
-    """The file that it changes."""
+    """Return the file that the mutation changes."""
     return root / "cc_jax" / "methods" / f"{mutation.file}.py"
 
 
 def failing(mutation: Mutation) -> str:
-    """The first test that fails with it; empty if none does. Raises RuntimeError where no test ran."""
+    """Return the first test that fails with the mutation, "" if none does. Raises RuntimeError if no test runs."""
     with tempfile.TemporaryDirectory() as folder:
         root = pathlib.Path(folder)
         for name in ("cc_jax", "configs", "tests"):
@@ -102,13 +115,20 @@ def failing(mutation: Mutation) -> str:
 
 
 def main(names: list[str]) -> int:
+    """Try the mutations of these methods, or of all. Returns the exit code."""
+    known = registry.names("methods")
+    unknown = sorted({*names} - {*known})
+    if unknown:
+        raise ConfigError(f"no method is called {', '.join(unknown)}; there are: {', '.join(known)}")
     missed = 0
-    for mutation in MUTATIONS:
-        if names and mutation.method not in names:
-            continue
-        found = failing(mutation)
-        missed += not found
-        print(f"{mutation.method}, without {mutation.term}: {found or 'NOT NOTICED'}", flush=True)
+    for name in names or known:
+        own = [mutation for mutation in MUTATIONS if mutation.method == name]
+        if not own:
+            print(f"{name}: has no mutation")
+        for mutation in own:
+            found = failing(mutation)
+            missed += not found
+            print(f"{name}, without {mutation.term}: {found or 'NOT NOTICED'}", flush=True)
     return min(missed, 1)
 
 

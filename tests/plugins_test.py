@@ -1,13 +1,14 @@
 """Every plug-in of the registry holds to the contract of its kind. A new file in its folder is tested here as it is."""
 
 import functools
+import json
 import shutil
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.experimental.compilation_cache import compilation_cache
+from ml_collections import ConfigDict
 from small_methods import BATCH, KEY, draw, method_of, small_fields, state_shapes_of
 from small_networks import (
     MODELS,
@@ -26,6 +27,7 @@ from cc_jax import build, registry
 from cc_jax.counting.counter import Counter
 from cc_jax.errors import ConfigError
 from cc_jax.training import loop
+from cc_jax.workdir.layout import Layout
 from configs import demo
 
 METHODS = registry.names("methods")
@@ -81,7 +83,7 @@ def test_a_model_sees_nothing_outside_the_region_of_interest(name):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_model_masks_its_features_alone(name):
-    """By image, for all images, and by the channels that a mask keeps."""
+    """A mask for each image, one for all images, and one given by the channels that it keeps."""
     model, variables = built(name)
     image = picture(*FRAME, batch=2)
     out = run_of(name)(image, ROI)
@@ -244,10 +246,11 @@ def test_tiles_give_what_the_whole_image_gives_or_are_refused(model, uncertainty
 @pytest.mark.parametrize("steps", [8, 101])
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_trains_the_counter_for_the_same_number_of_steps(name, steps):
-    stages = method_of(name, steps).stages()
+    method = method_of(name, steps)
+    stages = method.stages()
     assert sum(stage.steps for stage in stages if stage.counter) == steps
     assert len({stage.name for stage in stages}) == len(stages)
-    assert [stage.program for stage in stages] == [stage.program for stage in stages]
+    assert [stage.program for stage in method.stages()] == [stage.program for stage in stages]
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -258,11 +261,10 @@ def test_the_updates_of_a_method_keep_the_shape_of_the_state_and_report_a_loss(n
     assert {*state.params} - {"counter"} == {*method.optimizers()}
     shapes = jax.tree.map(lambda x: (x.shape, x.dtype), state)
     for stage in method.stages():
-        batch = {name: BATCH[name] for name in stage.draws}
-        unasked = {"clean"} - ({"clean"} if stage.clean else set())
+        # "clean" is part of a set's crops only if the stage asks for it.
         batch = {
-            name: {k: v for k, v in crops.items() if k not in unasked or name in stage.clean}
-            for name, crops in batch.items()
+            own: {k: v for k, v in BATCH[own].items() if k != "clean" or own in stage.clean}
+            for own in stage.draws
         }
         after, metrics = jax.eval_shape(functools.partial(stage.update, draw=draw), state, batch, KEY)
         assert jax.tree.map(lambda x: (x.shape, x.dtype), after) == shapes
@@ -272,20 +274,6 @@ def test_the_updates_of_a_method_keep_the_shape_of_the_state_and_report_a_loss(n
 # Resuming, for all of them.
 
 
-@pytest.fixture(scope="module")
-def compiled_once(tmp_path_factory):
-    """Programs are kept between the runs of this module, most of which are the same."""
-    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
-    before = {name: getattr(jax.config, name) for name in names}
-    for name, value in zip(names, (str(tmp_path_factory.mktemp("cache")), 0.0), strict=True):
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
-
-
 def smallest_run(kind, name):
     """The config of a run of a few steps with this plug-in."""
     config = demo.get_config("smoke")
@@ -293,7 +281,7 @@ def smallest_run(kind, name):
     config.checkpoint.every, config.checkpoint.keep, config.evaluation.every_stage = 1, 99, False
     config.source.split, config.target.split, config.target.test_split = "train[:4]", "train[:4]", "test[:2]"
     config.method.name, config.model.name, config.uncertainty.name = "no_adapt", "tiny", "single"
-    config[{"methods": "method", "models": "model"}.get(kind, kind)].name = name
+    config[SECTIONS[kind]].name = name
     for section, fields in ((config.model, SMALL["models"]), (config.uncertainty, SMALL["uncertainty"])):
         if section.name in section:
             own = section[section.name]
@@ -316,46 +304,47 @@ def smallest_run(kind, name):
         *(("uncertainty", name) for name in UNCERTAINTIES),
     ],
 )
-def test_a_run_goes_on_from_any_checkpoint_to_the_same_bits(
-    kind, name, tmp_path, environment, monkeypatch, compiled_once
-):
-    """As after kill -9 (loop_test.py does that): what a stage's end, or its middle, had saved is all that is left."""
-    monkeypatch.setenv("TFDS_DATA_DIR", environment["TFDS_DATA_DIR"])
+def test_a_run_goes_on_from_any_checkpoint_to_the_same_bits(kind, name, tmp_path):
+    """As after kill -9, which loop_test.py tests: only the checkpoints up to the first one or the last but one are left."""
     config = smallest_run(kind, name)
     whole = loop.train_and_adapt(config, tmp_path / "whole")
     # The counter's steps, whatever else was trained.
     assert whole[-1]["step"] == Counter.load(tmp_path / "whole").step == config.steps
-    steps = sorted(int(path.stem) for path in (tmp_path / "whole/manifests").glob("*.json"))
+    steps = sorted(int(path.stem) for path in Layout(tmp_path / "whole").manifests.glob("*.json"))
     for last in {steps[0], steps[-2]}:
-        folder = tmp_path / f"from{last}"
-        shutil.copytree(tmp_path / "whole", folder)
-        (folder / "results.json").unlink()
-        for path in folder.glob("stages/*.json"):
+        kept = Layout(tmp_path / f"from{last}")
+        shutil.copytree(tmp_path / "whole", kept.root)
+        for path in (kept.results, *kept.stages.glob("*.json")):
             path.unlink()
         for step in steps:
             if step > last:
-                shutil.rmtree(folder / "checkpoints" / str(step))
-                (folder / "manifests" / f"{step}.json").unlink()
-        assert loop.train_and_adapt(config, folder) == whole
+                shutil.rmtree(kept.checkpoints / str(step))
+                (kept.manifests / f"{step}.json").unlink()
+        assert loop.train_and_adapt(config, kept.root) == whole
 
 
-def test_a_config_builds_every_plug_in():
+# Building, for all of them.
+
+SECTIONS = {"methods": "method", "models": "model", "uncertainty": "uncertainty"}
+
+
+@pytest.mark.parametrize("kind", SECTIONS)
+def test_a_config_builds_every_plug_in(kind):
     """With the defaults of its section, and with tuples where a workdir's JSON has lists."""
-    import json
-
-    from ml_collections import ConfigDict
-
-    for kind, section in (("methods", "method"), ("models", "model"), ("uncertainty", "uncertainty")):
-        for name in registry.names(kind):
-            config = ConfigDict(json.loads(json.dumps(demo.get_config().to_dict())))
-            config[section].name = name
-            network, method = build.counting_network(config), build.method(config)
-            made = {"methods": method, "models": network.model, "uncertainty": network.uncertainty}[kind]
-            assert type(made).__module__ == f"cc_jax.{kind}.{name}"
-            hash(made)
-            for field in registry.fields(kind, name):
-                assert getattr(made, field.name) == config_value(demo.get_config()[section], name, field.name)
-
-
-def config_value(section, name, field):
-    return section[name][field]
+    fields = json.loads(json.dumps(demo.get_config().to_dict()))
+    for name in registry.names(kind):
+        config = ConfigDict(fields)
+        config[SECTIONS[kind]].name = name
+        network = build.counting_network(config)
+        made = {
+            "methods": build.method(config),
+            "models": network.model,
+            "uncertainty": network.uncertainty,
+        }[kind]
+        assert type(made).__module__ == f"cc_jax.{kind}.{name}"
+        hash(made)
+        own = demo.get_config()[SECTIONS[kind]].get(name, {})
+        assert {field.name for field in registry.fields(kind, name)} == {*own}
+        assert {field: getattr(made, field) for field in own if field != "inner"} == {
+            field: value for field, value in own.items() if field != "inner"
+        }

@@ -1,4 +1,4 @@
-"""Which cells of pseudo labels count, and how much: on the host over images, on the device over a batch."""
+"""Weights of the cells of pseudo labels, computed on the host over images and on the device over a batch."""
 
 import functools
 
@@ -15,13 +15,13 @@ def samples_of(mean, spread):
     return np.stack([mean - spread, mean + spread])
 
 
-# A crowd at the left, empty ground at the right; within each the upper row is the more certain one.
+# A crowd on the left, empty ground on the right. In both, the upper row is more certain.
 MEAN = [[1.0, 1.0, 0.01, 0.01], [1.0, 1.0, 0.01, 0.01]]
 SPREAD = [[0.2, 0.2, 0.001, 0.001], [0.3, 0.3, 0.009, 0.009]]
 
 
 def choose(samples, rule, fraction=0.5, foreground=0.01):
-    """The weights of each image; the batch's must be the same where all images have one size."""
+    """The weights of each image. Those of the batch must be the same."""
     weights = selection.of_images(samples, rule=rule, fraction=fraction, foreground=foreground)
     chosen = functools.partial(selection.of_batch, rule=rule, fraction=fraction, foreground=foreground)
     np.testing.assert_allclose(jax.jit(chosen)(np.stack(samples, axis=1)), np.stack(weights), atol=1e-6)
@@ -41,8 +41,8 @@ def test_balanced_keeps_both():
 
 
 def test_stratified_compares_cells_of_like_density_over_all_images():
-    # Two images with the same densities, one of them twice as uncertain: all that is kept comes from the steadier one,
-    # at every density in the same share, where `balanced` keeps half of each image.
+    # Two images with the same densities, one of them twice as uncertain. The kept cells come from the more certain image,
+    # in the same share at every density. `balanced` would keep half of each image.
     mean = np.exp(np.linspace(np.log(0.02), np.log(2.0), 64)).reshape(8, 8)
     steady, shaky = samples_of(mean, 0.1 * mean), samples_of(mean, 0.2 * mean)
     densities = np.concatenate([mean.ravel(), mean.ravel()])
@@ -94,7 +94,7 @@ def test_one_sample_has_no_spread_and_all_of_it_is_kept():
 
 @pytest.mark.parametrize("rule", selection.RULES)
 def test_host_and_device_choose_alike(rule):
-    """`choose` compares the two. Gamma densities: most cells nearly empty, some crowded, as in images."""
+    """`choose` compares the two. With gamma densities most cells are nearly empty and some crowded, as in images."""
     rng = np.random.default_rng(0)
     choose(list(rng.gamma(0.3, 0.3, (8, 3, 24, 24)).astype(np.float32)), rule, 0.37)
 

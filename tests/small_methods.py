@@ -25,7 +25,7 @@ def method_of(name, steps=8, **fields):
     return build.method(config)
 
 
-# What a method that has the field is made with.
+# Small values of the fields that some methods have.
 _SMALL = {
     "translate_steps": 2, "width": 4, "blocks": 1, "critic_width": 4, "pool": 3, "bank": 36, "neighbours": 8, "patch": 16,
 }  # fmt: skip
@@ -86,7 +86,7 @@ def _compiled(update):
 
 
 def draw(variables, image, roi, rng, train):
-    """A counter of one parameter: all that it says is `a` times what cells look like."""
+    """A counter of one parameter `a`: all outputs are `a` times one pixel of each cell."""
     cells = jnp.asarray(image, jnp.float32)[:, ::8, ::8]
     a = variables["params"]["a"]
     return {

@@ -17,7 +17,7 @@ from cc_jax.optimization import rngs
 
 MODELS = registry.names("models")
 UNCERTAINTIES = registry.names("uncertainty")
-# What a model or an uncertainty that has the field is made with.
+# Small values of the fields that some models and uncertainties have.
 SMALL = {
     "models": {
         "width": 1 / 16, "back_end": (512, 256, 128), "hidden": 16, "kernel_init": "he",
@@ -48,7 +48,7 @@ def built(name, **options):
 
 @functools.cache
 def run_of(name, **options):
-    """`run(image, roi)`: all that a model says of a batch, without a mask."""
+    """`run(image, roi)` returns all outputs of a model, without a mask."""
     model, variables = built(name, **options)
 
     def run(image, roi):
@@ -101,7 +101,7 @@ _sample_in_tiles = tiling.Tiles.sample
 
 
 def count_in_tiles(network, variables, image, roi, pixels, monkeypatch):
-    """What is drawn where a device can process so many pixels at once: ([people, embedding], sizes of the tiles)."""
+    """([people, embedding], sizes of the tiles) if a device can process so many pixels at once."""
     windows = []
 
     def sample(*args):

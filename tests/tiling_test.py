@@ -17,7 +17,7 @@ from cc_jax.uncertainty import base, single
 
 
 class Mirrored(base.Uncertainty):
-    """Two samples: the image as it is, and mirrored. A tile's mirror image is not the mirror image's tile."""
+    """Two samples: the image as it is, and mirrored. Mirroring a tile differs from cutting a mirrored image."""
 
     def draw(self, model, variables, image, roi, rng, *, train):
         ways = [slice(None), slice(None, None, -1)]
@@ -45,7 +45,7 @@ def test_a_cell_depends_on_nothing_beyond_reach(name):
     before = np.asarray(seen(image))
 
     def moved(distance):
-        """How far the cell's features move when all is changed that is so far right of it, below it, or both."""
+        """Return the change of the cell's features when all pixels change that are at least `distance` away from it."""
         changed = image.copy()
         begin = 8 * (middle + 1) + distance
         changed[:, begin:] = changed[:, :, begin:] = 255
@@ -83,13 +83,13 @@ def test_windows_keep_to_the_budget(height, width, pixels, reach):
 
 
 def in_all(size, window, reach):
-    """Pixels of all tiles together."""
+    """Return the number of pixels of all tiles together."""
     sides = zip(size, window, strict=True)
     return math.prod(one * len(list(tiling.spans(-(-side // 8) * 8, one, reach))) for side, one in sides)
 
 
 def test_no_tile_is_seen_for_a_sliver():
-    """Square windows of that budget are 36, 145 million pixels in all, the last of each row for 312 columns."""
+    """With square windows of this budget, the last tile of each row would contribute 312 columns only."""
     window = tiling.window_of((8192, 8192), 4_057_642, 240)
     assert in_all((8192, 8192), window, 240) < 1.6 * 8192**2
 
@@ -99,7 +99,7 @@ def mirrored_network():
 
 
 def test_tiles_that_see_too_little_give_something_else(monkeypatch):
-    """The comparison of plugins_test.py can fail."""
+    """With a smaller overlap, the comparison of plugins_test.py fails."""
     network, variables = network_of("tiny", "single")
     image = picture(5 * network.model.reach, 24)
     roi = np.ones((*image.shape[:3], 1), np.uint8)
@@ -145,7 +145,7 @@ def test_batches_over_devices_are_cut_too(monkeypatch):
 
 
 def test_memory_is_asked_of_the_compiler():
-    """`tiny` holds 16 channels at half of the size at least, float32, read and written."""
+    """`tiny` needs at least 16 float32 channels at half of the size."""
     network, variables = network_of("tiny", "single")
     whole = jax.jit(
         lambda v, image, roi: network.draw(v, image, roi, jax.random.key(0), train=False)["density"]
@@ -154,6 +154,6 @@ def test_memory_is_asked_of_the_compiler():
 
 
 def test_no_program_for_small_images(monkeypatch):
-    monkeypatch.setattr(tiling, "bytes_per_pixel", None)  # would be called
+    monkeypatch.setattr(tiling, "bytes_per_pixel", None)  # calling it would fail
     sample = tiling.make_sampler(network_of("tiny", "single")[0], lambda *_: "whole", 1e-9)
     assert sample(None, jnp.zeros((1, 1024, 1024, 3)), None) == "whole"

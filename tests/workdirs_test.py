@@ -193,3 +193,18 @@ def test_a_plug_in_that_another_one_names_is_used(tmp_path):
     config.method.gp.bank = 7
     with pytest.raises(ConfigError, match="method.gp.bank is 1024, now 7"):
         check_same_run(tmp_path, config)
+
+
+def test_a_program_elsewhere_reads_a_workdir(tmp_path):
+    """In another folder, with a package `configs` of its own, as a program that uses an installed cc_jax may have."""
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs/__init__.py").write_text("")
+    code = (
+        f"import pathlib, sys\nsys.path.append({str(ROOT)!r})\n"
+        "from cc_jax.workdir.config import read_config\n"
+        f"print(read_config(pathlib.Path({str(FROZEN / '0.1/workdir')!r})).evaluation.memory_gib)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "2.0\n"

@@ -50,7 +50,7 @@ REDUCTIONS = {
 
 
 def read_image(
-    source: str | pathlib.Path | bytes,
+    source: str | os.PathLike | bytes,
     *,
     name: str = "",
     max_pixels: int = MAX_PIXELS,
@@ -91,7 +91,7 @@ def read_image(
 
 
 def read_size(
-    source: str | pathlib.Path | bytes, *, name: str = "", max_pixels: int = MAX_PIXELS
+    source: str | os.PathLike | bytes, *, name: str = "", max_pixels: int = MAX_PIXELS
 ) -> tuple[int, int]:
     """Return (height, width) of the image that `read_image` would return, without decoding it.
 
@@ -152,7 +152,7 @@ def safe_name(id: str) -> str:
     return name if len(name) <= 100 else f"{name[:91]}_{zlib.crc32(id.encode()):08x}"
 
 
-def _load(source: str | pathlib.Path | bytes, name: str) -> tuple[bytes, str]:
+def _load(source: str | os.PathLike | bytes, name: str) -> tuple[bytes, str]:
     """Return the bytes of `source` and what to call it in errors."""
     if isinstance(source, bytes | bytearray | memoryview):
         return bytes(source), name or "image"

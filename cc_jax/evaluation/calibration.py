@@ -7,7 +7,7 @@ import json
 import math
 import pathlib
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -179,7 +179,7 @@ def _row(path: pathlib.Path, line: int, row: dict[str, str]) -> tuple[pathlib.Pa
     return image, count
 
 
-class _ImageFiles:
+class _ImageFiles(Sequence):
     """Image files as records without labels; see data/sources.py."""
 
     def __init__(self, paths: list[pathlib.Path]):

@@ -37,7 +37,7 @@ def choose_images(predictions: list[Prediction]) -> dict[str, Prediction]:
     labelled = [p for p in predictions if not np.isnan(p.true)]
     by_error = sorted(labelled, key=lambda p: abs(p.counts.mean() - p.true))
     by_count = sorted(labelled, key=lambda p: (p.true, p.id))
-    chosen = dict(
+    chosen: dict[str, Prediction] = dict(
         zip(panels.BY_ERROR, (by_error[0], by_error[len(labelled) // 2], by_error[-1]), strict=True)
     )
     for role, quantile in zip(panels.BY_COUNT, _QUANTILES, strict=True):

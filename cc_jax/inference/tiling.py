@@ -53,9 +53,10 @@ def make_sampler(network, sample_whole: Callable, memory_gib: float) -> Callable
             affordable.append(int(memory_gib * 2**30 / bytes_per_pixel(sample_whole, variables)))
         if area <= ALWAYS_WHOLE or area <= affordable[0]:
             return sample_whole(variables, image, roi)
-        _check_tileable(network.uncertainty, image.shape[1:3], memory_gib)
+        size = image.shape[1], image.shape[2]
+        _check_tileable(network.uncertainty, size, memory_gib)
         # Half of the pixels: the results that are kept of earlier tiles take memory, too.
-        window = window_of(image.shape[1:3], affordable[0] // 2 // batch, network.model.reach)
+        window = window_of(size, affordable[0] // 2 // batch, network.model.reach)
         return tiles.sample(variables, image, roi, window)
 
     return sample

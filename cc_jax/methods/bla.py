@@ -6,6 +6,7 @@ implemented: the photometric fields of `config.source` take its place. Weights a
 """
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -90,7 +91,7 @@ class Method(base.Method):
         """
         total = 0.0
         for part, inside in zip(PARTS, (crowd, ~crowd), strict=True):
-            logits = heads.CellCritic().apply({"params": params[part]}, features.astype(jnp.float32))
+            logits: Any = heads.CellCritic().apply({"params": params[part]}, features.astype(jnp.float32))
             error = optax.sigmoid_binary_cross_entropy(logits, jnp.full_like(logits, label))
             total += jnp.sum(error * inside) / jnp.maximum(jnp.sum(inside), 1.0)
         return total / len(PARTS)

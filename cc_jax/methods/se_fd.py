@@ -6,6 +6,7 @@ under its mask. Sizes and weights are our choice.
 """
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -100,7 +101,7 @@ class Method(base.Method):
         return state.descend("critic", grads), value
 
 
-def crowd_logits(params, features):
+def crowd_logits(params, features) -> Any:
     """Return the extractor's logits."""
     return heads.CrowdMask().apply({"params": params}, features.astype(jnp.float32))
 

@@ -78,7 +78,7 @@ def hatched(
     y, x = np.ogrid[:height, :width]
     lines = inside & ((x + y) % step < max(1, step // 6))
     marked = image_HxWx3.copy()
-    marked[lines] = 0.25 * marked[lines] + 0.75 * np.float32(_HATCH)
+    marked[lines] = 0.25 * marked[lines] + 0.75 * np.array(_HATCH, np.float32)
     return marked
 
 

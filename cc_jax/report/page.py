@@ -51,9 +51,9 @@ def one_run_per_method(runs: Sequence[Run]) -> list[Run]:
     """Return the run with the smallest seed of each method, in the table's order; runs without results come last."""
     with_results = [run for run in runs if run.row]
     first: dict[tuple, Run] = {}
-    for run in sorted(with_results, key=lambda run: run.row["seed"]):
-        first.setdefault(tables.group_of(run.row), run)
-    order = [tables.group_of(row) for row in tables.table(run.row for run in with_results)]
+    for run in sorted(with_results, key=lambda run: run.rows[-1]["seed"]):
+        first.setdefault(tables.group_of(run.rows[-1]), run)
+    order = [tables.group_of(row) for row in tables.table(run.rows[-1] for run in with_results)]
     return [first[group] for group in order] + [run for run in runs if not run.row]
 
 

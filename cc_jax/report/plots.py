@@ -1,8 +1,10 @@
 """The report's plots. Each function takes plain numbers and returns the bytes of an SVG file."""
 
 import io
+import math
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -13,7 +15,10 @@ from matplotlib.ticker import MaxNLocator
 INK, QUIET, GRID, ACCENT, OTHER, WARN = "#1c2430", "#5d6878", "#e3e7ed", "#2563a8", "#8fa3bb", "#c2410c"
 _BEHIND = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}  # keeps numbers legible over lines
 STAGE_SHADES = ("#f2f5f9", "#ffffff")
-STYLE = {
+Values = Sequence[float] | np.ndarray
+
+# matplotlib's types list every key.
+STYLE: Any = {
     "svg.hashsalt": "cc_jax",  # makes the bytes a function of the numbers
     "svg.fonttype": "path",
     "font.family": "DejaVu Sans",  # shipped with matplotlib
@@ -61,7 +66,12 @@ def method_errors(
                 axes.plot(values, [row] * len(values), "o", ms=4.2, mfc="white", mec=INK, mew=0.9)
             end = max(mean, *values) if len(values) > 1 else mean
             axes.text(
-                end + right * 0.012, row, _format_people(mean), va="center", fontweight="bold", bbox=_BEHIND
+                end + right * 0.012,
+                float(row),
+                _format_people(mean),
+                va="center",
+                fontweight="bold",
+                bbox=_BEHIND,
             )
         if constant is not None:
             axes.axvline(constant, color=WARN, ls=(0, (4, 3)), lw=1.3)
@@ -84,10 +94,10 @@ def method_errors(
 
 
 def counts(
-    true: Sequence[float],
-    count: Sequence[float],
-    low: Sequence[float],
-    high: Sequence[float],
+    true: Values,
+    count: Values,
+    low: Values,
+    high: Values,
     *,
     level: float | None,
     limit: float | None = None,
@@ -194,12 +204,12 @@ def reliability(found: dict[str, dict]) -> bytes:
         return _svg(figure)
 
 
-def counts_limit(true: Sequence[float], high: Sequence[float]) -> float:
+def counts_limit(true: Values, high: Values) -> float:
     """Return an axis limit (people) that shows all true counts and most intervals; very long ones are cut."""
     return 1.06 * max(1.0, float(np.max(true)), min(float(np.max(high)), 2.0 * float(np.max(true))))
 
 
-def sorted_counts(count: Sequence[float], low: Sequence[float], high: Sequence[float]) -> bytes:
+def sorted_counts(count: Values, low: Values, high: Values) -> bytes:
     """Plot estimated counts with intervals (people) in ascending order, for images without labels."""
     with matplotlib.rc_context(STYLE):
         figure, axes = _figure(9.4, 3.4)
@@ -272,7 +282,7 @@ def _curve(axes, log: Sequence[dict], name: str) -> None:
     axes.set_title(name.replace("_", " ").replace("upside down", "upside-down"))
 
 
-def _thin(values: Sequence[float]) -> np.ndarray:
+def _thin(values: Values) -> np.ndarray:
     """Return at most `_POINTS` values: means of equally many neighbors."""
     values = np.asarray(values, float)
     parts = (
@@ -284,7 +294,7 @@ def _thin(values: Sequence[float]) -> np.ndarray:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and np.isfinite(value)
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _format_people(value: float) -> str:

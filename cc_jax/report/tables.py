@@ -8,12 +8,13 @@ import pathlib
 import re
 import statistics
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from cc_jax import registry
 from cc_jax.errors import ConfigError, InputError
 from cc_jax.workdir.results import read_results, read_uncertainty
 
-Row = dict[str, object]
+Row = dict[str, Any]
 
 # Rows that share these are averaged; see `group_of`.
 GROUP = ("method", "variant", "uncertainty", "model", "source", "target", "split")
@@ -166,7 +167,7 @@ def _pair(row: Row) -> tuple:
     return tuple(row[name] for name in ("source", "target", "split", "seed"))
 
 
-def _difference(mae: object, base: object) -> float | None:
+def _difference(mae: float | None, base: float | None) -> float | None:
     return None if mae is None or base is None else float(mae) - float(base)
 
 

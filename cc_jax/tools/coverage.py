@@ -45,8 +45,9 @@ def _row(level: float, counted: np.ndarray, test: np.ndarray) -> str:
     covered, widths, scales = [], [], []
     for seed in range(_DRAWS.value):
         drawn = np.random.default_rng(seed).choice(counted.shape[1], _IMAGES.value, replace=False)
-        calibration = conformal.calibrate(*counted[:, drawn], seed=seed)
-        low, high = calibration.interval(*test[1:], level)
+        true, count, std = counted[:, drawn]
+        calibration = conformal.calibrate(true, count, std, seed=seed)
+        low, high = calibration.interval(test[1], test[2], level)
         covered.append(float(((low <= test[0]) & (test[0] <= high)).mean()))
         widths.append(float((high - low).mean()))
         scales.append(calibration.scale)
@@ -59,7 +60,11 @@ def _row(level: float, counted: np.ndarray, test: np.ndarray) -> str:
 
 
 def _read(path: pathlib.Path) -> np.ndarray:
-    """(true, count, std) of the labelled images, [3, n]."""
+    """Return true count, count and standard deviation of the labelled images, [3, N].
+
+    Raises:
+      InputError: The file cannot be read or has no labelled image.
+    """
     rows = [row for row in results.read_predictions(path) if row.true is not None]
     if not rows:
         raise InputError(f"{path}: has no labelled image")

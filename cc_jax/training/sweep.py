@@ -3,6 +3,7 @@
 import difflib
 import itertools
 import pathlib
+from typing import Any
 
 import jax
 import ml_collections
@@ -33,12 +34,12 @@ def runs(config: ml_collections.ConfigDict) -> dict[str, ml_collections.ConfigDi
         raise ConfigError("config.sweep.variants: two variants have the same name")
     found = {}
     # All runs of a seed come before those of the next: an interrupted sweep still has a whole table, of fewer seeds.
-    every = itertools.product(
+    every: Any = itertools.product(
         seeds or (config.seed,), variants or (None,), methods or (None,), folds or ("",)
     )
     for seed, variant, method, fold in every:
         one = ml_collections.ConfigDict(config.to_dict()).lock()
-        for name in one.sweep:
+        for name in list(one.sweep):
             one.sweep[name] = ()
         one.seed = seed
         if variant:

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import jax
-from flax import linen as nn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +59,7 @@ class Uncertainty:
     # Without an annotation: an inherited field would come before the fields of the subclass.
     shard = False
 
-    def collections(self, key: jax.Array, model: nn.Module) -> dict[str, Any]:
+    def collections(self, key: jax.Array, model: Any) -> dict[str, Any]:
         """Return the variables beside the parameters, {collection: tree}, drawn once and kept in the checkpoint.
 
         Args:
@@ -83,7 +82,7 @@ class Uncertainty:
         del s
         return variables
 
-    def draw(self, model: nn.Module, variables: dict, image, roi, rng: jax.Array, *, train: bool) -> dict:
+    def draw(self, model: Any, variables: dict, image, roi, rng: jax.Array, *, train: bool) -> dict:
         """Draw samples of what the networks say of a batch. Pure.
 
         Args:
@@ -105,7 +104,7 @@ class Uncertainty:
         raise TypeError(f"{type(self).__name__} defines no draw")
 
 
-def unmasked(model: nn.Module, variables: dict, features, roi) -> dict[str, jax.Array]:
+def unmasked(model: Any, variables: dict, features, roi) -> dict[str, jax.Array]:
     """Return what `draw` returns beside the density, for one network (S' = 1) and from features without a mask."""
     return {
         "upside_down": model.apply(variables, features, roi, method="classify")[None],

@@ -1,5 +1,6 @@
 """The config of a run: checked before it starts, kept in its workdir as config.json, read back by later versions."""
 
+import importlib.util
 import json
 import pathlib
 from collections.abc import Iterator, Mapping
@@ -137,10 +138,24 @@ def _read(path: pathlib.Path) -> tuple[dict[str, Any], str]:
 
 def _with_defaults(fields: Mapping[str, Any]) -> dict[str, Any]:
     """The fields, and the defaults of those that are missing."""
-    # Imported here: most of what this module does needs no defaults.
-    from configs import default
+    return _merged(_as_json(_default_config()), fields)
 
-    return _merged(_as_json(default.get_config()), fields)
+
+def _default_config() -> ml_collections.ConfigDict:
+    """The config of configs/default.py.
+
+    It is loaded from its file: the package `configs` can be imported in a checkout, but not by every program that uses an
+    installed cc_jax.
+    """
+    package = pathlib.Path(cc_jax.__file__).parent
+    # Inside the package where it is installed, beside it in a checkout.
+    installed, checkout = package / "configs/default.py", package.parent / "configs/default.py"
+    path = installed if installed.is_file() else checkout
+    spec = importlib.util.spec_from_file_location("cc_jax_default_config", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_config()
 
 
 def _merged(defaults: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:

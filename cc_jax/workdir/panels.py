@@ -4,6 +4,7 @@ import dataclasses
 import io
 import pathlib
 import zipfile
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +44,11 @@ def write_panels(folder: pathlib.Path, panels: list[Panel]) -> None:
     for old in folder.glob("*.npz"):
         old.unlink()
     for panel in panels:
-        arrays = {"image": panel.image, "estimate": panel.estimate, "uncertainty": panel.uncertainty}
+        arrays: dict[str, Any] = {
+            "image": panel.image,
+            "estimate": panel.estimate,
+            "uncertainty": panel.uncertainty,
+        }
         if panel.true is not None:
             arrays["true"] = panel.true
         buffer = io.BytesIO()

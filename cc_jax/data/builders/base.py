@@ -61,7 +61,7 @@ class CrowdDatasetBuilder(  # pyright: ignore[reportGeneralTypeIssues]
 ):
     """Base class of all dataset plug-ins, a standard TFDS builder.
 
-    A plug-in must define `raw`. It may define:
+    A plug-in must define `raw`. A dataset that is generated may define `checked` instead. Optional are:
       - `totals`, the published totals.
       - VERSION, DESCRIPTION, CITATION, HOMEPAGE: what TFDS stores about the dataset. Raise VERSION if a change of the
         builder changes the records.

@@ -182,7 +182,8 @@ class Translation(base.Method):
 
     def translate_to(self, params, domain: str, image: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
         """Translate images in [-1, 1] to the look of `domain`."""
-        return self.generator.apply({"params": params[domain]}, image)
+        # Without `mutable`, `apply` returns the output alone.
+        return self.generator.apply({"params": params[domain]}, image)  # pyright: ignore[reportReturnType]
 
     def to_target(self, params, image: UInt8[Array, "b h w 3"]) -> UInt8[Array, "b h w 3"]:
         """Translate images in pixels to the look of the target."""
@@ -190,7 +191,7 @@ class Translation(base.Method):
 
     def realness(self, params, domain: str, image: Float[Array, "b h w 3"]) -> Float[Array, "b p q 1"]:
         """Return how much each patch looks like an image of `domain`: 1 is real, 0 is not."""
-        return self.discriminator.apply({"params": params[domain]}, image)
+        return self.discriminator.apply({"params": params[domain]}, image)  # pyright: ignore[reportReturnType]
 
 
 def random_square(batch: base.Batch, side: int, key: jax.Array) -> base.Batch:

@@ -9,6 +9,7 @@ import itertools
 import math
 import operator
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -44,7 +45,8 @@ def convolve(
         return x @ kernel[0, 0]
     if padding is None:
         sides = zip(x.shape[1:3], kernel.shape[:2], strict=True)
-        padding = tuple(_same_padding(n, size, stride, dilation) for n, size in sides)
+        rows, columns = (_same_padding(n, size, stride, dilation) for n, size in sides)
+        padding = rows, columns
     written_out = stride == 1 and kernel.shape[2] * kernel.shape[3] >= _CHANNELS
     # On one device only: if the batch is split, every block of `_kernel_gradient` would wait for a sum over all devices.
     if written_out and jax.default_backend() == "cpu" and jax.device_count() == 1:
@@ -189,8 +191,10 @@ def _depthwise_shifted(x: Array, kernel: Array, stride: int, dilation: int) -> A
 
 
 def _sum_of_taps(x: Array, kernel: Array, stride: int, dilation: int) -> Array:
-    taps = _taps(x, kernel.shape[:2], stride, dilation)
-    return sum(tap * weight for tap, weight in zip(taps, kernel.reshape(-1, kernel.shape[-1]), strict=True))
+    taps = _taps(x, (kernel.shape[0], kernel.shape[1]), stride, dilation)
+    weights = kernel.reshape(-1, kernel.shape[-1])
+    total: Any = sum(tap * weight for tap, weight in zip(taps, weights, strict=True))
+    return total
 
 
 def _depthwise_fwd(x, kernel, stride, dilation):

@@ -15,7 +15,7 @@ from cc_jax.models.parts import convolution, layers
 
 STEM = 32
 # Normalisation of the pixels that the official Lite models were trained with: (x - 127) / 128.
-MEAN, STD = (127 / 255,) * 3, (128 / 255,) * 3
+MEAN, STD = (127 / 255, 127 / 255, 127 / 255), (128 / 255, 128 / 255, 128 / 255)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -59,7 +59,9 @@ class Conv(nn.Module):
             kernel.astype(self.dtype),
             stride=self.stride,
             dilation=self.dilation,
-            padding=None if self.padding is None else ((self.padding, self.padding),) * 2,
+            padding=None
+            if self.padding is None
+            else ((self.padding, self.padding), (self.padding, self.padding)),
         )
         return x + bias.astype(self.dtype)
 

@@ -103,7 +103,7 @@ def load_encoder(path: str | os.PathLike, params: dict[str, Any], norm: dict[str
       ConfigError: if the file is missing or damaged, or if its tensors do not fit the model's encoder.
     """
     encoder = read_encoder(path)
-    wanted = flax.traverse_util.flatten_dict(params["encoder"], sep="/")
+    wanted: dict[str, Any] = flax.traverse_util.flatten_dict(params["encoder"], sep="/")
     for name, value in wanted.items():
         found = encoder.tensors.get(name)
         if found is None or found.shape != value.shape:

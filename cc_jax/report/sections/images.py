@@ -79,6 +79,7 @@ def render_panels(shown: Sequence[Run], main: Run | None) -> str:
 def _methods_on_one_image(found: Sequence[tuple[Run, Panel]]) -> str:
     """Return one image: the input, the truth, and what each method estimates."""
     panel = found[0][1]
+    assert panel.true is not None
     top = overlays.brightest(panel.true, *(one.estimate for _, one in found))
     small = overlays.shrink(panel.image, _LONGER_SIDE)
     true = float(panel.true.sum())

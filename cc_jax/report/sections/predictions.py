@@ -31,7 +31,7 @@ def render_reliability(main: Run | None) -> str:
     """Return the section on the main run's uncertainty; "" without labels, or if its samples never disagree."""
     found = main.reliability if main else {}
     ranks = {name: one["spearman"] for name, one in found.items() if one["spearman"] is not None}
-    if not ranks:
+    if main is None or not ranks:
         return ""
     text = f"<p>The uncertainty of {markup.text(main.name)}. {prose.RELIABILITY}</p>"
     calibration = found["images"].get("calibration")  # only there if evaluate was told to calibrate

@@ -27,7 +27,7 @@ def render_missing(runs: Sequence[Run]) -> str:
 
 
 def _cells(run: Run) -> list[str]:
-    row = run.row
+    row = run.rows[-1]
     return [
         run.workdir.name,
         tables.method_name(row["method"]),

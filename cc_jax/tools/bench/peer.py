@@ -31,6 +31,7 @@ def build(variables: dict[str, Any]):
         made = torch.nn.Conv2d(channels, features, (height, width), padding=padding, dilation=dilation)
         with torch.no_grad():
             made.weight.copy_(torch.tensor(np.asarray(p["kernel"])).permute(3, 2, 0, 1))
+            assert made.bias is not None
             made.bias.copy_(torch.tensor(np.asarray(p["bias"])))
         return made
 

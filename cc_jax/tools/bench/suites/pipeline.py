@@ -83,8 +83,13 @@ def _loader(dataset: "PeerDataset"):
     import_torch()
     from torch.utils import data
 
+    # A map-style dataset needs no base class.
     return data.DataLoader(
-        dataset, batch_size=_BATCH, num_workers=_WORKERS, persistent_workers=True, prefetch_factor=2
+        dataset,  # pyright: ignore[reportArgumentType]
+        batch_size=_BATCH,
+        num_workers=_WORKERS,
+        persistent_workers=True,
+        prefetch_factor=2,
     )
 
 

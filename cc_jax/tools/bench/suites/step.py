@@ -73,7 +73,11 @@ def scans_of(width: float, dtype: str, crops: int, side: int) -> Callable[[], ob
     x = jax.random.normal(jax.random.key(0), (crops, side // CELL, side // CELL, model.channels[-1]), dtype)
     roi = jnp.ones((*x.shape[:3], 1), dtype)
     params = encoder.init(jax.random.key(1), x, roi)
-    gradients = jax.jit(jax.grad(lambda params, x: encoder.apply(params, x, roi).sum(), (0, 1)))
+
+    def total(params, x):
+        return jnp.sum(encoder.apply(params, x, roi))  # pyright: ignore[reportArgumentType]
+
+    gradients = jax.jit(jax.grad(total, (0, 1)))
     return lambda: jax.block_until_ready(gradients(params, x))
 
 
