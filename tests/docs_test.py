@@ -4,6 +4,7 @@ A fenced block is run as it stands, with the substitutions below. A comment befo
 `<!-- flags only: REASON -->` checks flags and config of its commands, `<!-- not run: REASON -->` skips it.
 """
 
+import ast
 import csv
 import dataclasses
 import functools
@@ -26,6 +27,7 @@ from conftest import ROOT
 
 from cc_jax import cli
 from cc_jax.data import scenes
+from cc_jax.workdir import config as workdir_config
 
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
@@ -63,7 +65,7 @@ FOREIGN = {
 # Scripts that hand their arguments on to the training program, whose flags are checked.
 SCRIPTS = ("./launch/local.sh", "launch/slurm/train.sbatch", "launch/tpu_vm/babysit.sh")
 # Blocks that are not run, and those of which only the flags are checked. Keep both few.
-NOT_RUN, FLAGS_ONLY = 2, 17
+NOT_RUN, FLAGS_ONLY = 3, 17
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,11 +207,13 @@ def write_csv(path: pathlib.Path, rows: list) -> None:
 @pytest.fixture(scope="session")
 def results(desk, environment) -> dict[str, dict]:
     """{task: {"code", "output"}} of all jobs, run once each in one process."""
+    # The datasets of the tests outlive a run, and another run has had photographs of its own.
+    shutil.rmtree(pathlib.Path(environment["TFDS_DATA_DIR"], "folder", "station"), ignore_errors=True)
     tasks = list(dict.fromkeys([*(job.task for job in JOBS), json.dumps({"kind": "pages"})]))
     done = subprocess.run(
         [sys.executable, ROOT / "tests" / "run_documented.py", desk / "results.jsonl"],
         input=json.dumps([json.loads(task) for task in tasks]),
-        cwd=desk, env={**os.environ, **environment}, capture_output=True, text=True,
+        cwd=desk, env=environment, capture_output=True, text=True,
     )  # fmt: skip
     lines = (desk / "results.jsonl").read_text().splitlines()
     assert len(lines) == len(tasks), f"{tasks[len(lines)]} ended the process:\n{done.stderr[-3000:]}"
@@ -382,6 +386,25 @@ def leaves(tree: dict, prefix: str = ""):
             yield from leaves(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
+
+
+def test_quoted_messages_are_those_of_the_program():
+    """Each piece of a message that a page quotes, between its ellipses, stands in the code."""
+    strings = []
+    for path in (ROOT / "cc_jax").rglob("*.py"):
+        literals = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)]
+        strings += [node.value for node in literals if isinstance(node.value, str)]
+    rows = re.findall(r"^\| `(.*?)`.* \|$", (DOCS / "how_to" / "resume.md").read_text(), re.MULTILINE)
+    quoted = [piece.strip(" ();") for row in rows for piece in row.split("...")]
+    quoted += ["does not look like those that the intervals were calibrated on"]
+    missing = [piece for piece in quoted if piece and not any(piece in string for string in strings)]
+    assert len(rows) > 4 and not missing
+
+
+def test_fields_that_may_change_are_listed():
+    page = (DOCS / "how_to" / "resume.md").read_text()
+    paragraph = next(text for text in page.split("\n\n") if text.startswith("`data_dir`"))
+    assert set(re.findall(r"`([\w.]+)`", paragraph)) == workdir_config.FREE
 
 
 def test_every_field_of_the_files_is_described(results, desk):

@@ -37,9 +37,10 @@ def check_flags(main: Callable, *, positional: bool = False) -> None:
         sys.exit(f"unexpected argument {rest[0]}")
     if "config" in flags.FLAGS and flags.FLAGS["config"].present:
         from cc_jax import build
+        from cc_jax.workdir import config as config_file
 
         config = app.config_of(flags.FLAGS["config"])
-        build.check_fields(config)
+        config_file.check_fields(config)
         build.counting_network(config), build.method(config)
 
 
