@@ -38,10 +38,14 @@ def refusal(call):
 def open_dataset():
     from cc_jax.data import sources
 
+def draw_plots():
+    from cc_jax.report import plots
+
 record = {"id": "a", "image": images.encode_image(np.zeros((8, 8, 3), np.uint8)), "points": [], "roi": [],
           "labelled": True, "height": 8, "width": 8}
 example = resizing.decode(record)
 refusal(open_dataset)
+refusal(draw_plots)
 refusal(lambda: pipeline.train_dataset([example], augment=Augment(crop=8), density=Density(), seed=0))
 refusal(lambda: next(pipeline.batches(len, 0, 1, workers=1)))
 """
@@ -55,6 +59,7 @@ def test_counting_needs_no_package_of_the_train_extra():
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
         'tensorflow_datasets is not installed; run: pip install "cc-jax[train]"',
+        'matplotlib is not installed; run: pip install "cc-jax[train]"',
         'grain is not installed; run: pip install "cc-jax[train]"',
         'grain is not installed; run: pip install "cc-jax[train]"',
     ]

@@ -6,11 +6,17 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib
 import numpy as np
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+
+from cc_jax.errors import missing_extra
+
+try:
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+except ModuleNotFoundError as error:
+    raise missing_extra(error.name, "train") from error
 
 INK, QUIET, GRID, ACCENT, OTHER, WARN = "#1c2430", "#5d6878", "#e3e7ed", "#2563a8", "#8fa3bb", "#c2410c"
 _BEHIND = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}  # keeps numbers legible over lines
