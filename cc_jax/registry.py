@@ -65,7 +65,7 @@ class About:
     display_name: str
     summary: str
     headline: str
-    table_position: int
+    table_position: float
 
 
 @dataclasses.dataclass(frozen=True)

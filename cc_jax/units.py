@@ -4,7 +4,7 @@ The network's output is `label_scale` times the density per pixel, averaged over
 train in this unit with a factor of 100, and a loss weight has a meaning only together with it.
 """
 
-from typing import Any, TypeVar
+from typing import Any, SupportsInt, TypeVar
 
 CELL = 8  # pixels along a side of a cell of the density map: the stride of the models
 CELL_AREA = CELL * CELL
@@ -12,7 +12,7 @@ CELL_AREA = CELL * CELL
 Numbers = TypeVar("Numbers", bound=Any)  # a number, or an array of NumPy or JAX
 
 
-def cells_along(pixels: int) -> int:
+def cells_along(pixels: SupportsInt) -> int:
     """Number of cells that cover a side of `pixels` pixels."""
     return -(-int(pixels) // CELL)
 

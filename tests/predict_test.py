@@ -95,7 +95,8 @@ def test_every_image_has_an_overlay_of_its_own(photos, tmp_path):
 def test_names_stay_apart_whatever_their_case():
     taken = set()
     items = [
-        files.Item(i, o, None) for i, o in (("A.png", "A"), ("a.jpg", "a"), ("a.png", "a"), ("A.PNG", "A"))
+        files.Item(i, o, np.zeros((1, 1, 3), np.uint8))
+        for i, o in (("A.png", "A"), ("a.jpg", "a"), ("a.png", "a"), ("A.PNG", "A"))
     ]
     names = [files.free_name(item, taken) for item in items]
     assert names == ["A", "a.jpg", "a.png", "A.PNG-2"]

@@ -40,13 +40,14 @@ def small_fields(name):
 def crops(seed=0, size=64, number=2):
     rng = np.random.default_rng(seed)
     cells = size // 8
-    return {
+    arrays = {
         "image": rng.integers(0, 256, (number, size, size, 3), np.uint8),
         "clean": rng.integers(0, 256, (number, size, size, 3), np.uint8),
         "roi": np.ones((number, size, size, 1), np.uint8),
         "density": rng.gamma(0.3, 0.3, (number, cells, cells, 1)).astype(np.float32),
         "weight": np.ones((number, cells, cells, 1), np.float32),
     }
+    return jax.tree.map(jnp.asarray, arrays)
 
 
 BATCH = {"source": crops(0), "target": crops(1)}

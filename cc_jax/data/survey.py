@@ -93,7 +93,7 @@ def look(split: str, record: dict[str, Any]) -> Look:
         outside=len(points) - len(example["points"]),
         labelled=example["labelled"],
         channels=1 if stored is None or stored.ndim == 2 else stored.shape[2],
-        looks_grey=max(np.abs(red - green).mean(), np.abs(blue - green).mean()) < _GREY,
+        looks_grey=bool(max(np.abs(red - green).mean(), np.abs(blue - green).mean()) < _GREY),
         digest=twins.pixel_digest(image),
         hash=twins.perceptual_hash(image),
         small=marked(image, points),

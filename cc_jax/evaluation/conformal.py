@@ -12,11 +12,15 @@ errors).
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from cc_jax.errors import ConfigError, InputError
+
+# Float [...]: an array, or NumPy's scalar for an array without an axis.
+Values = Any
 
 # The expected size of an image's error, in people, from the count and the samples' standard deviation. Adding one person
 # keeps the scores of empty images finite.
@@ -40,9 +44,7 @@ class Calibration:
     scale: str
     scores: np.ndarray
 
-    def interval(
-        self, count: Float[np.ndarray, "..."], std: Float[np.ndarray, "..."], level: float
-    ) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
+    def interval(self, count: Values, std: Values, level: float) -> tuple[Values, Values]:
         """Return (low, high) of each count, in people; `low` is at least 0.
 
         `high` is infinite when too few images were counted for `level`; see `fewest`.

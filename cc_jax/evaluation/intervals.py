@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import stats
 
-from cc_jax.evaluation.conformal import Calibration
+from cc_jax.evaluation.conformal import Calibration, Values
 
 
 class CountEstimate(NamedTuple):
@@ -21,15 +21,15 @@ class CountEstimate(NamedTuple):
       low, high: the interval's ends; `low` is not negative.
     """
 
-    count: Float[np.ndarray, "..."]
-    std: Float[np.ndarray, "..."]
-    low: Float[np.ndarray, "..."]
-    high: Float[np.ndarray, "..."]
+    count: Values
+    std: Values
+    low: Values
+    high: Values
 
 
 def mean_and_std(
     samples: Float[np.ndarray, "... S"],
-) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
+) -> tuple[Values, Values]:
     """Return the mean and the standard deviation (n - 1) over the last axis; a single sample has a deviation of 0."""
     mean = samples.mean(-1)
     return mean, samples.std(-1, ddof=1) if samples.shape[-1] > 1 else np.zeros_like(mean)

@@ -14,7 +14,8 @@ class TrainState(flax.struct.PyTreeNode):
     """The state of training. Networks have names; the one that counts people is `counter`.
 
     Attributes:
-      step: int32, the number of steps done in all stages so far.
+      step: int32 [], the number of steps done in all stages so far. Like the leaves of the other fields, it is an array,
+        or what stands for one in an abstract state.
       params: {network: parameters}.
       opt: {network: optimizer state}.
       ema: the moving average of `params["counter"]`. Evaluation and pseudo labels use it.
@@ -23,7 +24,7 @@ class TrainState(flax.struct.PyTreeNode):
       ema_decay: the decay of the moving average; 0 makes `ema` the parameters themselves; static.
     """
 
-    step: jax.Array
+    step: Any
     params: dict[str, Tree]
     opt: dict[str, Tree]
     ema: Tree

@@ -197,15 +197,15 @@ def _digests(folder: pathlib.Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def _flatten(tree) -> dict[str, jax.Array]:
+def _flatten(tree) -> dict[str, Any]:
     return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
 
-def _unflatten(leaves: dict[str, jax.Array], like):
+def _unflatten(leaves: dict[str, Any], like):
     return jax.tree_util.tree_map_with_path(lambda path, _: leaves[jax.tree_util.keystr(path)], like)
 
 
-def _shapes(leaves: dict[str, jax.Array]) -> dict[str, str]:
+def _shapes(leaves: dict[str, Any]) -> dict[str, str]:
     return {name: f"{leaf.dtype}{list(leaf.shape)}" for name, leaf in leaves.items()}
 
 

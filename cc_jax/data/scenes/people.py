@@ -153,7 +153,7 @@ def axes_of(people: list[Person], camera: Camera) -> list[LocalAxes]:
     scale = camera.focal / depth
     side = scale[:, None] * np.array([np.cos(camera.roll), np.sin(camera.roll)])
     rows = zip(*(a.tolist() for a in (feet, up, side, scale, depth, steep)), strict=True)
-    return [LocalAxes(*row) for row in rows]
+    return [LocalAxes(tuple(a), tuple(b), tuple(c), *numbers) for a, b, c, *numbers in rows]
 
 
 def _torso(person: Person, low: float) -> list[Spot]:
