@@ -7,6 +7,7 @@ usage: cc-jax COMMAND [ARGUMENTS]          `cc-jax COMMAND --help` prints what a
 
 import ast
 import difflib
+import os
 import pathlib
 import re
 import runpy
@@ -29,7 +30,16 @@ SHELLS = ("bash", "zsh", "fish")
 
 def main() -> None:
     """Entry point of the console script."""
-    match sys.argv[1:]:
+    try:
+        _dispatch(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Nobody reads the output any more (`cc-jax --help | head`). Python would complain again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _dispatch(words: list[str]) -> None:
+    match words:
         case ["--help" | "-h" | "help"]:
             print(_help())
         case ["--version"]:

@@ -1,5 +1,5 @@
 # Sourced by the other scripts. `ensure_venv FILE...` makes .venv in the root of the project if it is absent, installs the
-# requirement files into it, and sets $VENV_PYTHON to its interpreter. A stamp with the hash of each installed file makes the
+# requirement files and the project itself into it (so that .venv/bin/cc-jax exists), and sets $VENV_PYTHON to its interpreter. A stamp with the hash of each installed file makes the
 # next call fast; a file that has changed is installed again.
 # $PYTHON selects the interpreter that makes the environment. The default is the first of python3, python3.14 ... python3.11
 # that is new enough.
@@ -46,8 +46,22 @@ _install() {
   mkdir -p "${stamp%/*}" && echo "$hash" >"$stamp"
 }
 
+# The checkout itself, for the command cc-jax. A copy without pyproject.toml runs as `python -m cc_jax.NAME` alone.
+_install_project() {
+  local stamp=$_venv/installed/pyproject.toml hash
+  [ -f "$_project/pyproject.toml" ] || return 0
+  hash=$(_hash "$_project/pyproject.toml") || return
+  [ "$(cat "$stamp" 2>/dev/null)" = "$hash" ] && return
+  if ! "$VENV_PYTHON" -m pip install --quiet --disable-pip-version-check --no-deps --editable "$_project"; then
+    echo "${0##*/}: the command cc-jax could not be installed, see pip's message above; run the same command to try again" >&2
+    return 2
+  fi
+  mkdir -p "${stamp%/*}" && echo "$hash" >"$stamp"
+}
+
 ensure_venv() {
   local file
   _new_enough "$VENV_PYTHON" || _make_venv || return
   for file in "$@"; do _install "$file" || return; done
+  _install_project
 }

@@ -5,6 +5,7 @@ import dataclasses
 import io
 import json
 import math
+import os
 import pathlib
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -77,12 +78,12 @@ class Calibrated:
             f"{widths[self.errors.scale]}; they hold only for images like these"
         )
 
-    def save(self, workdir: pathlib.Path) -> None:
+    def save(self, workdir: str | os.PathLike) -> None:
         """Write `workdir`/calibration.npz."""
         about = {"scale": self.errors.scale, "on": self.on, "weights_sha256": self.weights_sha256}
         buffer = io.BytesIO()
         np.savez(buffer, scores=self.errors.scores, embeddings=self.embeddings, about=json.dumps(about))
-        write_atomic(Layout(workdir).calibration, buffer.getvalue())
+        write_atomic(Layout(pathlib.Path(workdir)).calibration, buffer.getvalue())
 
 
 def load(workdir: pathlib.Path, weights_sha256: str) -> Calibrated | None:
