@@ -76,11 +76,25 @@ def test_convergence_ends_the_rounds():
     method = ours.Method(**{**FIELDS, "tolerance": 0.01})
     sets = {"target": TrainSet([{}])}
     guesses = [Prediction("a", 0, samples_of(MEAN, SPREAD), float("nan"), *NEITHER)]
-    first = method.relabel(None, sets, StageTools(lambda state, records: guesses, None, None))
+    first = method.relabel(
+        None, sets, StageTools(lambda state, records: guesses, small_methods.unused, small_methods.unused)
+    )
     assert first["target"].pseudo["a"][1].sum() == 4
-    assert method.relabel(None, first, StageTools(lambda state, records: guesses, None, None)) is None
+    assert (
+        method.relabel(
+            None,
+            first,
+            StageTools(lambda state, records: guesses, small_methods.unused, small_methods.unused),
+        )
+        is None
+    )
     other = [Prediction("a", 0, samples_of(MEAN, SPREAD) * 1.1, float("nan"), *NEITHER)]
-    assert method.relabel(None, first, StageTools(lambda state, records: other, None, None)) is not None
+    assert (
+        method.relabel(
+            None, first, StageTools(lambda state, records: other, small_methods.unused, small_methods.unused)
+        )
+        is not None
+    )
 
 
 def test_the_moving_average_labels_clean_crops_and_the_network_learns_on_changed_ones():
@@ -99,7 +113,7 @@ def test_the_moving_average_labels_clean_crops_and_the_network_learns_on_changed
         {"counter": {"a": jnp.float32(2)}}, {"counter": {}}, {"counter": optax.sgd(0.0)}, 0.5
     )
     state = state.replace(ema={"a": jnp.float32(3)})
-    crop = {**small_methods.crops(size=16), "weight": np.zeros((2, 2, 2, 1))}
+    crop = {**small_methods.crops(size=16), "weight": jnp.zeros((2, 2, 2, 1))}
     _, metrics = stage.update(state, {"source": crop, "target": crop}, jax.random.key(0), draw)
     student, teacher = (
         factor * crop[name][:, ::8, ::8, :1].astype(float) for factor, name in ((2, "image"), (3, "clean"))
@@ -124,7 +138,7 @@ def test_the_moving_averages_labels_are_chosen_by_how_certain_they_are():
         return {"density": variables["params"]["a"] * (cells + spread * (not train))}
 
     state = small_methods.state_of(method, {"a": jnp.float32(2)}).replace(ema={"a": jnp.float32(3)})
-    crop = {**small_methods.crops(size=16), "weight": np.zeros((2, 2, 2, 1))}
+    crop = {**small_methods.crops(size=16), "weight": jnp.zeros((2, 2, 2, 1))}
     _, metrics = method.teacher_update(state, {"source": crop, "target": crop}, jax.random.key(0), draw)
     student, teacher = (
         factor * crop[name][:, ::8, 8::8, :1].astype(float) for factor, name in ((2, "image"), (3, "clean"))
@@ -148,10 +162,10 @@ def test_stage_1_learns_which_way_up_the_target_is():
     image = np.zeros((8, 16, 16, 3), np.uint8)
     image[:, :8] = 255  # bright above: where it is bright below, the image is upside down
     crop = {
-        "image": image,
-        "roi": np.ones((8, 16, 16, 1)),
-        "density": np.zeros((8, 2, 2, 1)),
-        "weight": np.zeros((8, 2, 2, 1)),
+        "image": jnp.asarray(image),
+        "roi": jnp.ones((8, 16, 16, 1)),
+        "density": jnp.zeros((8, 2, 2, 1)),
+        "weight": jnp.zeros((8, 2, 2, 1)),
     }
     state = states.create(
         {"counter": {"a": jnp.float32(0)}}, {"counter": {}}, {"counter": optax.sgd(4.0)}, 0.5

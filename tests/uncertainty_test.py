@@ -1,6 +1,6 @@
 """What is special about each uncertainty: which image sees which mask, and the two ends of the spectrum."""
 
-import types
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -177,7 +177,7 @@ def test_members_that_the_devices_cannot_share_out(monkeypatch):
     config = demo.get_config("smoke")
     config.uncertainty.name, config.uncertainty.deep_ensemble.shard = "deep_ensemble", True
     network = build.counting_network(config)
-    two = types.SimpleNamespace(size=2)
+    two = mock.Mock(jax.sharding.Mesh, size=2)
     monkeypatch.setattr(build.meshes, "replicated", lambda mesh: None)
     monkeypatch.setattr(build.meshes, "split", lambda mesh: None)
     with pytest.raises(ConfigError, match=r"deep_ensemble\.members=3 cannot be split over 2 devices"):

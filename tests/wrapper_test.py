@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from small_methods import BATCH, crops, method_of, small_fields, state_of, state_shapes_of, step
+from small_methods import BATCH, crops, method_of, small_fields, state_of, state_shapes_of, step, unused
 
 from cc_jax import build
 from cc_jax.errors import ConfigError
@@ -80,7 +80,11 @@ def test_everything_else_is_the_inner_methods():
     finishing = around(Doubled, dataclasses.replace(method_of("se_cycle_gan_jt"), translate_steps=2))
     sets = {"source": base.TrainSet([])}
     state = type("State", (), {"params": {"translator": None}})
-    finishing.finish(state, sets, base.StageTools(None, None, lambda name, *_: kept.append(name)))
+    finishing.finish(
+        state,
+        sets,
+        base.StageTools(unused, unused, lambda name, *_: kept.append(name)),
+    )
     assert kept == ["translated"]
 
 
