@@ -193,7 +193,7 @@ def test_the_counter_learns_on_the_translated_source_with_its_own_head_points():
     )
     _, metrics = method.stages()[-1].update(state, {"source": BATCH["source"]}, KEY, draw)
     estimate = 0.01 * BATCH["source"]["image"][:, ::8, ::8, :1].astype(float)
-    expected = np.mean((estimate - BATCH["source"]["density"] * 100 / 64) ** 2)
+    expected = float(np.mean((estimate - BATCH["source"]["density"] * 100 / 64) ** 2))
     assert float(metrics["loss"]) == pytest.approx(expected, rel=1e-4)
 
 
@@ -210,7 +210,7 @@ def test_joint_training_counts_on_translations_and_trains_the_translator_by_the_
         state_of(method).params["translator"], "target", translation.to_unit(jnp.asarray(source["clean"]))
     )
     estimate = 0.01 * (np.asarray(made)[:, ::8, ::8, :1] + 1) * 127.5
-    expected = np.mean((estimate - source["density"] * 100 / 64) ** 2)
+    expected = float(np.mean((estimate - source["density"] * 100 / 64) ** 2))
     assert float(metrics["density_loss"]) == pytest.approx(expected, rel=1e-4)
     differ = jax.tree.map(lambda a, b: bool((a != b).any()), after[0.0], after[1.0])
     assert any(jax.tree.leaves(differ["target"])) and not any(jax.tree.leaves(differ["source"]["last"]))
@@ -379,7 +379,7 @@ def test_mic_compares_the_masked_crop_with_the_teachers_whole_one():
     )
     taught = target["clean"][:, ::8, ::8, :1].astype(float)
     assert float(metrics["consistency_loss"]) == pytest.approx(
-        np.mean((0.01 * seen - 0.03 * taught) ** 2), rel=1e-4
+        float(np.mean((0.01 * seen - 0.03 * taught) ** 2)), rel=1e-4
     )
     assert float(metrics["loss"]) == pytest.approx(
         float(metrics["density_loss"] + 2 * metrics["consistency_loss"]), rel=1e-5

@@ -53,7 +53,7 @@ def test_no_adapt_and_supervised_learn_the_labels_of_one_domain(method, own):
     batch = {own: small_methods.BATCH[own]}
     _, metrics = stage.update(state, batch, small_methods.KEY, small_methods.draw)
     estimate = 0.01 * batch[own]["image"][:, ::8, ::8, :1].astype(np.float32)
-    expected = np.mean((estimate - batch[own]["density"] * 100 / 64) ** 2)
+    expected = float(np.mean((estimate - batch[own]["density"] * 100 / 64) ** 2))
     assert float(metrics["loss"]) == pytest.approx(expected, rel=1e-4)
 
 
@@ -118,7 +118,7 @@ def test_the_moving_average_labels_clean_crops_and_the_network_learns_on_changed
     student, teacher = (
         factor * crop[name][:, ::8, ::8, :1].astype(float) for factor, name in ((2, "image"), (3, "clean"))
     )
-    assert float(metrics["pseudo_loss"]) == pytest.approx(np.mean((student - teacher) ** 2), rel=1e-5)
+    assert float(metrics["pseudo_loss"]) == pytest.approx(float(np.mean((student - teacher) ** 2)), rel=1e-5)
     assert float(metrics["density_loss"]) == 0  # the source's weight is 0
     twice = dataclasses.replace(method, pseudo_weight=2.0).teacher_update
     again = twice(state, {"source": crop, "target": crop}, jax.random.key(0), draw)[1]
@@ -143,7 +143,7 @@ def test_the_moving_averages_labels_are_chosen_by_how_certain_they_are():
     student, teacher = (
         factor * crop[name][:, ::8, 8::8, :1].astype(float) for factor, name in ((2, "image"), (3, "clean"))
     )
-    assert float(metrics["pseudo_loss"]) == pytest.approx(np.mean((student - teacher) ** 2), rel=1e-5)
+    assert float(metrics["pseudo_loss"]) == pytest.approx(float(np.mean((student - teacher) ** 2)), rel=1e-5)
 
 
 def test_stage_1_learns_which_way_up_the_target_is():

@@ -11,6 +11,7 @@ from cc_jax import build
 from cc_jax.distributed import mesh
 from cc_jax.errors import ConfigError
 from cc_jax.models import tiny
+from cc_jax.optimization import train_state as states
 from cc_jax.uncertainty import deep_ensemble, masksembles, mc_dropout, single
 from configs import demo
 
@@ -181,4 +182,4 @@ def test_members_that_the_devices_cannot_share_out(monkeypatch):
     monkeypatch.setattr(build.meshes, "replicated", lambda mesh: None)
     monkeypatch.setattr(build.meshes, "split", lambda mesh: None)
     with pytest.raises(ConfigError, match=r"deep_ensemble\.members=3 cannot be split over 2 devices"):
-        build._shardings(network, two, None)
+        build._shardings(network, two, mock.Mock(states.TrainState))

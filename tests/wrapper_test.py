@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ from cc_jax import build
 from cc_jax.errors import ConfigError
 from cc_jax.methods import base, ours
 from cc_jax.optimization import gradient_accumulation
+from cc_jax.optimization.train_state import TrainState
 from configs import default
 
 
@@ -79,7 +81,7 @@ def test_everything_else_is_the_inner_methods():
     kept = []
     finishing = around(Doubled, dataclasses.replace(method_of("se_cycle_gan_jt"), translate_steps=2))
     sets = {"source": base.TrainSet([])}
-    state = type("State", (), {"params": {"translator": None}})
+    state = mock.Mock(TrainState, params={"translator": None})
     finishing.finish(
         state,
         sets,
