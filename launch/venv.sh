@@ -1,6 +1,6 @@
 # Sourced by the other scripts. `ensure_venv FILE...` makes .venv in the root of the project if it is absent, installs the
-# requirement files and the project itself into it (so that .venv/bin/cc-jax exists), and sets $VENV_PYTHON to its interpreter. A stamp with the hash of each installed file makes the
-# next call fast; a file that has changed is installed again.
+# requirement files and the project itself into it (which gives .venv/bin/cc-jax), and sets $VENV_PYTHON to its interpreter.
+# A stamp with the hash of each installed file makes the next call fast; a file that has changed is installed again.
 # $PYTHON selects the interpreter that makes the environment. The default is the first of python3, python3.14 ... python3.11
 # that is new enough.
 
@@ -46,14 +46,14 @@ _install() {
   mkdir -p "${stamp%/*}" && echo "$hash" >"$stamp"
 }
 
-# The checkout itself, for the command cc-jax. A copy without pyproject.toml runs as `python -m cc_jax.NAME` alone.
+# Installs the checkout itself for the command cc-jax. A copy without pyproject.toml can only run `python -m cc_jax.NAME`.
 _install_project() {
   local stamp=$_venv/installed/pyproject.toml hash
   [ -f "$_project/pyproject.toml" ] || return 0
   hash=$(_hash "$_project/pyproject.toml") || return
   [ "$(cat "$stamp" 2>/dev/null)" = "$hash" ] && return
   if ! "$VENV_PYTHON" -m pip install --quiet --disable-pip-version-check --no-deps --editable "$_project"; then
-    echo "${0##*/}: the command cc-jax could not be installed, see pip's message above; run the same command to try again" >&2
+    echo "${0##*/}: cc-jax could not be installed, see pip's message above; run the same command to try again" >&2
     return 2
   fi
   mkdir -p "${stamp%/*}" && echo "$hash" >"$stamp"

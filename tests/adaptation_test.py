@@ -11,7 +11,7 @@ import optax
 import pytest
 from skimage.metrics import structural_similarity
 from sklearn.gaussian_process import GaussianProcessRegressor, kernels
-from small_methods import BATCH, KEY, draw, method_of, quick_jit, small_fields, state_of, step
+from small_methods import BATCH, KEY, draw, method_of, quick_jit, small_fields, state_of, step, unused
 
 from cc_jax.errors import ConfigError
 from cc_jax.methods import mic, se_fd
@@ -66,11 +66,13 @@ def test_doubling_is_flaxs_transposed_convolution():
 @pytest.mark.parametrize("channels", [1, 3])
 def test_ssim_is_scikit_images(channels):
     rng = np.random.default_rng(0)
-    a = rng.uniform(-1, 1, (2, 40, 56, channels)).astype(np.float32)
-    b = np.clip(a + rng.normal(0, 0.2, a.shape), -1, 1).astype(np.float32)
+    a = jnp.float32(rng.uniform(-1, 1, (2, 40, 56, channels)))
+    b = jnp.clip(a + jnp.float32(rng.normal(0, 0.2, a.shape)), -1, 1)
     same = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 2.0}
     for i, found in enumerate(np.asarray(ssim(a, b, span=2.0))):
-        _, full = structural_similarity(a[i], b[i], channel_axis=-1, full=True, **same)
+        _, full = structural_similarity(
+            np.asarray(a[i]), np.asarray(b[i]), channel_axis=-1, full=True, **same
+        )
         assert found == pytest.approx(full[5:-5, 5:-5].mean(), abs=1e-4)
     np.testing.assert_allclose(ssim(a, a, span=2.0), 1, rtol=1e-5)
 
@@ -93,7 +95,7 @@ def test_the_pool_fills_and_then_shows_old_images_half_of_the_time():
 
 def test_a_part_is_the_same_square_of_images_and_cells():
     rows, columns = np.mgrid[:64, :64].astype(np.float32)
-    where = np.stack([rows, columns], -1)[None]
+    where = jnp.stack([rows, columns], -1)[None]
     batch = {"source": {"image": where, "density": where[:, ::8, ::8]}, "target": {"image": where}}
     corners = set()
     for i in range(40):
@@ -178,7 +180,7 @@ def test_the_counter_learns_on_the_translated_source_with_its_own_head_points():
         return [{**one, "image": np.asarray(function(params, one["image"][None])[0])} for one in examples]
 
     sets = {"source": TrainSet(before), "target": TrainSet([])}
-    shown = method.stages()[-1].data(state, sets, StageTools(None, rewrite, None))
+    shown = method.stages()[-1].data(state, sets, StageTools(unused, rewrite, unused))
     assert (
         method.stages()[-1].draws == ("source",)
         and (shown["source"].examples[0]["points"] == before[0]["points"]).all()
@@ -191,7 +193,7 @@ def test_the_counter_learns_on_the_translated_source_with_its_own_head_points():
     )
     _, metrics = method.stages()[-1].update(state, {"source": BATCH["source"]}, KEY, draw)
     estimate = 0.01 * BATCH["source"]["image"][:, ::8, ::8, :1].astype(float)
-    expected = np.mean((estimate - BATCH["source"]["density"] * 100 / 64) ** 2)
+    expected = float(np.mean((estimate - BATCH["source"]["density"] * 100 / 64) ** 2))
     assert float(metrics["loss"]) == pytest.approx(expected, rel=1e-4)
 
 
@@ -208,7 +210,7 @@ def test_joint_training_counts_on_translations_and_trains_the_translator_by_the_
         state_of(method).params["translator"], "target", translation.to_unit(jnp.asarray(source["clean"]))
     )
     estimate = 0.01 * (np.asarray(made)[:, ::8, ::8, :1] + 1) * 127.5
-    expected = np.mean((estimate - source["density"] * 100 / 64) ** 2)
+    expected = float(np.mean((estimate - source["density"] * 100 / 64) ** 2))
     assert float(metrics["density_loss"]) == pytest.approx(expected, rel=1e-4)
     differ = jax.tree.map(lambda a, b: bool((a != b).any()), after[0.0], after[1.0])
     assert any(jax.tree.leaves(differ["target"])) and not any(jax.tree.leaves(differ["source"]["last"]))
@@ -310,12 +312,14 @@ def test_bla_moves_the_counter_by_its_adversaries_alone():
 def test_the_posterior_is_scikit_learns():
     rng = np.random.default_rng(0)
     known, query = rng.normal(size=(12, 3)).astype(np.float32), rng.normal(size=(5, 3)).astype(np.float32)
-    mean, variance = posterior(query, known, neighbours=12, length=1.3, noise=0.1)
+    mean, variance = posterior(jnp.asarray(query), jnp.asarray(known), neighbours=12, length=1.3, noise=0.1)
     dense = GaussianProcessRegressor(kernels.RBF(1.3, "fixed"), alpha=0.01, optimizer=None).fit(known, known)
     expected, std = dense.predict(query, return_std=True)
     np.testing.assert_allclose(mean, expected, rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(variance, std[:, 0] ** 2 + 0.01, rtol=1e-2, atol=1e-3)
-    near, _ = posterior(query, np.concatenate([known, known + 100]), neighbours=12, length=1.3, noise=0.1)
+    near, _ = posterior(
+        jnp.asarray(query), jnp.concatenate([known, known + 100]), neighbours=12, length=1.3, noise=0.1
+    )
     np.testing.assert_allclose(near, mean, rtol=1e-3, atol=1e-3)
 
 
@@ -329,7 +333,7 @@ def test_gp_weighs_each_latent_by_what_the_process_is_sure_of():
     variance = std[:, 0] ** 2 + 0.01
     assert variance.max() > 2 * variance.min()
     expected = np.mean(((query - mean) ** 2).mean(1) / variance + 0.33 * np.log(variance))
-    loss, shown = method.distance(query, known)
+    loss, shown = method.distance(jnp.asarray(query), jnp.asarray(known))
     assert float(loss) == pytest.approx(expected, rel=2e-2) and float(shown) == pytest.approx(
         variance.mean(), rel=1e-2
     )
@@ -375,7 +379,7 @@ def test_mic_compares_the_masked_crop_with_the_teachers_whole_one():
     )
     taught = target["clean"][:, ::8, ::8, :1].astype(float)
     assert float(metrics["consistency_loss"]) == pytest.approx(
-        np.mean((0.01 * seen - 0.03 * taught) ** 2), rel=1e-4
+        float(np.mean((0.01 * seen - 0.03 * taught) ** 2)), rel=1e-4
     )
     assert float(metrics["loss"]) == pytest.approx(
         float(metrics["density_loss"] + 2 * metrics["consistency_loss"]), rel=1e-5

@@ -74,11 +74,13 @@ def test_images_of_another_kind_are_told():
     rng = np.random.default_rng(0)
     known = rng.normal(size=(30, 64)).astype(np.float32)
     one = calibration.Calibrated(conformal.Calibration("count", np.ones(30)), known, "these", "")
-    alike = np.mean([one.is_out_of_distribution(rng.normal(size=64)) for _ in range(2000)])
+    alike = np.mean([one.is_out_of_distribution(np.float32(rng.normal(size=64))) for _ in range(2000)])
     assert alike < 0.08  # 1 / 31 is expected
-    assert np.mean([one.is_out_of_distribution(rng.normal(1.5, 1, 64)) for _ in range(200)]) > 0.95
+    assert (
+        np.mean([one.is_out_of_distribution(np.float32(rng.normal(1.5, 1, 64))) for _ in range(200)]) > 0.95
+    )
     assert not calibration.Calibrated(one.errors, known[:1], "one", "").is_out_of_distribution(
-        np.full(64, 99.0)
+        np.full(64, 99.0, np.float32)
     )
 
 

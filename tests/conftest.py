@@ -9,7 +9,12 @@ import importlib.metadata
 import os
 import pathlib
 
+import jaxtyping
 import pytest
+
+# Before cc_jax is imported anywhere: every annotated function checks the types and array shapes of its arguments and of its
+# result. An int may stand for a float (PEP 484's numeric tower).
+jaxtyping.install_import_hook("cc_jax", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CACHE = pathlib.Path(os.environ.get("CC_JAX_TEST_CACHE", ROOT / ".test_cache"))

@@ -13,7 +13,7 @@ from cc_jax.errors import ConfigError
 
 
 def density_map(points, height, width, *, stride=8, **options):
-    return Density(**options).map(points, height, width, stride=stride)
+    return Density(**options).map(np.asarray(points), height, width, stride=stride)
 
 
 def slow_map(points, height, width, sigmas, *, radius=None, truncate=4.0):

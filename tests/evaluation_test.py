@@ -80,7 +80,7 @@ def test_a_counter_trained_for_60_steps_beats_the_best_constant():
     @functools.partial(jax.jit, donate_argnums=0)
     def train_step(state, batch):
         rng = rngs.stream(rngs.root(config.seed), "update", state.step)
-        state, _ = method.count_update("source", state, {"source": batch}, rng, network.draw)
+        state, _ = method.labelled_update("source", state, {"source": batch}, rng, network.draw)
         return state.replace(step=state.step + 1)
 
     crops, order = crops_of(drawn(1, 32)), np.random.default_rng(0)

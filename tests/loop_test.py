@@ -13,6 +13,7 @@ import pytest
 from frames_of import record_of
 
 from cc_jax import build
+from cc_jax.data import sources
 from cc_jax.data.examples import Examples
 from cc_jax.distributed import mesh
 from cc_jax.errors import CheckpointError, ConfigError
@@ -24,7 +25,12 @@ from cc_jax.training.spans import Span
 from cc_jax.workdir.config import check_fields, write_config
 from configs import demo
 
-STAGE = Stage("one", 8, None, None)
+
+def not_called(*arguments):
+    raise AssertionError("only the fields of the stage are read here")
+
+
+STAGE = Stage("one", 8, not_called, not_called)
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -281,7 +287,7 @@ def test_a_step_is_compiled_before_there_is_a_state_or_a_batch():
     assert int(state.step) == 1 and np.isfinite(means.compute()["loss"])
 
 
-class Moved:
+class Moved(sources.Source):
     """Records whose head points have moved to one place."""
 
     def __init__(self, records):

@@ -53,7 +53,7 @@ def test_no_adapt_and_supervised_learn_the_labels_of_one_domain(method, own):
     batch = {own: small_methods.BATCH[own]}
     _, metrics = stage.update(state, batch, small_methods.KEY, small_methods.draw)
     estimate = 0.01 * batch[own]["image"][:, ::8, ::8, :1].astype(np.float32)
-    expected = np.mean((estimate - batch[own]["density"] * 100 / 64) ** 2)
+    expected = float(np.mean((estimate - batch[own]["density"] * 100 / 64) ** 2))
     assert float(metrics["loss"]) == pytest.approx(expected, rel=1e-4)
 
 
@@ -76,11 +76,25 @@ def test_convergence_ends_the_rounds():
     method = ours.Method(**{**FIELDS, "tolerance": 0.01})
     sets = {"target": TrainSet([{}])}
     guesses = [Prediction("a", 0, samples_of(MEAN, SPREAD), float("nan"), *NEITHER)]
-    first = method.relabel(None, sets, StageTools(lambda state, records: guesses, None, None))
+    first = method.relabel(
+        None, sets, StageTools(lambda state, records: guesses, small_methods.unused, small_methods.unused)
+    )
     assert first["target"].pseudo["a"][1].sum() == 4
-    assert method.relabel(None, first, StageTools(lambda state, records: guesses, None, None)) is None
+    assert (
+        method.relabel(
+            None,
+            first,
+            StageTools(lambda state, records: guesses, small_methods.unused, small_methods.unused),
+        )
+        is None
+    )
     other = [Prediction("a", 0, samples_of(MEAN, SPREAD) * 1.1, float("nan"), *NEITHER)]
-    assert method.relabel(None, first, StageTools(lambda state, records: other, None, None)) is not None
+    assert (
+        method.relabel(
+            None, first, StageTools(lambda state, records: other, small_methods.unused, small_methods.unused)
+        )
+        is not None
+    )
 
 
 def test_the_moving_average_labels_clean_crops_and_the_network_learns_on_changed_ones():
@@ -99,12 +113,12 @@ def test_the_moving_average_labels_clean_crops_and_the_network_learns_on_changed
         {"counter": {"a": jnp.float32(2)}}, {"counter": {}}, {"counter": optax.sgd(0.0)}, 0.5
     )
     state = state.replace(ema={"a": jnp.float32(3)})
-    crop = {**small_methods.crops(size=16), "weight": np.zeros((2, 2, 2, 1))}
+    crop = {**small_methods.crops(size=16), "weight": jnp.zeros((2, 2, 2, 1))}
     _, metrics = stage.update(state, {"source": crop, "target": crop}, jax.random.key(0), draw)
     student, teacher = (
         factor * crop[name][:, ::8, ::8, :1].astype(float) for factor, name in ((2, "image"), (3, "clean"))
     )
-    assert float(metrics["pseudo_loss"]) == pytest.approx(np.mean((student - teacher) ** 2), rel=1e-5)
+    assert float(metrics["pseudo_loss"]) == pytest.approx(float(np.mean((student - teacher) ** 2)), rel=1e-5)
     assert float(metrics["density_loss"]) == 0  # the source's weight is 0
     twice = dataclasses.replace(method, pseudo_weight=2.0).teacher_update
     again = twice(state, {"source": crop, "target": crop}, jax.random.key(0), draw)[1]
@@ -124,12 +138,12 @@ def test_the_moving_averages_labels_are_chosen_by_how_certain_they_are():
         return {"density": variables["params"]["a"] * (cells + spread * (not train))}
 
     state = small_methods.state_of(method, {"a": jnp.float32(2)}).replace(ema={"a": jnp.float32(3)})
-    crop = {**small_methods.crops(size=16), "weight": np.zeros((2, 2, 2, 1))}
+    crop = {**small_methods.crops(size=16), "weight": jnp.zeros((2, 2, 2, 1))}
     _, metrics = method.teacher_update(state, {"source": crop, "target": crop}, jax.random.key(0), draw)
     student, teacher = (
         factor * crop[name][:, ::8, 8::8, :1].astype(float) for factor, name in ((2, "image"), (3, "clean"))
     )
-    assert float(metrics["pseudo_loss"]) == pytest.approx(np.mean((student - teacher) ** 2), rel=1e-5)
+    assert float(metrics["pseudo_loss"]) == pytest.approx(float(np.mean((student - teacher) ** 2)), rel=1e-5)
 
 
 def test_stage_1_learns_which_way_up_the_target_is():
@@ -148,10 +162,10 @@ def test_stage_1_learns_which_way_up_the_target_is():
     image = np.zeros((8, 16, 16, 3), np.uint8)
     image[:, :8] = 255  # bright above: where it is bright below, the image is upside down
     crop = {
-        "image": image,
-        "roi": np.ones((8, 16, 16, 1)),
-        "density": np.zeros((8, 2, 2, 1)),
-        "weight": np.zeros((8, 2, 2, 1)),
+        "image": jnp.asarray(image),
+        "roi": jnp.ones((8, 16, 16, 1)),
+        "density": jnp.zeros((8, 2, 2, 1)),
+        "weight": jnp.zeros((8, 2, 2, 1)),
     }
     state = states.create(
         {"counter": {"a": jnp.float32(0)}}, {"counter": {}}, {"counter": optax.sgd(4.0)}, 0.5

@@ -1,5 +1,7 @@
 """The moving average of the parameters: its formula, and that it counts and labels, not the parameters themselves."""
 
+from unittest import mock
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +15,7 @@ from cc_jax.distributed import mesh
 from cc_jax.evaluation.evaluate import TrainedCounter, count_examples, counter_variables
 from cc_jax.inference.predict import make_sampler
 from cc_jax.optimization import train_state as states
+from cc_jax.training.datasets import Datasets
 from cc_jax.training.run import Run
 from cc_jax.workdir.checkpoints import Checkpoints
 from cc_jax.workdir.config import write_config
@@ -87,6 +90,7 @@ def test_it_counts_when_a_counter_is_loaded(setting, tmp_path):
 def test_it_labels_the_images_of_a_round(setting, tmp_path):
     config, network, state, expected = setting
     sampler = make_sampler(network, config.evaluation.memory_gib)
-    run = Run(config, Layout(tmp_path), network, None, mesh.make_mesh(), None, None, None, sampler, [])
+    unused = mock.Mock(Datasets), mock.Mock(Checkpoints), state
+    run = Run(config, Layout(tmp_path), network, build.method(config), mesh.make_mesh(), *unused, sampler, [])
     (prediction,) = run.stage_tools().predict(state, Examples(Records([record_of(IMAGE, [])])))
     assert prediction.counts[0] == pytest.approx(expected, rel=1e-4)

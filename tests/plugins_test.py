@@ -283,8 +283,9 @@ def smallest_run(method, model, uncertainty):
     config.method.name, config.model.name, config.uncertainty.name = method, model, uncertainty
     config.method.ours.teacher = "ema"  # the rounds: loop_test.py
     # Without the spatial encoder it compiles in half of the time.
-    small = {**SMALL["models"], **SMALL["uncertainty"], **small_fields(method), "spatial_kernel_size": 0}
-    for section in (config.method, config.model, config.uncertainty):
+    small_model = {**SMALL["models"], "spatial_kernel_size": 0}
+    smalls = (small_fields(method), small_model, SMALL["uncertainty"])
+    for section, small in zip((config.method, config.model, config.uncertainty), smalls, strict=True):
         own = section.get(section.name, {})
         for field in {*own} & {*small}:
             own[field] = small[field]

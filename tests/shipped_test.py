@@ -8,10 +8,13 @@ import re
 import subprocess
 import sys
 
+import jaxtyping
+import numpy as np
 import pytest
 from conftest import ROOT
 
 from cc_jax import cli, registry
+from cc_jax.data import density
 from cc_jax.errors import UserError
 from cc_jax.report.paper_results import PUBLISHED
 
@@ -131,6 +134,14 @@ def test_config_refuses_a_wrong_argument(name):
     assert "smoke" in config_args(name), "every config takes :smoke"
     with pytest.raises((ValueError, UserError), match="smoke"):
         module.get_config("smoek")
+
+
+def test_annotations_are_checked_while_the_tests_run():
+    """By the import hook of conftest.py: array shapes and all other types."""
+    with pytest.raises(jaxtyping.TypeCheckError, match="points_Nx2"):
+        density.Density().sigmas(np.zeros((4, 3)))
+    with pytest.raises(jaxtyping.TypeCheckError, match="kind"):
+        registry.names(1)
 
 
 @pytest.mark.parametrize("check", [("check",), ("format", "--check")], ids=lambda check: check[0])

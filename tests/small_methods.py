@@ -16,6 +16,11 @@ KEY = jax.random.key(0)
 quick_jit = functools.partial(jax.jit, compiler_options=build.QUICK)
 
 
+def unused(*_):
+    """A tool of a stage that the test's method must not call."""
+    raise AssertionError("the method called a tool that it has no use for")
+
+
 def method_of(name, steps=8, **fields):
     """The method with the default config's fields."""
     config = default.get_config()

@@ -1,6 +1,6 @@
 """What is special about each uncertainty: which image sees which mask, and the two ends of the spectrum."""
 
-import types
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ from cc_jax import build
 from cc_jax.distributed import mesh
 from cc_jax.errors import ConfigError
 from cc_jax.models import tiny
+from cc_jax.optimization import train_state as states
 from cc_jax.uncertainty import deep_ensemble, masksembles, mc_dropout, single
 from configs import demo
 
@@ -177,8 +178,8 @@ def test_members_that_the_devices_cannot_share_out(monkeypatch):
     config = demo.get_config("smoke")
     config.uncertainty.name, config.uncertainty.deep_ensemble.shard = "deep_ensemble", True
     network = build.counting_network(config)
-    two = types.SimpleNamespace(size=2)
+    two = mock.Mock(jax.sharding.Mesh, size=2)
     monkeypatch.setattr(build.meshes, "replicated", lambda mesh: None)
     monkeypatch.setattr(build.meshes, "split", lambda mesh: None)
     with pytest.raises(ConfigError, match=r"deep_ensemble\.members=3 cannot be split over 2 devices"):
-        build._shardings(network, two, None)
+        build._shardings(network, two, mock.Mock(states.TrainState))

@@ -2,18 +2,20 @@
 
 import dataclasses
 import functools
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from small_methods import BATCH, crops, method_of, small_fields, state_of, state_shapes_of, step
+from small_methods import BATCH, crops, method_of, small_fields, state_of, state_shapes_of, step, unused
 
 from cc_jax import build
 from cc_jax.errors import ConfigError
 from cc_jax.methods import base, ours
 from cc_jax.optimization import gradient_accumulation
+from cc_jax.optimization.train_state import TrainState
 from configs import default
 
 
@@ -79,8 +81,12 @@ def test_everything_else_is_the_inner_methods():
     kept = []
     finishing = around(Doubled, dataclasses.replace(method_of("se_cycle_gan_jt"), translate_steps=2))
     sets = {"source": base.TrainSet([])}
-    state = type("State", (), {"params": {"translator": None}})
-    finishing.finish(state, sets, base.StageTools(None, None, lambda name, *_: kept.append(name)))
+    state = mock.Mock(TrainState, params={"translator": None})
+    finishing.finish(
+        state,
+        sets,
+        base.StageTools(unused, unused, lambda name, *_: kept.append(name)),
+    )
     assert kept == ["translated"]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Float, Float32, Int, Num
 from scipy import sparse
 from scipy.spatial import cKDTree
 
@@ -65,7 +65,7 @@ class Density:
                 f"config.density.sigma_max={self.sigma_max} is less than sigma_min={self.sigma_min}"
             )
 
-    def sigmas(self, points_Nx2: Float[np.ndarray, "N 2"]) -> Float[np.ndarray, " N"]:
+    def sigmas(self, points_Nx2: Num[np.ndarray, "N 2"]) -> Float[np.ndarray, " N"]:
         """Return the sigma of each head, in the points' pixels.
 
         With fewer heads than `neighbours`, the adaptive kernel takes the mean over those that exist. A single head has
@@ -160,7 +160,7 @@ def _sparse(values_MxD: np.ndarray, pixel_MxD: np.ndarray, inside_MxD: np.ndarra
     )
 
 
-def pixels(points_Nx2: Float[np.ndarray, "N 2"], height: int, width: int) -> Int[np.ndarray, "N 2"]:
+def pixels(points_Nx2: Num[np.ndarray, "N 2"], height: int, width: int) -> Int[np.ndarray, "N 2"]:
     """Return the pixel (x, y) that contains each head, or the nearest pixel for heads outside the image."""
     return np.clip(np.floor(points_Nx2), 0, (width - 1, height - 1)).astype(np.int64)
 

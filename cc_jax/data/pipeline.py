@@ -4,6 +4,7 @@ The parts that need no grain (evaluation batches, decoding, prefetching) are in 
 can be imported from here too.
 """
 
+import functools
 import multiprocessing
 import os
 import sys
@@ -63,16 +64,25 @@ def train_dataset(
         raise ConfigError("there is no image to train on: the split is empty, or no image has a pseudo label")
     look_up = pseudo.__getitem__ if isinstance(pseudo, Mapping) else pseudo
 
-    def crop(example: Example, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        if look_up is not None:
-            map_, weight = look_up(example["id"])
-            example = {**example, "density": map_, "weight": weight}
-        return augment(example, rng, density)
-
+    crop = functools.partial(_crop, augment, density, look_up)
     endless = [grain.MapDataset.source(_Shuffled(part, (seed, k))) for k, (part, _) in enumerate(drawn)]
     if mixed:
         endless = [grain.MapDataset.mix(endless, weights=[weight for _, weight in drawn])]
     return endless[0].seed(seed).random_map(crop)
+
+
+def _crop(
+    augment: Augment,
+    density: Density,
+    look_up: Callable[[str], tuple[np.ndarray, np.ndarray]] | None,
+    example: Example,
+    rng: np.random.Generator,
+) -> dict[str, np.ndarray]:
+    """Return a crop of an example, with its pseudo label if there is one. Other processes unpickle this function."""
+    if look_up is not None:
+        map_, weight = look_up(example["id"])
+        example = {**example, "density": map_, "weight": weight}
+    return augment(example, rng, density)
 
 
 def batch_at(

@@ -9,9 +9,9 @@ from cc_jax.units import output_from_people
 
 
 def density_mse(
-    output: Float[Array, "*batch h w 1"],
-    density: Float[Array, "*batch h w 1"],
-    weight: Float[Array, "*batch h w 1"],
+    output: Float[Array, "*#batch h w 1"],
+    density: Float[Array, "*#batch h w 1"],
+    weight: Float[Array, "*#batch h w 1"],
     label_scale: float,
 ) -> Float[Array, ""]:
     """Return the mean squared error over the cells whose weight is not 0.

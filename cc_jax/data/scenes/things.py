@@ -79,7 +79,8 @@ class _Pen:
     axes: LocalAxes
 
     def tone(self, colour) -> Colour:
-        return self.canvas.hazed(tuple(colour), self.axes.depth)
+        red, green, blue = map(float, colour)
+        return self.canvas.hazed((red, green, blue), self.axes.depth)
 
     def shape(self, places: list[Spot], colour) -> None:
         """Draw a convex polygon."""

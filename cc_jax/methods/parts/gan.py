@@ -7,9 +7,10 @@ their released code, instance normalization has no scale and shift, and kernels 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from cc_jax.models.parts import convolution, layers
+from cc_jax.models.parts.convolution import Array
 
 
 def instance_norm(x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:

@@ -213,12 +213,12 @@ def random_square(batch: base.Batch, side: int, key: jax.Array) -> base.Batch:
     return jax.tree.map(cut, batch)
 
 
-def to_unit(image: UInt8[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
+def to_unit(image: UInt8[Array, "*b h w 3"]) -> Float[Array, "*b h w 3"]:
     """Map pixels from 0 to 255 to [-1, 1]."""
     return image.astype(jnp.float32) / 127.5 - 1
 
 
-def to_pixels(image: Float[Array, "b h w 3"]) -> UInt8[Array, "b h w 3"]:
+def to_pixels(image: Float[Array, "*b h w 3"]) -> UInt8[Array, "*b h w 3"]:
     """Map [-1, 1] to pixels from 0 to 255, rounded: the inverse of `to_unit`."""
     return jnp.clip(jnp.round((image + 1) * 127.5), 0, 255).astype(jnp.uint8)
 

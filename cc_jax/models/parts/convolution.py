@@ -13,10 +13,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
-from jaxtyping import Array
 
 # Zeros (above, below), (left, right).
+# JAX takes NumPy arrays as well.
+Array = jax.Array | np.ndarray
 Padding = tuple[tuple[int, int], tuple[int, int]]
 
 # Size of a block of `_kernel_gradient`: few enough bytes for a core's cache, enough positions for a matrix product.
@@ -58,8 +60,8 @@ def _convolve(
     x: Array, kernel: Array, stride: int, dilation: int, padding: Padding | str, groups: int = 1
 ) -> Array:
     return lax.conv_general_dilated(
-        x,
-        kernel,
+        jnp.asarray(x),
+        jnp.asarray(kernel),
         window_strides=(stride, stride),
         padding=padding,
         rhs_dilation=(dilation, dilation),

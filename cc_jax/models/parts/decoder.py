@@ -11,10 +11,11 @@ from typing import Any, ClassVar
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from cc_jax.errors import ConfigError
 from cc_jax.models.parts import convolution, layers
+from cc_jax.models.parts.convolution import Array
 from cc_jax.units import CELL
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -261,14 +262,14 @@ class CountingModel(nn.Module):
             x = layers.rms_norm(x)
         return self.mask_layer(x, pyramid[CELL])
 
-    def decode(self, features: Array, mask: Array | None, roi: Array) -> Float[Array, "b h w 1"]:
+    def decode(self, features: Array, mask: Array | None, roi: Array) -> Float[Array, "b h w c"]:
         """Return the density of each cell, float32, not negative, 0 outside the ROI. `mask` is None, [C] or [B,C]."""
         cells = layers.roi_pyramid(roi)[CELL]
         x = features if mask is None else features * _as_bhwc(mask).astype(features.dtype)
         x = self.after_mask(x, cells)
         return self.spatial_and_density(x, cells) if self.apply_density_head else x
 
-    def decode_members(self, features: Array, channels_Nxm: Array, roi: Array) -> Float[Array, "n b h w 1"]:
+    def decode_members(self, features: Array, channels_Nxm: Array, roi: Array) -> Float[Array, "n b h w c"]:
         """Return `decode` under N masks that each keep m channels unchanged, without computing the other channels.
 
         Args:

@@ -9,9 +9,9 @@ import dataclasses
 
 import flax.linen as nn
 import jax
-from jaxtyping import Array
 
 from cc_jax.models.parts import convolution, layers
+from cc_jax.models.parts.convolution import Array
 
 STEM = 32
 # Normalization of the pixels that the official Lite models were trained with: (x - 127) / 128.

@@ -6,9 +6,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from cc_jax.models.parts import convolution
+from cc_jax.models.parts.convolution import Array
 from cc_jax.units import CELL
 
 INITIALISERS: dict[str, Callable] = {

@@ -4,9 +4,9 @@ import functools
 
 import flax.linen as nn
 import jax
-from jaxtyping import Array
 
 from cc_jax.models.parts import layers
+from cc_jax.models.parts.convolution import Array
 from cc_jax.models.parts.decoder import scale_channels
 
 # Channels of VGG-16's first ten convolutions, grouped by stride (Simonyan & Zisserman 2015, table 1, column D).

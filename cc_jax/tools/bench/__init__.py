@@ -138,7 +138,7 @@ def import_torch():
       ConfigError: It is not installed.
     """
     try:
-        import torch
+        import torch  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise ConfigError(
             "this suite measures beside torch; install it by: .venv/bin/pip install -r tests/requirements-extra.txt"

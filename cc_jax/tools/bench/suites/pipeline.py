@@ -81,7 +81,7 @@ def _batches(examples: Examples, end: int, workers: int = 0) -> Generator[dict, 
 
 def _loader(dataset: "PeerDataset"):
     import_torch()
-    from torch.utils import data
+    from torch.utils import data  # pyright: ignore[reportMissingImports]
 
     # A map-style dataset needs no base class.
     return data.DataLoader(
