@@ -208,8 +208,15 @@ def test_reading_images_loads_no_jax():
     """At run time too: what the host's threads use must not drag JAX in through somebody else."""
     code = (
         "import sys\n"
-        "from cc_jax.data import buckets, density, files, images, pipeline, prefetch, transforms, video\n"
+        "from cc_jax.data import buckets, density, files, images, prefetch, transforms, video\n"
         "print(sorted({'jax', 'flax', 'tensorflow', 'grain', 'array_record', 'torch'} & set(sys.modules)))"
     )
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_training_has_imported_grain_before_it_compiles_on_a_thread():
+    """See data/pipeline.py: an import of grain during a trace on another thread breaks that trace."""
+    code = "import sys\nimport cc_jax.training.loop\nprint('grain' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "True"

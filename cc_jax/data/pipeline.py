@@ -1,7 +1,7 @@
 """Training batches. Batch i is a function of (seed, i) alone, whatever the threads, processes or restarts.
 
-The parts that need no grain (evaluation batches, decoding, prefetching) are in buckets.py, examples.py and prefetch.py, and
-can be imported from here too.
+What counting needs as well stands in modules that load no grain: decoding in examples.py, evaluation batches in buckets.py,
+prefetching in prefetch.py.
 """
 
 import functools
@@ -14,19 +14,19 @@ from typing import Any
 
 import numpy as np
 
-from cc_jax.data.buckets import bucket_of, choose_buckets, evaluation_batches
 from cc_jax.data.density import Density
-from cc_jax.data.examples import Examples
 from cc_jax.data.mixture import Mixture
-from cc_jax.data.prefetch import ahead, prefetch
+from cc_jax.data.prefetch import prefetch
 from cc_jax.data.resizing import Example
 from cc_jax.data.transforms import Augment
 from cc_jax.errors import ConfigError, missing_extra
 
-__all__ = [
-    "Examples", "ahead", "batch_at", "batches", "bucket_of", "choose_buckets", "evaluation_batches", "prefetch",
-    "train_dataset",
-]  # fmt: skip
+# Not inside the functions that use it: while grain is imported, `import` is patched for every thread (lazy imports of etils),
+# and a thread that traces a train step at that moment gets modules that cannot be used.
+try:
+    import grain
+except ModuleNotFoundError as error:
+    raise missing_extra(error.name, "train") from error
 
 PseudoLabels = Mapping[str, tuple[np.ndarray, np.ndarray]] | Callable[[str], tuple[np.ndarray, np.ndarray]]
 
@@ -54,7 +54,6 @@ def train_dataset(
     Raises:
       ConfigError: There is no image to draw from.
     """
-    grain = _import_grain()
     mixed = isinstance(examples, Mixture)
     parts, weights = (examples.parts, examples.weights) if mixed else ([examples], [1.0])
     if isinstance(pseudo, Mapping):
@@ -132,7 +131,6 @@ def batches(
     if not workers:
         yield from prefetch(make, first, end, threads=threads, depth=2 * threads)
         return
-    grain = _import_grain()
     made = grain.MapDataset.range(first, end).map(make)
     made = made.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=1))
     options = grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=2)
@@ -141,15 +139,6 @@ def batches(
         yield from iterator
     finally:
         iterator.close()
-
-
-def _import_grain():
-    """Import grain when it is needed. It loads JAX and array_record, which counting does without."""
-    try:
-        import grain
-    except ModuleNotFoundError as error:
-        raise missing_extra(error.name, "train") from error
-    return grain
 
 
 def _exit_with_parent(worker: int, workers: int) -> None:

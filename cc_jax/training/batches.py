@@ -8,7 +8,7 @@ import jax
 import ml_collections
 from jax.sharding import Mesh
 
-from cc_jax.data import density, pipeline, transforms
+from cc_jax.data import density, pipeline, prefetch, transforms
 from cc_jax.distributed import mesh as meshes
 from cc_jax.methods import base
 from cc_jax.training.spans import Span
@@ -86,7 +86,7 @@ class Batches:
             make, first, span.end, threads=self.config.threads, workers=self.config.workers
         )
         put = meshes.put_replicated if self.replicated else meshes.put_batch
-        return pipeline.ahead((put(self.mesh, batch) for batch in host), 1)
+        return prefetch.ahead((put(self.mesh, batch) for batch in host), 1)
 
     def _maker(self, span: Span, sets: base.Sets, every_crops: dict[str, Crops]) -> Callable[[int], dict]:
         """A function from a step to this process's part of its batch. Worker processes get it pickled."""
