@@ -4,7 +4,6 @@ A program ends with `app.run(main)`.
 """
 
 import ctypes
-import difflib
 import importlib
 import importlib.metadata
 import importlib.util
@@ -12,20 +11,20 @@ import os
 import pathlib
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from absl import app as absl_app
 from absl import flags, logging
 
-from cc_jax.errors import ConfigError, LostPeer, UserError, missing_extra
+from cc_jax.errors import ConfigError, LostPeer, UserError, did_you_mean, missing_extra
+from cc_jax.registry import configs_folder
 
 _DEBUG = flags.DEFINE_bool("debug", False, "Show the traceback of an error instead of one line.")
 
 # The flags defined by the functions below belong to the program that calls them, which lists them in its --help.
 flags.disclaim_key_flags()
 
-_PACKAGE = pathlib.Path(__file__).parent
 
 Value = TypeVar("Value")
 
@@ -199,11 +198,10 @@ def find_config(value: str) -> str:
     name, colon, argument = value.partition(":")
     if pathlib.Path(name).is_file():
         return value
-    known = sorted(path.stem for path in _configs_folder().glob("*.py") if path.stem != "__init__")
+    known = sorted(path.stem for path in configs_folder().glob("*.py") if path.stem != "__init__")
     if name in known:
-        return f"{_configs_folder() / name}.py{colon}{argument}"
-    near = difflib.get_close_matches(pathlib.Path(name).stem, known, n=1)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
+        return f"{configs_folder() / name}.py{colon}{argument}"
+    hint = did_you_mean(pathlib.Path(name).stem, known)
     raise ConfigError(
         f"--config={value}: there is no such file, nor a config of this name{hint}; names: {', '.join(known)}"
     )
@@ -218,18 +216,12 @@ def make_configs_importable() -> None:
     spec = importlib.util.find_spec("configs")
     folders = spec.submodule_search_locations if spec else None
     if folders is None:
-        spec = importlib.util.spec_from_file_location("configs", _configs_folder() / "__init__.py")
+        spec = importlib.util.spec_from_file_location("configs", configs_folder() / "__init__.py")
         assert spec is not None and spec.loader is not None
         sys.modules["configs"] = module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
     elif not any(pathlib.Path(folder, "default.py").is_file() for folder in folders):
-        importlib.import_module("configs").__path__.append(str(_configs_folder()))
-
-
-def _configs_folder() -> pathlib.Path:
-    """Return the folder of the shipped configs: inside an installed package, beside the package in a checkout."""
-    installed = _PACKAGE / "configs"
-    return installed if installed.is_dir() else _PACKAGE.parent / "configs"
+        importlib.import_module("configs").__path__.append(str(configs_folder()))
 
 
 def _parse(argv: list[str]) -> list[str]:
@@ -253,7 +245,7 @@ def _parse(argv: list[str]) -> list[str]:
     ) as error:
         if any(arg in ("--debug", "--debug=true") for arg in argv):
             raise
-        message = _words(error)
+        message = _words(error, argv)
     sys.exit(report(ConfigError(message)))
 
 
@@ -271,12 +263,26 @@ def _print_help() -> None:
         print(f"  --{flag.name}: {flag.help}{default}")
 
 
-def _words(error: Exception) -> str:
-    """Return an error of absl, ml_collections or a config file as one line without traceback and quoted newlines."""
+def _words(error: Exception, argv: Sequence[str] = ()) -> str:
+    """Return an error of absl, ml_collections or a config file as one line without traceback and quoted newlines.
+
+    Args:
+      error: The error.
+      argv: The command line, to name the field whose flag has caused the error.
+    """
     text = str(error.args[0]) if isinstance(error, (KeyError, AttributeError)) and error.args else str(error)
     text = text.replace("\\n", "\n").replace("\\'", "'").strip('"')
     if isinstance(error, (KeyError, AttributeError)):
-        text = "no config field " + re.sub(r"^[\"']*(\w+)'?", r"'\1':", text.strip()).rstrip("'")
+        # ml_collections says the field's name, quoted, and perhaps a similar one.
+        found = re.fullmatch(r"[\"']*(\w*)[\"']*\s*(.*?)[\"']*", text.strip(), re.DOTALL)
+        fields = (re.match(r"--?config\.([\w.]+)", argument) for argument in argv)
+        path = next(
+            (field[1] for field in fields if field and found and found[1] in field[1].split(".")), None
+        )
+        if found and path:
+            text = f"there is no field config.{path}" + (f": {found[2]}" if found[2] else "")
+        else:
+            text = f"the config file raised {type(error).__name__}: {text}"
     lines = [line.strip() for line in text.strip().splitlines() if line.strip(" ^")]
     if "Traceback" in text:
         # The last line of a traceback says what the config file raised.

@@ -6,7 +6,6 @@ usage: cc-jax COMMAND [ARGUMENTS]          `cc-jax COMMAND --help` prints what a
 """
 
 import ast
-import difflib
 import os
 import pathlib
 import re
@@ -14,6 +13,7 @@ import runpy
 import sys
 
 import cc_jax
+from cc_jax.errors import did_you_mean
 
 COMMANDS = {
     "train": "cc_jax.train",
@@ -136,6 +136,5 @@ def _complaint(arguments: list[str]) -> str:
         return f"no command given; the commands are: {', '.join(COMMANDS)}"
     if arguments[0] == "completion":
         return f"completion takes one shell: {', '.join(SHELLS)}"
-    near = difflib.get_close_matches(arguments[0], COMMANDS, n=1)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    hint = did_you_mean(arguments[0], COMMANDS)
     return f"no command {arguments[0]!r}{hint}; the commands are: {', '.join(COMMANDS)}"

@@ -1,5 +1,8 @@
 """Errors meant for users. Each class has its own exit code."""
 
+import difflib
+from collections.abc import Iterable
+
 
 class UserError(Exception):
     """Base class: one line that says what is wrong, where, why, and what to do.
@@ -40,6 +43,12 @@ class Preempted(UserError):
 
 class LostPeer(Preempted):
     """Another process of a distributed run has ended. The same command resumes from the last checkpoint."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return " (did you mean 'NAME'?)" with the known name that is most like `name`, or "" if none is like it."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def missing_extra(package: str | None, extra: str) -> ConfigError:

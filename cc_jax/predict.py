@@ -56,7 +56,13 @@ def main(args: list[str]) -> int:
         print(about["intervals"], flush=True)
     items = files.read(paths, source if source.is_dir() else source.parent, _EVERY_S.value)
     unreadable = files.predict(
-        counter, items, output, with_overlays=_OVERLAYS.value, about=about, progress=files.counting_bar
+        counter,
+        items,
+        output,
+        with_overlays=_OVERLAYS.value,
+        about=about,
+        program=app.program(),
+        progress=files.counting_bar,
     )
     return InputError.exit_code if unreadable else 0
 

@@ -12,7 +12,6 @@ them, and importing a plug-in imports JAX, which takes ten times as long as all 
 
 import ast
 import dataclasses
-import difflib
 import functools
 import importlib
 import os
@@ -21,7 +20,7 @@ import re
 import types
 from typing import Any
 
-from cc_jax.errors import ConfigError
+from cc_jax.errors import ConfigError, did_you_mean
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,13 +137,20 @@ def defaults(kind: str) -> dict[str, dict[str, Any]]:
     return {name: own for name, own in every.items() if own}
 
 
+def configs_folder() -> pathlib.Path:
+    """Return the folder of the shipped configs: inside an installed package, beside the package in a checkout."""
+    package = pathlib.Path(__file__).parent
+    installed = package / "configs"
+    return installed if installed.is_dir() else package.parent / "configs"
+
+
 def _check_name(kind: str, name: str) -> None:
     known = names(kind)
     if name in known:
         return
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
-    raise ConfigError(f"no {KINDS[kind].noun} is called {name!r}{hint}; there are: {', '.join(known)}")
+    raise ConfigError(
+        f"no {KINDS[kind].noun} is called {name!r}{did_you_mean(name, known)}; there are: {', '.join(known)}"
+    )
 
 
 def _roots() -> list[pathlib.Path]:

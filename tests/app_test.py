@@ -74,13 +74,17 @@ def test_a_config_that_cannot_be_loaded_is_one_line(tmp_path):
         "def get_config():\n    return 1 / 0 if len('x') == 2 else int('seven')\n"
     )
     (tmp_path / "imports.py").write_text("from configs import no_such_config\n")
+    (tmp_path / "key.py").write_text("def get_config():\n    return {}['missing']\n")
     for config, said in (
-        ("broken.py", "invalid literal"),
-        ("imports.py", "no_such_config"),
-        (".", "no such file"),
+        (["broken.py"], "invalid literal"),
+        (["imports.py"], "no_such_config"),
+        (["key.py"], "the config file raised KeyError: missing"),
+        (["."], "no such file"),
+        (["demo", "--config.method.nam=ours"], 'there is no field config.method.nam: Did you mean "name"'),
+        (["demo", "--config.zzz=1"], "there is no field config.zzz\n"),
     ):
         found = subprocess.run(
-            [sys.executable, "-m", "cc_jax.train", f"--config={config}", "--workdir=x"],
+            [sys.executable, "-m", "cc_jax.train", f"--config={config[0]}", *config[1:], "--workdir=x"],
             capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
         assert found.returncode == 2 and found.stderr.count("\n") == 1, found.stderr

@@ -33,7 +33,7 @@ ARROWS = {
     "inference": ("data", "distributed", "models"),
     "build": ("registry", "distributed", "models", "optimization"),
     "evaluation": ("data", "distributed", "inference", "workdir"),
-    "workdir": ("data",),
+    "workdir": ("data", "registry"),
     "report": ("data", "registry", "workdir"),
     "counting": ("build", "data", "distributed", "evaluation", "inference", "report", "workdir"),
     "training": ("build", "data", "distributed", "evaluation", "inference", "methods", "optimization", "report", "workdir"),

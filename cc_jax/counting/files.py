@@ -42,6 +42,7 @@ def predict(
     *,
     with_overlays: bool = True,
     about: dict | None = None,
+    program: str = "cc_jax.predict",
     progress: Callable[[Iterable[Item]], Iterable[Item]] = iter,
 ) -> list[dict]:
     """Count the items and write counts.csv, counts.json and overlays/ into `output`.
@@ -52,6 +53,7 @@ def predict(
       output: is created if necessary; files of an earlier call are replaced.
       with_overlays: whether to write overlays.
       about: more fields for counts.json.
+      program: the name before each message on standard error.
       progress: wraps `items`, for a progress bar.
 
     Returns the unreadable items as {"id", "reason"}.
@@ -67,7 +69,7 @@ def predict(
                 row, picture = _count(counter, item, with_overlays)
             except InputError as error:
                 unreadable.append({"id": item.id, "reason": str(error)})
-                _print(f"cc_jax.predict: {error}", sys.stderr)
+                _print(f"{program}: {error}", sys.stderr)
                 continue
             if picture is not None:
                 _write_overlay(output / "overlays" / f"{free_name(item, taken)}.jpg", picture)

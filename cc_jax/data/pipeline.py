@@ -21,7 +21,7 @@ from cc_jax.data.resizing import Example
 from cc_jax.data.transforms import Augment
 from cc_jax.errors import ConfigError, missing_extra
 
-# Not inside the functions that use it: while grain is imported, `import` is patched for every thread (lazy imports of etils),
+# Not inside the functions that use it: while grain is imported, etils patches `import` for every thread (lazy imports),
 # and a thread that traces a train step at that moment gets modules that cannot be used.
 try:
     import grain

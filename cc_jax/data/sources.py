@@ -10,7 +10,6 @@ A record is a dict:
 """
 
 import contextlib
-import difflib
 import os
 import pathlib
 import re
@@ -21,7 +20,7 @@ import numpy as np
 from absl import logging
 
 from cc_jax import registry
-from cc_jax.errors import ConfigError, InputError, missing_extra
+from cc_jax.errors import ConfigError, InputError, did_you_mean, missing_extra
 
 try:
     import tensorflow_datasets as tfds
@@ -151,8 +150,7 @@ def make_builder(dataset: str, data_dir: str | pathlib.Path) -> CrowdDatasetBuil
             f"{dataset!r} is not a dataset name; write NAME or NAME/CONFIG, as in shanghaitech/part_a"
         )
     if name not in registry.names("data.builders"):
-        near = difflib.get_close_matches(name, registry.names("data.builders"), n=1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        hint = did_you_mean(name, registry.names("data.builders"))
         raise ConfigError(
             f"there is no dataset {dataset!r}{hint}; the datasets are: {', '.join(dataset_names())}"
         )

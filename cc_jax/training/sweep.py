@@ -1,6 +1,5 @@
 """The runs of a config: the config itself, or one run for each variant, method, seed and fold of its sweep."""
 
-import difflib
 import itertools
 import pathlib
 from typing import Any
@@ -9,7 +8,7 @@ import jax
 import ml_collections
 
 from cc_jax.data.images import safe_name
-from cc_jax.errors import Busy, ConfigError
+from cc_jax.errors import Busy, ConfigError, did_you_mean
 from cc_jax.report import page, renderers, tables
 from cc_jax.report import runs as report_runs
 from cc_jax.training import loop
@@ -62,10 +61,8 @@ def _vary(config: ml_collections.ConfigDict, name: str, fields: dict) -> None:
     known = flat(config.to_dict())
     for field in fields:
         if field not in known:
-            near = difflib.get_close_matches(field, known, n=1)
-            hint = f" (did you mean {near[0]!r}?)" if near else ""
             raise ConfigError(
-                f"config.sweep.variants: {name!r} sets {field!r}, and there is no such field{hint}"
+                f"config.sweep.variants: {name!r} sets {field!r}, and there is no such field{did_you_mean(field, known)}"
             )
     try:
         config.update_from_flattened_dict(dict(fields))

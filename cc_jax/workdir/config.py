@@ -9,6 +9,7 @@ from typing import Any
 import ml_collections
 
 import cc_jax
+from cc_jax import registry
 from cc_jax.data.files import write_atomic
 from cc_jax.errors import CheckpointError, ConfigError
 from cc_jax.units import CELL
@@ -147,11 +148,9 @@ def _default_config() -> ml_collections.ConfigDict:
     It is loaded from its file: the package `configs` can be imported in a checkout, but not by every program that uses an
     installed cc_jax.
     """
-    package = pathlib.Path(cc_jax.__file__).parent
-    # Inside the package where it is installed, beside it in a checkout.
-    installed, checkout = package / "configs/default.py", package.parent / "configs/default.py"
-    path = installed if installed.is_file() else checkout
-    spec = importlib.util.spec_from_file_location("cc_jax_default_config", path)
+    spec = importlib.util.spec_from_file_location(
+        "cc_jax_default_config", registry.configs_folder() / "default.py"
+    )
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
