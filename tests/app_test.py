@@ -2,11 +2,11 @@
 
 import ctypes
 import importlib
-import os
 import pathlib
 import subprocess
 import sys
 
+import programs
 import pytest
 from conftest import ROOT
 
@@ -83,10 +83,8 @@ def test_a_config_that_cannot_be_loaded_is_one_line(tmp_path):
         (["demo", "--config.method.nam=ours"], 'there is no field config.method.nam: Did you mean "name"'),
         (["demo", "--config.zzz=1"], "there is no field config.zzz\n"),
     ):
-        found = subprocess.run(
-            [sys.executable, "-m", "cc_jax.train", f"--config={config[0]}", *config[1:], "--workdir=x"],
-            capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )  # fmt: skip
+        command = ["-m", "cc_jax.train", f"--config={config[0]}", *config[1:], "--workdir=x"]
+        found = programs.run(command, cwd=tmp_path)
         assert found.returncode == 2 and found.stderr.count("\n") == 1, found.stderr
         assert found.stderr.startswith("cc_jax.train: ") and said in found.stderr
 

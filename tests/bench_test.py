@@ -2,12 +2,11 @@
 
 import json
 import pathlib
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import programs
 import pytest
 import scipy.io
 
@@ -40,9 +39,7 @@ FIELDS = [
 
 
 def run(*flags):
-    return subprocess.run(
-        [sys.executable, "-m", "cc_jax.tools.bench", *flags], capture_output=True, text=True, cwd=ROOT
-    )
+    return programs.run(["-m", "cc_jax.tools.bench", *flags])
 
 
 @pytest.mark.parametrize("kernel", ["fixed", "adaptive"])

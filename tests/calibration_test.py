@@ -2,12 +2,10 @@
 
 import csv
 import json
-import subprocess
-import sys
 
 import numpy as np
+import programs
 import pytest
-from conftest import ROOT
 from counter_test import make_workdir
 from raw_trees import shanghaitech
 
@@ -37,9 +35,7 @@ def counted(tmp_path_factory):
 
 
 def run(module, *flags):
-    return subprocess.run(
-        [sys.executable, "-m", f"cc_jax.{module}", *map(str, flags)], cwd=ROOT, capture_output=True, text=True
-    )
+    return programs.run(["-m", f"cc_jax.{module}", *flags])
 
 
 def test_intervals_are_those_of_the_counted_images(workdir, counted):

@@ -32,6 +32,8 @@ def _digest_of_data_code() -> str:
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["JAX_COMPILATION_CACHE_DIR"] = str(CACHE / f"xla-{importlib.metadata.version('jaxlib')}")
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+# Half of a first run is compiling, and the tests' programs are too small to gain from well compiled code.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 os.environ["TFDS_DATA_DIR"] = str(CACHE / f"datasets-{_digest_of_data_code()}")
 
 # Files in the order in which they start, the longest first: a long file that starts last keeps one worker busy alone.

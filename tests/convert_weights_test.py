@@ -5,18 +5,16 @@ import functools
 import json
 import os
 import pickle
-import subprocess
-import sys
 import zipfile
 
 import h5py
 import jax
 import jax.numpy as jnp
 import numpy as np
+import programs
 import published
 import pytest
 import safetensors.numpy
-from conftest import ROOT
 
 from cc_jax.errors import ConfigError, InputError
 from cc_jax.models.parts import efficientnet, layers, vgg
@@ -249,17 +247,13 @@ def test_missing_source():
 def test_command(tmp_path):
     source, output = tmp_path / "vgg16.safetensors", tmp_path / "made" / "vgg16.safetensors"
     source.write_bytes(safetensors.numpy.save(published.torchvision_vgg(vgg_layers())))
-    command = [sys.executable, "-m", "cc_jax.tools.convert_weights"]
-    done = subprocess.run(
-        [*command, f"--source={source}", f"--output={output}"], cwd=ROOT, capture_output=True, text=True
-    )
+    command = ["-m", "cc_jax.tools.convert_weights"]
+    done = programs.run([*command, f"--source={source}", f"--output={output}"])
     assert done.returncode == 0, done.stderr
     encoder = read_encoder(output)
     assert encoder.digest() in done.stdout and encoder.name == "vgg16" and json.dumps(encoder.mean)
     source.write_bytes(b"nothing")
-    failed = subprocess.run(
-        [*command, f"--source={source}", f"--output={output}"], cwd=ROOT, capture_output=True, text=True
-    )
+    failed = programs.run([*command, f"--source={source}", f"--output={output}"])
     assert failed.returncode == 3 and failed.stderr.count("\n") == 1 and "accepted are" in failed.stderr
 
 

@@ -1,13 +1,11 @@
 """Evaluation: a trained counter's errors, scenes apart, and a region of interest that decides who counts."""
 
 import functools
-import subprocess
-import sys
 
 import jax
 import numpy as np
+import programs
 import pytest
-from conftest import ROOT
 from counter_test import make_workdir
 from frames_of import Records, record_of
 from raw_trees import nwpu, picture, save_points, worldexpo10
@@ -118,10 +116,8 @@ def test_a_split_whose_labels_are_kept_gives_what_the_server_takes(tmp_path):
     workdir = make_workdir(tmp_path / "work")
     raw = nwpu(tmp_path / "raw", {"train": {1: [(3, 3)]}, "test": {5109: [], 3610: []}})
     preparation.prepare("nwpu", raw, tmp_path / "data")
-    command = [sys.executable, "-m", "cc_jax.evaluate", f"--workdir={workdir}", "--dataset=nwpu"]
-    result = subprocess.run(
-        [*command, f"--data_dir={tmp_path / 'data'}"], cwd=ROOT, capture_output=True, text=True
-    )
+    command = ["-m", "cc_jax.evaluate", f"--workdir={workdir}", "--dataset=nwpu"]
+    result = programs.run([*command, f"--data_dir={tmp_path / 'data'}"])
     assert result.returncode == 0 and "has no labels: wrote" in result.stdout, result.stderr
     (path,) = workdir.rglob("submission.txt")
     lines = [line.split(" ") for line in path.read_text().splitlines()]

@@ -1,12 +1,9 @@
 """`inspect_dataset`: duplicates, grey images and heads outside the ROI in a small folder, and the page."""
 
-import subprocess
-import sys
-
 import cv2
 import numpy as np
+import programs
 import pytest
-from conftest import ROOT
 from raw_trees import SPOT, worldexpo10
 
 from cc_jax.data import images, preparation, scenes, sources, survey
@@ -86,9 +83,9 @@ def test_the_sheet_shows_the_emptiest_and_the_fullest(doubled):
 
 
 def test_the_binary_writes_a_page_that_loads_nothing(doubled):
-    command = [sys.executable, "-m", "cc_jax.tools.inspect_dataset", "--dataset=folder/doubled"]
+    command = ["-m", "cc_jax.tools.inspect_dataset", "--dataset=folder/doubled"]
     command += [f"--data_dir={doubled / 'data'}", f"--output={doubled / 'page'}"]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    result = programs.run(command)
     assert result.returncode == 0, result.stderr
     assert "2 pairs of images show the same, 2 of them across splits" in result.stdout
     page = (doubled / "page/index.html").read_text()

@@ -3,12 +3,11 @@
 import json
 import pathlib
 import signal
-import subprocess
-import sys
 
 import fake_runs
 import jax
 import numpy as np
+import programs
 import pytest
 from frames_of import record_of
 
@@ -58,16 +57,14 @@ def train(environment, workdir, *more, kill="", signal_name="SIGKILL", method="o
     command = ["-m", "cc_jax.train"] if not kill else ["-c", KILLED.replace("SIGNAL", signal_name), kill]
     arguments = ["--config=configs/demo.py:smoke", f"--workdir={workdir}", "--config.log_every=1"]
     arguments += ["--config.checkpoint.every=2", f"--config.method.name={method}"]
-    # Compiling the scans of the spatial encoder would take as long as compiling all the rest.
-    arguments += ["--config.model.tiny.spatial_kernel_size=0", "--config.augment.crop=64", *more]
-    return subprocess.run(
-        [sys.executable, *command, *arguments],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+    # Compiling the scans of the spatial encoder and Muon would take as long as compiling all the rest.
+    arguments += [
+        "--config.optimizer.name=adamw",
+        "--config.model.tiny.spatial_kernel_size=0",
+        "--config.augment.crop=64",
+        *more,
+    ]
+    return programs.run([*command, *arguments], env=environment)
 
 
 def rows(workdir):
@@ -116,7 +113,7 @@ def smoke(environment, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", environment["TFDS_DATA_DIR"])
     config = demo.get_config("smoke")
     config.log_every, config.checkpoint.every = 1, 2
-    config.model.tiny.spatial_kernel_size, config.augment.crop = 0, 64
+    config.model.tiny.spatial_kernel_size, config.augment.crop, config.optimizer.name = 0, 64, "adamw"
     return config
 
 
@@ -310,15 +307,15 @@ def test_an_ensemble_on_two_devices_ends_where_it_does_on_one(tmp_path, environm
         "--config=configs/demo.py:smoke", "--config.uncertainty.name=deep_ensemble", "--config.steps=4",
         "--config.uncertainty.deep_ensemble.members=2", "--config.method.name=no_adapt",
         "--config.model.tiny.spatial_kernel_size=0", "--config.augment.crop=64", "--config.target.test_split=test[:4]",
+        "--config.optimizer.name=adamw",
     ]  # fmt: skip
     ended = []
     for devices, shard in ((1, False), (2, False), (2, True)):
         workdir = tmp_path / f"{devices}-{shard}"
         own = [f"--config.uncertainty.deep_ensemble.shard={shard}", f"--workdir={workdir}"]
-        done = subprocess.run(
-            [sys.executable, "-m", "cc_jax.train", *flags, *own],
-            cwd=ROOT, capture_output=True, text=True, env={**environment, **mesh.fake_devices(devices)},
-        )  # fmt: skip
+        done = programs.run(
+            ["-m", "cc_jax.train", *flags, *own], env={**environment, **mesh.fake_devices(devices)}
+        )
         assert done.returncode == 0, done.stderr
         ended.append(json.loads((workdir / "results.json").read_text())[-1])
     for row in ended[1:]:

@@ -8,6 +8,7 @@ import sys
 
 import cv2
 import numpy as np
+import programs
 import pytest
 from conftest import ROOT
 
@@ -237,9 +238,9 @@ def test_predict_needs_no_training_libraries():
 def test_exit_codes(tmp_path, flags, code, word):
     if code == 4:
         (tmp_path / "a.png").write_bytes(images.encode_image(np.zeros((8, 8, 3), np.uint8), ".png"))
-    command = [sys.executable, "-m", "cc_jax.predict", *flags]
+    command = ["-m", "cc_jax.predict", *flags]
     env = {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
-    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=env)
+    found = programs.run(command, cwd=tmp_path, env=env)
     assert found.returncode == code, found.stderr
     assert word in found.stderr and "Traceback" not in found.stderr and len(found.stderr.splitlines()) == 1
 

@@ -1,10 +1,7 @@
 """`python -m cc_jax.prepare`: its output and exit codes, and that a second run changes nothing."""
 
-import subprocess
-import sys
-
+import programs
 import pytest
-from conftest import ROOT
 from raw_trees import save_picture, shanghaitech
 
 from cc_jax.data import preparation, sources
@@ -14,8 +11,7 @@ FRAMES = {"train": {1: [(10, 20), (30, 40)], 2: [(50, 50)]}, "test": {1: [(5, 5)
 
 
 def prepare(*args):
-    command = [sys.executable, "-m", "cc_jax.prepare", *args]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    return programs.run(["-m", "cc_jax.prepare", *args])
 
 
 def test_prepare_then_again_then_overwrite(tmp_path):

@@ -4,13 +4,11 @@ import json
 import pathlib
 import signal
 import socket
-import subprocess
-import sys
 import time
 
 import numpy as np
+import programs
 import pytest
-from conftest import ROOT
 
 from cc_jax.distributed import mesh, processes
 from cc_jax.inference.predict import Prediction, _from_bytes, _to_bytes
@@ -40,20 +38,10 @@ def start(number, arguments, environment):
     """Start `number` processes of one run."""
     port = free_port()
     return [
-        subprocess.Popen(
-            [
-                sys.executable,
-                *arguments,
-                f"--coordinator=127.0.0.1:{port}",
-                f"--processes={number}",
-                f"--process={i}",
-            ],
-            cwd=ROOT,
+        programs.Program(
+            [*arguments, f"--coordinator=127.0.0.1:{port}", f"--processes={number}", f"--process={i}"],
             env={**environment, "JAX_COORDINATOR_BIND_ADDRESS": f"127.0.0.1:{port}"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )  # fmt: skip
+        )
         for i in range(number)
     ]
 
@@ -85,13 +73,7 @@ print("\\n", json.dumps([items, processes.any_of(me == 1), list(processes.share(
 
 def test_everyones_items_come_to_all_in_one_order(environment):
     port = free_port()
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", HANDED, "3", str(port), str(i)],
-            cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )
-        for i in range(3)
-    ]  # fmt: skip
+    processes = [programs.Program(["-c", HANDED, "3", str(port), str(i)], env=environment) for i in range(3)]
     # The last line, because gloo prints something before it.
     said = [json.loads(out.splitlines()[-1]) for out, _ in ended(processes)]
     items, told, own = zip(*said, strict=True)
@@ -108,6 +90,7 @@ def arguments(workdir, *more):
         "--config=configs/demo.py:smoke",
         f"--workdir={workdir}",
         "--config.threads=1",
+        "--config.optimizer.name=adamw",
     ]
     flags += [
         "--config.log_every=1",
@@ -125,10 +108,7 @@ def results(workdir: pathlib.Path):
 @pytest.mark.slow
 def test_two_processes_end_where_one_does(environment, tmp_path):
     alone, both = tmp_path / "alone", tmp_path / "both"
-    done = subprocess.run(
-        [sys.executable, *arguments(alone)], cwd=ROOT, capture_output=True, text=True,
-        env={**environment, **mesh.fake_devices(2)},
-    )  # fmt: skip
+    done = programs.run(arguments(alone), env={**environment, **mesh.fake_devices(2)})
     assert done.returncode == 0, done.stderr
     said = ended(start(2, arguments(both, "--distributed"), environment))
     # Only the first process prints.
@@ -146,9 +126,7 @@ def test_two_processes_end_where_one_does(environment, tmp_path):
     assert rows[0] == rows[1]
     for path in (both / "results.json", *both.glob("manifests/4.json")):
         path.unlink()
-    again = subprocess.run(
-        [sys.executable, *arguments(both)], cwd=ROOT, capture_output=True, text=True, env=environment
-    )
+    again = programs.run(arguments(both), env=environment)
     assert again.returncode == 0 and "resuming from step" in again.stdout, again.stderr
     assert results(both)[-1]["mae"] == pytest.approx(results(alone)[-1]["mae"], rel=1e-3)
 
@@ -189,8 +167,5 @@ def test_a_dead_peer_ends_the_other(environment, tmp_path):
 
 
 def test_wrong_addresses_are_one_line(environment):
-    done = subprocess.run(
-        [sys.executable, *arguments("unused", "--distributed", "--coordinator=127.0.0.1:1")],
-        cwd=ROOT, env=environment, capture_output=True, text=True,
-    )  # fmt: skip
+    done = programs.run(arguments("unused", "--distributed", "--coordinator=127.0.0.1:1"), env=environment)
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and "--coordinator" in done.stderr

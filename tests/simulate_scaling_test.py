@@ -1,10 +1,9 @@
 """The simulated exchange of gradients, where its time is known without a simulation."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
+import programs
 import pytest
 
 from cc_jax.errors import InputError
@@ -56,10 +55,10 @@ def test_the_steps_time_is_the_median_of_the_logged_rows():
 
 
 def test_the_command(tmp_path):
-    command = [sys.executable, "-m", "cc_jax.tools.simulate_scaling"]
+    command = ["-m", "cc_jax.tools.simulate_scaling"]
     told = [*command, "--config=configs/demo.py:smoke", "--step_ms=20", "--devices=16", "--spread=0"]
-    said = subprocess.run(told, capture_output=True, text=True, check=True).stdout
+    said = programs.run(told).stdout
     assert "20 ms per step on one device" in said and said.splitlines()[2].split()[:2] == ["16", "2"]
     for wrong in ([], ["--config=configs/demo.py:smoke"], ["--step_ms=20", f"--workdir={tmp_path}"]):
-        done = subprocess.run([*command, *wrong], capture_output=True, text=True)
+        done = programs.run([*command, *wrong])
         assert done.returncode in (2, 4) and len(done.stderr.splitlines()) == 1, json.dumps(done.stderr)

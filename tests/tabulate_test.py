@@ -4,12 +4,10 @@ import csv
 import io
 import json
 import statistics
-import subprocess
-import sys
 
 import fake_runs
+import programs
 import pytest
-from conftest import ROOT
 from fake_runs import row
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,8 +23,7 @@ def write(folder, *rows):
 
 
 def call(*args):
-    command = [sys.executable, "-m", "cc_jax.tabulate", *map(str, args)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    return programs.run(["-m", "cc_jax.tabulate", *args])
 
 
 def test_mean_and_spread_over_seeds():

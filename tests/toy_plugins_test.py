@@ -1,12 +1,10 @@
 """A method with a field, an uncertainty, a model and a dataset, each one new file in a folder outside of the package."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
+import programs
 import pytest
-from conftest import ROOT
 from raw_trees import save_picture
 
 pytestmark = pytest.mark.slow
@@ -155,8 +153,7 @@ def toy(tmp_path_factory, environment):
     own = {**environment, "CC_JAX_PLUGINS": str(root / "parts"), "TFDS_DATA_DIR": str(root / "data")}
 
     def run(*command, code=0):
-        command = [sys.executable, "-m", *map(str, command)]
-        found = subprocess.run(command, cwd=ROOT, env=own, capture_output=True, text=True)
+        found = programs.run(["-m", *command], env=own)
         assert found.returncode == code, found.stdout[-3000:] + found.stderr
         return found.stderr if code else found.stdout
 

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 
+import programs
 import pytest
 from conftest import ROOT
 from workdirs import make
@@ -71,10 +72,9 @@ def test_evaluate_and_predict_read_an_older_workdir(frozen, data_dir, environmen
     evaluate = ["evaluate", f"--workdir={workdir}", f"--output={tmp_path / 'evaluated'}"]
     predict = ["predict", f"--workdir={workdir}", f"--input={FROZEN / 'images/test'}", "--overlays=False"]
     for name, *flags in (evaluate, [*predict, f"--output={tmp_path / 'predicted'}"]):
-        done = subprocess.run(
-            [sys.executable, "-m", f"cc_jax.{name}", *flags], cwd=ROOT, capture_output=True, text=True,
-            env={**environment, "TFDS_DATA_DIR": str(data_dir)},
-        )  # fmt: skip
+        done = programs.run(
+            ["-m", f"cc_jax.{name}", *flags], env={**environment, "TFDS_DATA_DIR": str(data_dir)}
+        )
         assert done.returncode == 0, done.stderr
     for path in (tmp_path / "evaluated/predictions.csv", tmp_path / "predicted/counts.csv"):
         with open(path, newline="") as file:
