@@ -11,7 +11,7 @@ FORBID = """
 import sys
 
 class Forbidden:
-    names = {"tensorflow_datasets", "grain", "array_record", "matplotlib"}
+    names = {"tensorflow_datasets", "grain", "array_record", "matplotlib", "tensorflow", "torch"}
 
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in self.names:

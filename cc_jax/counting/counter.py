@@ -64,7 +64,8 @@ class Counter:
       config: the run's config.
       resize_rule: how images are resized before they are counted.
       interval_level: the level of the intervals.
-      stage, step: the stage that the weights come from, and how many steps have trained them.
+      stage: the stage that the weights come from.
+      step: how many steps have trained them.
       weights_sha256: a digest of the weights.
       calibration: of the intervals, or None.
     """
