@@ -1,6 +1,6 @@
 """cc_jax: cross-domain crowd counting in JAX/Flax. `from cc_jax import Counter` counts people in images."""
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:

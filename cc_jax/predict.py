@@ -1,6 +1,6 @@
-"""Count the people in images and videos with a trained counter.
+"""Count the people in images and videos.
 
-usage: python -m cc_jax.predict --workdir=DIR --input=IMAGE|FOLDER|VIDEO --output=DIR [--calibrate_on=SET]
+usage: python -m cc_jax.predict [--workdir=DIR] --input=IMAGE|FOLDER|VIDEO --output=DIR [--calibrate_on=SET]
 
 Writes counts.csv, counts.json, and for each image its density map drawn over it, in overlays/. If some inputs cannot be
 read, they are named, the others are counted, and the exit code is 3.
@@ -16,7 +16,11 @@ from cc_jax import app
 from cc_jax.counting import files
 from cc_jax.errors import InputError
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "The workdir of a training run, whose counter is used.")
+_WORKDIR = flags.DEFINE_string(
+    "workdir",
+    None,
+    "The workdir of a training run, or the folder of a packed counter. Default: the counter that is installed with cc_jax.",
+)
 _INPUT = flags.DEFINE_string("input", None, "An image, a video, or a folder (with its subfolders).")
 _OUTPUT = flags.DEFINE_string("output", None, "The folder for the results.")
 _EVERY_S = flags.DEFINE_float("every_s", 1.0, "Seconds between a video's counted frames; 0: every frame.")
@@ -37,15 +41,19 @@ _OVERLAYS = flags.DEFINE_bool("overlays", True, "Whether to write overlays.")
 def main(args: list[str]) -> int:
     """Count all inputs and write the results."""
     del args
-    workdir, source, output = (pathlib.Path(app.required(flag)) for flag in (_WORKDIR, _INPUT, _OUTPUT))
+    source, output = (pathlib.Path(app.required(flag)) for flag in (_INPUT, _OUTPUT))
     paths = files.find(source, output)
     # Imported here, so that --help and wrong paths do not wait for JAX.
     from cc_jax.counting.counter import Counter
 
     app.compile_cache()
-    counter = Counter.load(workdir, max_side=_MAX_SIDE.value, memory_gib=_MEMORY_GIB.value)
+    counter = Counter.load(_WORKDIR.value, max_side=_MAX_SIDE.value, memory_gib=_MEMORY_GIB.value)
     if _CALIBRATE_ON.value:
-        counter.calibrate(_CALIBRATE_ON.value).save(workdir)
+        calibrated = counter.calibrate(_CALIBRATE_ON.value)
+        if _WORKDIR.value is None:
+            print("the calibration holds for this call alone: with --workdir it is kept there")
+        else:
+            calibrated.save(pathlib.Path(_WORKDIR.value))
     counter.plan(files.sizes(paths))
     about = {
         "command": shlex.join(["python", "-m", "cc_jax.predict", *sys.argv[1:]]),

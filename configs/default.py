@@ -81,13 +81,24 @@ def _crops() -> ConfigDict:
     crops.scale_max = 1.25
     # Share of the crops that keep the scale of the evaluation, and with it the grain of the image.
     crops.unscaled_share = 0.5
-    # Share of all steps, the last ones, whose crops look as in the evaluation: at its scale, without photometric changes.
-    crops.plain_share = 0.0
+    crops.end = _end()
     # Strength of photometric changes, from 0 (none) to 1 (strong).
     crops.photometric = 0.5
     # Share of the crops turned grey.
     crops.grey = 0.0
     return crops
+
+
+def _end() -> ConfigDict:
+    """How the crops of the last steps are changed: by default not at all, so that they look as in the evaluation."""
+    end = ConfigDict()
+    # Share of the steps that are such, the last ones.
+    end.share = 0.0
+    # Share of their crops that keep the scale of the evaluation.
+    end.unscaled_share = 1.0
+    # Strength of their photometric changes, from 0 (none) to 1 (strong).
+    end.photometric = 0.0
+    return end
 
 
 def _source() -> ConfigDict:
@@ -102,7 +113,7 @@ def _source() -> ConfigDict:
     # Further labelled sets, (dataset, split, weight) each: how often a crop comes from it, where the set above has 1.
     source.extra_datasets = ()
     # The variety of the source stands in for the target, to the end.
-    source.plain_share = 0.0
+    source.end.share = 0.0
     source.grey = 0.1
     return source
 
@@ -120,7 +131,7 @@ def _target() -> ConfigDict:
     target.extra_datasets = ()
     # A network that sees changed crops to the end learns to make up for the heads that blur and noise hide, and counts too
     # many in unchanged images.
-    target.plain_share = 0.25
+    target.end.share = 0.25
     return target
 
 

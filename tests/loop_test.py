@@ -253,7 +253,7 @@ def test_the_last_steps_of_a_set_see_plain_crops():
 
     def batches(share):
         config = demo.get_config("smoke")
-        config.target.plain_share = share
+        config.target.end.share = share
         batches = Batches(config, mesh.make_mesh()).stream(Span(STAGE), sets, 0)
         return [jax.device_get(batch) for batch in batches]
 

@@ -18,6 +18,7 @@ from cc_jax.evaluation.evaluate import batching_of, weights_sha256
 from cc_jax.evaluation.intervals import estimate_counts
 from cc_jax.inference.predict import make_sampler, predict_examples
 from cc_jax.units import cells_along
+from cc_jax.workdir import packed
 from cc_jax.workdir.checkpoints import Checkpoints
 from cc_jax.workdir.config import check_fields, read_config
 
@@ -58,7 +59,7 @@ class Count:
 
 
 class Counter:
-    """A trained counter, restored from a workdir by `Counter.load`.
+    """A trained counter, restored by `Counter.load`.
 
     Attributes:
       config: the run's config.
@@ -84,12 +85,16 @@ class Counter:
 
     @classmethod
     def load(
-        cls, workdir: str | os.PathLike, *, max_side: int | None = None, memory_gib: float | None = None
+        cls,
+        workdir: str | os.PathLike | None = None,
+        *,
+        max_side: int | None = None,
+        memory_gib: float | None = None,
     ) -> "Counter":
-        """Restore the newest intact checkpoint of a workdir.
+        """Restore the counter that ships with the package, a packed one, or the newest intact checkpoint of a workdir.
 
         Args:
-          workdir: of `cc_jax.train`.
+          workdir: of `cc_jax.train`, or the folder of a packed counter. None: the shipped counter.
           max_side: pixels; images with a longer side are shrunk to it. 0: no limit; None: the limit of training. A larger
             limit shows smaller people, at a scale that the counter may not have learned.
           memory_gib: GiB that the network's intermediate results may take; larger images are counted in tiles. None: as in
@@ -97,7 +102,7 @@ class Counter:
 
         Raises CheckpointError if there is no intact checkpoint, ConfigError if an argument is out of range.
         """
-        workdir = pathlib.Path(workdir).absolute()
+        workdir = packed.SHIPPED if workdir is None else pathlib.Path(workdir).absolute()
         config = read_config(workdir)
         trained_resize_rule = ResizeRule(**config.resize)
         if max_side is not None:
@@ -106,18 +111,8 @@ class Counter:
             config.evaluation.memory_gib = memory_gib
         check_fields(config)
         network = build.counting_network(config)
-        checkpoints = Checkpoints(workdir)
-        step = checkpoints.latest()
-        if step is None:
-            raise CheckpointError(
-                f"no checkpoint in {workdir}: train first, or name the --workdir of a training run"
-            )
-        abstract = build.abstract_state(config, network, mesh.make_mesh(jax.local_devices()))
-        wanted = {"counter": abstract.checkpoint_items()["counter"]}
-        saved = checkpoints.restore(step, wanted)["counter"]
-        checkpoints.close()
-        variables = {"params": saved["params"], **saved["collections"]}
-        counter = cls(config, network, variables, checkpoints.counted(step), checkpoints.stage(step))
+        restore = _unpack if packed.is_packed(workdir) else _restore_checkpoint
+        counter = cls(config, network, *restore(workdir, config, network))
         counter.trained_resize_rule = trained_resize_rule
         counter.calibration = calibration.load(workdir, counter.weights_sha256)
         return counter
@@ -202,6 +197,35 @@ class Counter:
                 "people of this size"
             )
         return warnings
+
+
+def _restore_checkpoint(
+    workdir: pathlib.Path, config, network: build.CountingNetwork
+) -> tuple[dict, int, str]:
+    """Return (variables, step, stage) of the newest intact checkpoint of a workdir."""
+    checkpoints = Checkpoints(workdir)
+    step = checkpoints.latest()
+    if step is None:
+        raise CheckpointError(
+            f"no checkpoint in {workdir}: train first, or name the --workdir of a training run"
+        )
+    saved = checkpoints.restore(step, {"counter": _abstract(config, network)})["counter"]
+    checkpoints.close()
+    variables = {"params": saved["params"], **saved["collections"]}
+    return variables, checkpoints.counted(step), checkpoints.stage(step)
+
+
+def _unpack(folder: pathlib.Path, config, network: build.CountingNetwork) -> tuple[dict, int, str]:
+    """Return (variables, step, stage) of a packed counter."""
+    abstract = _abstract(config, network)
+    found = packed.read_packed(folder, {"params": abstract["params"], **abstract["collections"]})
+    return found.variables, found.step, found.stage
+
+
+def _abstract(config, network: build.CountingNetwork) -> dict:
+    """Return the shapes, types and shardings of what a checkpoint holds of the counter."""
+    state = build.abstract_state(config, network, mesh.make_mesh(jax.local_devices()))
+    return state.checkpoint_items()["counter"]
 
 
 def _content_warnings(rgb: np.ndarray) -> list[str]:

@@ -69,7 +69,11 @@ class Augment:
 
     def plain(self) -> "Augment":
         """Return the same crops without random scales and photometric changes, as the evaluation sees images."""
-        return dataclasses.replace(self, unscaled_share=1.0, photometric=0.0)
+        return self.with_changes(unscaled_share=1.0, photometric=0.0)
+
+    def with_changes(self, *, unscaled_share: float, photometric: float) -> "Augment":
+        """Return the same crops with other shares of scaled ones and other photometric changes."""
+        return dataclasses.replace(self, unscaled_share=unscaled_share, photometric=photometric)
 
     def __call__(self, example: Example, rng: np.random.Generator, density: Density) -> dict[str, np.ndarray]:
         """Return a random crop.

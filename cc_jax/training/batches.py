@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator
 
 import jax
 import ml_collections
+import numpy as np
 from jax.sharding import Mesh
 
 from cc_jax.data import density, pipeline, prefetch, transforms
@@ -92,7 +93,7 @@ class Batches:
         """A function from a step to this process's part of its batch. Worker processes get it pickled."""
         config = self.config
         sizes = {name: crops.number for name, crops in every_crops.items()}
-        varied, plain, plain_from = {}, {}, {}
+        before, end, end_from = {}, {}, {}
         for name, crops in every_crops.items():
             dataset = functools.partial(
                 pipeline.train_dataset,
@@ -101,19 +102,23 @@ class Batches:
                 seed=config.seed * 2 + (name == "target"),
                 pseudo=sets[name].pseudo,
             )
-            varied[name] = dataset(augment=crops.augment)
-            plain[name] = dataset(augment=crops.augment.plain())
+            changes = config[name].end
+            before[name] = dataset(augment=crops.augment.plain() if span.stage.plain else crops.augment)
+            end[name] = dataset(
+                augment=crops.augment.with_changes(
+                    unscaled_share=changes.unscaled_share, photometric=changes.photometric
+                )
+            )
             # The share is one of the steps that train the counter, so the others are added to the step it begins at.
             other_steps = span.begin - span.counted_before
-            share = config[name].plain_share
-            plain_from[name] = 0 if span.stage.plain else other_steps + config.steps * (1 - share)
+            end_from[name] = np.inf if span.stage.plain else other_steps + config.steps * (1 - changes.share)
         # Computed here, because worker processes do not know which process of the run has started them.
         part = {}
         if not self.replicated:
             part = {"process_index": jax.process_index(), "process_count": jax.process_count()}
 
         def make(i: int) -> dict:
-            datasets = {name: (plain if i >= plain_from[name] else varied)[name] for name in sizes}
+            datasets = {name: (end if i >= end_from[name] else before)[name] for name in sizes}
             return {
                 name: pipeline.batch_at(dataset, i, batch_size=sizes[name], **part)
                 for name, dataset in datasets.items()

@@ -115,7 +115,11 @@ def _checks(config) -> Iterator[tuple[str, Any, bool, str]]:
         yield name, fields[name], fields[name] >= 1, "at least 1"
     for name in ("threads", "workers", "cache_gib"):
         yield name, fields[name], fields[name] >= 0, "at least 0"
-    for name in ("source.plain_share", "target.plain_share"):
+    for name in [
+        f"{own}.end.{field}"
+        for own in ("source", "target")
+        for field in ("share", "unscaled_share", "photometric")
+    ]:
         yield name, fields[name], 0 <= fields[name] <= 1, "between 0 and 1"
     for name in ("evaluation.memory_gib", "label_scale"):
         yield name, fields[name], fields[name] > 0, "greater than 0"

@@ -20,6 +20,11 @@ class Layout:
         return self.root / "config.json"
 
     @property
+    def packed(self) -> pathlib.Path:
+        """The network of a packed counter, which has no checkpoints (workdir/packed.py)."""
+        return self.root / "counter.safetensors"
+
+    @property
     def results(self) -> pathlib.Path:
         """The rows of the results table. A run writes it last: where it exists, the run is finished."""
         return self.root / "results.json"

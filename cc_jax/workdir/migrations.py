@@ -28,6 +28,10 @@ RENAMED: dict[str, dict[str, str]] = {
         "model.lite.sweep": "model.lite.spatial_kernel_size",
         "model.sfcn.sweep": "model.sfcn.spatial_kernel_size",
     },
+    "0.3": {
+        "source.plain_share": "source.end.share",
+        "target.plain_share": "target.end.share",
+    },
 }
 
 
