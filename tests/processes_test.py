@@ -10,7 +10,7 @@ import numpy as np
 import programs
 import pytest
 
-from cc_jax.distributed import mesh, processes
+from cc_jax.distributed import processes
 from cc_jax.inference.predict import Prediction, _from_bytes, _to_bytes
 
 
