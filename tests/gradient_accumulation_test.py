@@ -48,6 +48,7 @@ def differ(a, b):
     return bool((a != b).any())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["cycle_gan", "se_fd", "gp"])
 def test_all_networks_descend_once(name):
     own = {"bank": 12, "neighbours": 2} if name == "gp" else small_fields(name)

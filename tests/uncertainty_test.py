@@ -144,6 +144,7 @@ def test_fields_that_make_no_sense(make):
         make()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method, optimizer", [("no_adapt", "adamw"), ("ours", "muon")])
 def test_members_train_as_if_alone(method, optimizer):
     """One step of an ensemble is one step of each network: losses, clipping and weight decay do not mix."""
