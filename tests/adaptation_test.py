@@ -134,6 +134,7 @@ def losses_of(method, state, image):
     return adversarial, cycle, identity, back
 
 
+@pytest.mark.slow
 def test_the_translators_loss_has_all_its_terms():
     """The terms of Cycle-GAN and the structural one, on a square of the crops."""
     method = method_of("se_cycle_gan", **small_fields("se_cycle_gan"), translate_crop=32)
@@ -197,6 +198,7 @@ def test_the_counter_learns_on_the_translated_source_with_its_own_head_points():
     assert float(metrics["loss"]) == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_joint_training_counts_on_translations_and_trains_the_translator_by_the_count():
     method = method_of("se_cycle_gan_jt", **small_fields("se_cycle_gan_jt"), translate_crop=32)
     after = {}

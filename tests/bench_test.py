@@ -147,6 +147,7 @@ def test_the_peers_crops_are_ours(tmp_path):
         assert mine.sum() < 1 or np.corrcoef(mine, theirs)[0, 1] > 0.97
 
 
+@pytest.mark.slow
 def test_the_tiled_batch_gives_the_samples_of_our_members(monkeypatch):
     """Both ways of the uncertainty suite give the same samples, and its rows are complete."""
     monkeypatch.setattr(uncertainty_suite, "_SIZE", (40, 48))
@@ -171,6 +172,7 @@ def test_the_tiled_batch_gives_the_samples_of_our_members(monkeypatch):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_torchs_sfcn_is_ours(monkeypatch):
     """With the same weights, `predict` gives the same count and `step` the same loss on both sides."""
     pytest.importorskip("torch", reason="torch is not installed")
@@ -194,6 +196,7 @@ def test_torchs_sfcn_is_ours(monkeypatch):
     assert jax.tree.map(jnp.shape, gradients["params"]) == jax.tree.map(jnp.shape, start["params"]["spatial"])
 
 
+@pytest.mark.slow
 def test_suites_in_other_processes(monkeypatch, environment):
     few, much = memory_suite._count("tiny", 256, 1.0)
     assert few >= 0 and 0.1 < much < 3

@@ -32,7 +32,7 @@ def _digest_of_data_code() -> str:
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["JAX_COMPILATION_CACHE_DIR"] = str(CACHE / f"xla-{importlib.metadata.version('jaxlib')}")
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-# A first run compiled for more than half of its time, programs too small to gain from well compiled code. jaxlib 0.10 and
+# Compiling takes half of a first run, and the tests' programs are too small to gain from well compiled code. jaxlib 0.10 and
 # 0.11 know the flag; one that does not ends at once and says so.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
@@ -41,11 +41,11 @@ os.environ["TFDS_DATA_DIR"] = str(CACHE / f"datasets-{_digest_of_data_code()}")
 # Files in the order in which they start, the longest first: a long file that starts last keeps one worker busy alone.
 # Files that are not listed follow in alphabetical order.
 LONGEST_FIRST = (
-    "devices_test.py", "processes_test.py", "adaptation_test.py", "gradient_accumulation_test.py", "plugins_test.py",
-    "toy_plugins_test.py",
-    "loop_test.py", "tiling_test.py", "bench_test.py", "uncertainty_test.py", "models_test.py", "counter_test.py",
-    "calibration_test.py", "evaluation_test.py", "optimizers_test.py", "docs_test.py", "workdirs_test.py",
-    "inspect_dataset_test.py", "prepare_test.py",
+    "plugins_test.py", "loop_test.py", "devices_test.py", "docs_test.py", "processes_test.py", "adaptation_test.py",
+    "gradient_accumulation_test.py", "uncertainty_test.py", "bench_test.py", "models_test.py", "tiling_test.py",
+    "toy_plugins_test.py", "evaluation_test.py", "counter_test.py", "report_test.py", "masksembles_layer_test.py",
+    "builders_test.py", "workdirs_test.py", "calibration_test.py", "inspect_dataset_test.py", "launch_test.py",
+    "shipped_test.py", "scenes_test.py", "sources_test.py", "optimizers_test.py", "prepare_test.py",
 )  # fmt: skip
 
 

@@ -125,6 +125,7 @@ def test_interval_covers_one_more_draw():
     assert np.mean(hits) == pytest.approx(0.9, abs=0.02)
 
 
+@pytest.mark.slow
 def test_a_large_image_at_its_own_size_in_little_memory(workdir, counter):
     """Images are shrunk to the 1536 pixels of training unless `max_side` says otherwise. Tiles give the same count."""
     photo = np.random.default_rng(0).integers(0, 255, (1000, 1700, 3)).astype(np.uint8)

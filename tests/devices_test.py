@@ -27,17 +27,9 @@ def test_a_step_does_not_know_the_number_of_devices(environment):
 
 
 def run(workdir, environment, devices: int):
-    """Train OURS with one round on so many devices, and return its results and what it printed."""
-    flags = ["--config.steps=4", "--config.method.ours.rounds=1", "--config.augment.crop=64"]
-    own = [
-        "--config=configs/demo.py:smoke",
-        "--config.optimizer.name=adamw",
-        "--config.model.tiny.spatial_kernel_size=0",
-        f"--workdir={workdir}",
-    ]
-    done = programs.run(
-        ["-m", "cc_jax.train", *own, *flags], env={**environment, **mesh.fake_devices(devices)}
-    )
+    """Train OURS on so many devices, and return its results and what it printed."""
+    command = ["-m", "cc_jax.train", *programs.SMALL_RUN, f"--workdir={workdir}"]
+    done = programs.run(command, env={**environment, **mesh.fake_devices(devices)})
     assert done.returncode == 0, done.stderr
     return json.loads((workdir / "results.json").read_text()), done.stdout
 
@@ -50,10 +42,10 @@ def test_what_four_devices_saved_one_goes_on_from_and_the_reverse(environment, t
         ended[first], _ = run(workdir, environment, first)
         shutil.copytree(workdir, again := tmp_path / f"{first} to {then}")
         (again / "results.json").unlink()
-        shutil.rmtree(again / "checkpoints" / "4")
-        os.remove(again / "manifests" / "4.json")
+        shutil.rmtree(again / "checkpoints" / "8")
+        os.remove(again / "manifests" / "8.json")
         rows, said = run(again, environment, then)
-        assert "resuming from step 2" in said
+        assert "resuming from step 6" in said
         ended[first, then] = rows
     for rows in ended.values():
         assert len(rows) == len(ended[1])

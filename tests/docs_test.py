@@ -42,8 +42,12 @@ SUBSTITUTIONS = (
     ("runs/demo3", "runs/demo"),
     ("ours-seed0", "ours"),
     ("runs/ours", "runs/demo/ours"),
-    ("configs/demo.py:3seeds", "configs/demo.py:smoke --config.sweep.methods=\"('no_adapt','ours')\""),
     # Without the parts of the network and the optimizer that take longest to compile.
+    (
+        "configs/demo.py:3seeds",
+        "configs/demo.py:smoke --config.model.tiny.spatial_kernel_size=0 --config.optimizer.name=adamw "
+        "--config.sweep.methods=\"('no_adapt','ours')\"",
+    ),
     (
         "configs/demo.py --config.method",
         "configs/demo.py:smoke --config.model.tiny.spatial_kernel_size=0 --config.optimizer.name=adamw --config.method",

@@ -66,6 +66,7 @@ def crops_of(drawn_scenes):
     }
 
 
+@pytest.mark.slow
 def test_a_counter_trained_for_60_steps_beats_the_best_constant():
     """60 steps on 32 scenes, evaluated on 16 others, whose counts differ a lot."""
     config = demo.get_config()

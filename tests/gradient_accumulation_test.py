@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_methods import KEY, crops, draw, method_of, small_fields, state_of
+from small_methods import KEY, crops, draw, method_of, quick_jit, small_fields, state_of
 
-from cc_jax import build, registry
+from cc_jax import registry
 from cc_jax.distributed import mesh
 from cc_jax.errors import ConfigError
 from cc_jax.methods import no_adapt
@@ -18,7 +18,7 @@ BATCH = {"source": crops(0, number=6), "target": crops(1, number=6)}
 
 
 def step(update, state, number):
-    return jax.jit(lambda s: gradient_accumulation.in_parts(update, number)(s, BATCH, KEY, draw))(state)
+    return quick_jit(lambda s: gradient_accumulation.in_parts(update, number)(s, BATCH, KEY, draw))(state)
 
 
 def test_parts_take_the_step_of_the_whole():
@@ -48,6 +48,7 @@ def differ(a, b):
     return bool((a != b).any())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["cycle_gan", "se_fd", "gp"])
 def test_all_networks_descend_once(name):
     own = {"bank": 12, "neighbours": 2} if name == "gp" else small_fields(name)
@@ -94,8 +95,9 @@ def test_rematerialised_gradients_are_the_same_and_keep_less(name):
 
     assert kept(True) < 0.75 * kept(False)
     if name == "tiny":
-        variables = jax.jit(model.init, compiler_options=build.QUICK)(KEY, image, roi)
+        variables = quick_jit(model.init)(KEY, image, roi)
         a, b = (
-            jax.jit(jax.grad(functools.partial(loss, remat)))(variables)["params"] for remat in (False, True)
+            quick_jit(jax.grad(functools.partial(loss, remat)))(variables)["params"]
+            for remat in (False, True)
         )
         jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-7), a, b)

@@ -94,6 +94,7 @@ def test_the_binary_writes_a_page_that_loads_nothing(doubled):
         assert images.read_image(doubled / f"page/{split}.png").shape[2] == 3
 
 
+@pytest.mark.slow
 def test_shanghaitech_a_has_20_grey_images_and_8_photographs_twice(real_data, tmp_path):
     preparation.prepare("shanghaitech/part_a", real_data / "shanghaitech", tmp_path)
     looks = looks_of("shanghaitech/part_a", tmp_path)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from small_methods import quick_jit
 from small_networks import built, padded, picture, run_of
 
 from cc_jax import registry
@@ -135,7 +136,7 @@ def plain_convolution(x, kernel, stride, dilation, padding="SAME", groups=1):
 def same_with_gradients(ours, reference, *arguments):
     """Values and gradients agree."""
 
-    @functools.partial(jax.jit, static_argnums=0)
+    @functools.partial(quick_jit, static_argnums=0)
     def both(function, g, *arguments):
         out, pull = jax.vjp(function, *arguments)
         return out, *pull(g)

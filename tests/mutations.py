@@ -104,7 +104,7 @@ def failing(mutation: Mutation) -> str:
         shutil.copy(ROOT / "pyproject.toml", root)
         path = source(mutation, root)
         path.write_text(path.read_text().replace(mutation.old, mutation.new))
-        command = [sys.executable, "-m", "pytest", "-q", "-x", "--no-header", "-p", "no:cacheprovider", "-m", "not slow",
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "--no-header", "-p", "no:cacheprovider",
                    f"tests/{mutation.test}_test.py", "-k", mutation.which]  # fmt: skip
         done = subprocess.run(command, cwd=root, capture_output=True, text=True)
     if done.returncode not in (0, 1):

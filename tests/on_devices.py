@@ -11,7 +11,7 @@ import sys
 import jax
 import numpy as np
 import optax
-from small_methods import KEY, crops, method_of, small_fields, state_of
+from small_methods import KEY, crops, method_of, quick_jit, small_fields, state_of
 
 from cc_jax import registry
 from cc_jax.distributed import mesh
@@ -65,7 +65,7 @@ def ended(method, update, number: int):
     state = state.replace(txs=txs, opt={n: txs[n].init(state.params[n]) for n in txs})
     begun = state = jax.device_put(state, mesh.replicated(device_mesh))
 
-    @jax.jit
+    @quick_jit
     def step(state, batch):
         state, values = update(state, batch, rngs.stream(KEY, "update", state.step), draw)
         return state.replace(step=state.step + 1), Means.of(values)

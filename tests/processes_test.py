@@ -10,7 +10,7 @@ import numpy as np
 import programs
 import pytest
 
-from cc_jax.distributed import mesh, processes
+from cc_jax.distributed import processes
 from cc_jax.inference.predict import Prediction, _from_bytes, _to_bytes
 
 
@@ -84,21 +84,7 @@ def test_everyones_items_come_to_all_in_one_order(environment):
 
 
 def arguments(workdir, *more):
-    flags = [
-        "-m",
-        "cc_jax.train",
-        "--config=configs/demo.py:smoke",
-        f"--workdir={workdir}",
-        "--config.threads=1",
-        "--config.optimizer.name=adamw",
-    ]
-    flags += [
-        "--config.log_every=1",
-        "--config.model.tiny.spatial_kernel_size=0",
-        "--config.augment.crop=64",
-        "--config.steps=4",
-    ]
-    return [*flags, "--config.method.ours.rounds=1", *more]
+    return ["-m", "cc_jax.train", *programs.SMALL_RUN, f"--workdir={workdir}", "--config.threads=1", *more]
 
 
 def results(workdir: pathlib.Path):
@@ -108,7 +94,7 @@ def results(workdir: pathlib.Path):
 @pytest.mark.slow
 def test_two_processes_end_where_one_does(environment, tmp_path):
     alone, both = tmp_path / "alone", tmp_path / "both"
-    done = programs.run(arguments(alone), env={**environment, **mesh.fake_devices(2)})
+    done = programs.run(arguments(alone), env=environment)
     assert done.returncode == 0, done.stderr
     said = ended(start(2, arguments(both, "--distributed"), environment))
     # Only the first process prints.
@@ -124,7 +110,7 @@ def test_two_processes_end_where_one_does(environment, tmp_path):
         for w in (alone, both)
     ]
     assert rows[0] == rows[1]
-    for path in (both / "results.json", *both.glob("manifests/4.json")):
+    for path in (both / "results.json", *both.glob("manifests/8.json")):
         path.unlink()
     again = programs.run(arguments(both), env=environment)
     assert again.returncode == 0 and "resuming from step" in again.stdout, again.stderr

@@ -26,6 +26,13 @@ PRELOADED = [
     "cc_jax.report.page",
 ]
 
+# Flags of a training run that several tests start, so that they share its compiled programs: OURS with two rounds, 8 steps.
+# Compiling the scans of the spatial encoder and Muon would take as long as compiling all the rest.
+SMALL_RUN = [
+    "--config=configs/demo.py:smoke", "--config.log_every=1", "--config.checkpoint.every=2", "--config.augment.crop=64",
+    "--config.model.tiny.spatial_kernel_size=0", "--config.optimizer.name=adamw",
+]  # fmt: skip
+
 _server = multiprocessing.get_context("forkserver")
 _server.set_forkserver_preload(PRELOADED)
 

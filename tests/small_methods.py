@@ -13,7 +13,10 @@ from cc_jax.optimization import train_state as states
 from configs import default
 
 KEY = jax.random.key(0)
-quick_jit = functools.partial(jax.jit, compiler_options=build.QUICK)
+# For programs that run once or twice.
+quick_jit = functools.partial(
+    jax.jit, compiler_options={**build.QUICK, "xla_llvm_disable_expensive_passes": True}
+)
 
 
 def unused(*_):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from small_methods import quick_jit
 from small_networks import MODELS, built, count_in_tiles, network_of, picture, with_variables
 
 from cc_jax.distributed import mesh
@@ -36,7 +37,7 @@ def test_a_cell_depends_on_nothing_beyond_reach(name):
     middle = side // 2 // 8
     image, roi = picture(side, side), np.ones((1, side, side, 1), np.uint8)
 
-    @jax.jit
+    @quick_jit
     def seen(image):
         features = model.apply(variables, image, roi, method="encode")
         unfinished = model.clone(apply_density_head=False)
@@ -147,7 +148,7 @@ def test_batches_over_devices_are_cut_too(monkeypatch):
 def test_memory_is_asked_of_the_compiler():
     """`tiny` needs at least 16 float32 channels at half of the size."""
     network, variables = network_of("tiny", "single")
-    whole = jax.jit(
+    whole = quick_jit(
         lambda v, image, roi: network.draw(v, image, roi, jax.random.key(0), train=False)["density"]
     )
     assert 16 * 4 / 4 < tiling.bytes_per_pixel(whole, variables) < 300

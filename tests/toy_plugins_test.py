@@ -219,6 +219,7 @@ def test_they_are_evaluated_tabulated_and_reported(toy, workdir):
         assert words in report
 
 
+@pytest.mark.slow
 def test_the_tests_that_walk_the_registry_find_them(toy):
     """A few of them: padding of model and samples, tiles of the model, the stages and updates of the method."""
     some = "toy and (padding or shape or steps or toy-single)"

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from small_methods import quick_jit
 
 from cc_jax import build
 from cc_jax.distributed import mesh
@@ -143,6 +144,7 @@ def test_fields_that_make_no_sense(make):
         make()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method, optimizer", [("no_adapt", "adamw"), ("ours", "muon")])
 def test_members_train_as_if_alone(method, optimizer):
     """One step of an ensemble is one step of each network: losses, clipping and weight decay do not mix."""
@@ -161,8 +163,8 @@ def test_members_train_as_if_alone(method, optimizer):
         "density": jnp.asarray(rng.gamma(0.2, 1, (2, 8, 8, 1)), jnp.float32), "weight": jnp.ones((2, 8, 8, 1)),
     }  # fmt: skip
     batch, update = {"source": crops, "target": crops}, build.method(config).stages()[0].update
-    after, values = jax.jit(lambda s: update(s, batch, KEY, together.draw))(state)
-    step, losses = jax.jit(lambda s: update(s, batch, KEY, apart.draw)), []
+    after, values = quick_jit(lambda s: update(s, batch, KEY, together.draw))(state)
+    step, losses = quick_jit(lambda s: update(s, batch, KEY, apart.draw)), []
     for i in range(3):
         params = jax.tree.map(lambda x, i=i: x[i], state.params["counter"])
         stepped, value = step(own.replace(params={"counter": params}, ema=params))
