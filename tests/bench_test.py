@@ -1,7 +1,6 @@
 """Benchmarks: both sides do the same job, and the rows are right."""
 
 import json
-import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +23,6 @@ from cc_jax.tools.bench.suites import step as step_suite
 from cc_jax.tools.bench.suites import uncertainty as uncertainty_suite
 from cc_jax.uncertainty import masksembles
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 FIELDS = [
     "suite",
     "case",

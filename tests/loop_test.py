@@ -1,7 +1,6 @@
 """The training loop on the smoke config: a run that is killed in any stage ends with the bits of an uninterrupted run."""
 
 import json
-import pathlib
 import signal
 
 import fake_runs
@@ -31,7 +30,6 @@ def not_called(*arguments):
 
 STAGE = Stage("one", 8, not_called, not_called)
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 # The training binary, which sends itself a signal when it has written the log row of a step, or the pseudo labels of a
 # stage.

@@ -3,6 +3,7 @@
 import functools
 import json
 import shutil
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +27,7 @@ from small_networks import (
 from cc_jax import build, registry
 from cc_jax.counting.counter import Counter
 from cc_jax.errors import ConfigError
-from cc_jax.training import loop
+from cc_jax.training import loop, run
 from cc_jax.workdir.layout import Layout
 from configs import demo
 
@@ -301,9 +302,32 @@ COMBINATIONS = sorted(
 )
 
 
+@pytest.fixture
+def programs_compiled_once(monkeypatch):
+    """The runs of a test, which have one config, share their compiled programs."""
+
+    def once(make):
+        made = []
+
+        def get(*args):
+            if not made:
+                made.append(make(*args))
+            return made[0]
+
+        return get
+
+    # Counter.load makes its abstract state elsewhere, without a method.
+    of_run = SimpleNamespace(**{**vars(build), "abstract_state": once(build.abstract_state)})
+    monkeypatch.setattr(run, "build", of_run)
+    monkeypatch.setattr(run, "make_sampler", once(run.make_sampler))
+    monkeypatch.setattr(loop, "StepCompiler", once(loop.StepCompiler))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("method, model, uncertainty", COMBINATIONS)
-def test_a_run_goes_on_from_any_checkpoint_to_the_same_bits(method, model, uncertainty, tmp_path):
+def test_a_run_goes_on_from_any_checkpoint_to_the_same_bits(
+    method, model, uncertainty, tmp_path, programs_compiled_once
+):
     """As after kill -9, which loop_test.py tests: only the checkpoints up to the first one or the last but one are left."""
     config = smallest_run(method, model, uncertainty)
     whole = loop.train_and_adapt(config, tmp_path / "whole")

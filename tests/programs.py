@@ -1,8 +1,9 @@
 """Run the project's programs in processes of their own that need not import JAX and the other libraries anew.
 
 A server process has imported them once and forks for each program (multiprocessing's "forkserver"). A program that is run
-here differs from `python -m MODULE` in nothing else: it has its own arguments, environment, folder, output, signals and exit
-code. What a program imports is therefore tested elsewhere (extras_test.py, flow_test.py, shipped_test.py).
+here is otherwise like `python -m MODULE`: it has its own arguments, environment, folder, output, signals and exit code. What
+a program imports is therefore tested elsewhere (extras_test.py, flow_test.py, shipped_test.py). JAX has read its variables
+when the server imported it; of those that a test sets, JAX_NUM_CPU_DEVICES alone is applied again.
 """
 
 import atexit
@@ -17,7 +18,7 @@ import types
 from collections.abc import Mapping, Sequence
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-# None of them starts a thread or touches a device.
+# None of them starts a Python thread or touches a device.
 PRELOADED = [
     "programs",
     "cc_jax.training.sweep",
@@ -103,7 +104,7 @@ def _run(arguments: list[str], env: dict[str, str], cwd: str, stdout: str, stder
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
-    if "JAX_NUM_CPU_DEVICES" in env:  # JAX has read its variables when the server imported it
+    if "JAX_NUM_CPU_DEVICES" in env:
         import jax
 
         jax.config.update("jax_num_cpu_devices", int(env["JAX_NUM_CPU_DEVICES"]))
