@@ -19,7 +19,7 @@ from cc_jax.errors import InputError
 _WORKDIR = flags.DEFINE_string(
     "workdir",
     None,
-    "The workdir of a training run, or the folder of a packed counter. Default: the counter that is installed with cc_jax.",
+    "The workdir of a training run, or the folder of a packed counter. Default: the counter installed with cc_jax.",
 )
 _INPUT = flags.DEFINE_string("input", None, "An image, a video, or a folder (with its subfolders).")
 _OUTPUT = flags.DEFINE_string("output", None, "The folder for the results.")

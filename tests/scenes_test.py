@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cc_jax.data import scenes
-from cc_jax.data.scenes import crowd, looks, optics, people
+from cc_jax.data.builders import synthetic
+from cc_jax.data.scenes import clutter, crowd, looks, optics, people
 from cc_jax.data.scenes.canvas import Camera, Canvas, noise
 
 
@@ -184,3 +185,31 @@ def test_optics_move_nothing():
         weight = bright * window
         middle = (u * weight).sum() / weight.sum(), (v * weight).sum() / weight.sum()
         np.testing.assert_allclose(middle, (80, 30), atol=0.7)
+
+
+def test_an_image_of_clutter_is_a_function_of_its_seed():
+    one, again, other = (clutter.render(0, index, height=96, width=144) for index in (5, 5, 6))
+    np.testing.assert_array_equal(one, again)
+    assert one.shape == (96, 144, 3) and one.dtype == np.uint8
+    assert (one != other).any() and (one != clutter.render(1, 5, height=96, width=144)).any()
+
+
+@pytest.mark.parametrize("name", clutter.TEXTURES)
+def test_a_texture_of_clutter_fills_the_canvas_and_varies(name):
+    first, second = (clutter.TEXTURES[name](np.random.default_rng(seed), 192, 256) for seed in (0, 1))
+    assert first.shape == (192, 256, 3) and np.isfinite(first).all()
+    assert first.std() > 3 and abs(first - second).mean() > 3
+
+
+def test_one_image_of_clutter_in_ten_is_plain():
+    """A gradient, also under uneven light, has little contrast between neighbors."""
+    images = [clutter.render(0, index, height=48, width=72).astype(float) for index in range(100)]
+    plain = [np.abs(np.diff(image, axis=1)).max() < 16 for image in images]
+    assert 5 <= sum(plain) <= 30  # some surfaces are smooth at this size
+
+
+def test_clutter_is_prepared_as_images_without_people():
+    (config,) = [config for config in synthetic.Builder.BUILDER_CONFIGS if config.name == "clutter"]
+    raw = synthetic._draw_image(config, "test", 0)
+    assert raw.points.shape == (0, 2) and raw.id == "test_00000"
+    assert (raw.height, raw.width) == (512, 768)

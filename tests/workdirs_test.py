@@ -160,7 +160,7 @@ def test_a_field_of_today_that_a_workdir_lacks_has_its_default(tmp_path):
     config = default.get_config()
     write_config(tmp_path, config)
     fields = config.to_dict()
-    del fields["evaluation"]["memory_gib"], fields["target"]["plain_share"], fields["optimizer"]["clip"]
+    del fields["evaluation"]["memory_gib"], fields["target"]["end"], fields["optimizer"]["clip"]
     edited(tmp_path, **{name: fields[name] for name in ("evaluation", "target", "optimizer")})
     assert "clip" not in json.loads(Layout(tmp_path).config.read_text())["optimizer"]
     assert read_config(tmp_path).to_dict() == {**json.loads(json.dumps(config.to_dict()))}

@@ -102,6 +102,10 @@ class Counter:
 
         Raises CheckpointError if there is no intact checkpoint, ConfigError if an argument is out of range.
         """
+        if workdir is None and not packed.is_packed(packed.SHIPPED):
+            raise CheckpointError(
+                "this version of cc_jax is installed without a counter: name the --workdir of a training run"
+            )
         workdir = packed.SHIPPED if workdir is None else pathlib.Path(workdir).absolute()
         config = read_config(workdir)
         trained_resize_rule = ResizeRule(**config.resize)

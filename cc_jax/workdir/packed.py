@@ -1,7 +1,7 @@
 """A packed counter: all that counting needs from a workdir, in two small files that can be handed on.
 
 `counter.safetensors` holds the variables of the network, its parameters in half precision; `config.json` is that of the
-run. A `card.md` beside them tells people what the counter was trained on and how wrong it is.
+run, without the paths in it. A `card.md` beside them tells people what the counter was trained on and how wrong it is.
 """
 
 import pathlib
@@ -47,14 +47,20 @@ def is_packed(folder: pathlib.Path) -> bool:
 
 
 def write_packed(folder: pathlib.Path, counter: Packed) -> None:
-    """Write the counter into `folder`, which is created if necessary. Floating-point parameters become float16."""
+    """Write the counter into `folder`, which is created if necessary.
+
+    Parameters become float16. Paths in the config, which mean nothing elsewhere, become "" or the name of the file.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    flat = flax.traverse_util.flatten_dict(jax.device_get(counter.variables), sep="/")
+    flat: dict[str, Any] = flax.traverse_util.flatten_dict(jax.device_get(counter.variables), sep="/")
     halved = {name: _half(array) if name.startswith("params/") else array for name, array in flat.items()}
     tensors = {name: np.ascontiguousarray(array) for name, array in halved.items()}
     about = {"version": cc_jax.__version__, "step": str(counter.step), "stage": counter.stage}
     Layout(folder).config.unlink(missing_ok=True)
-    write_config(folder, counter.config)
+    config = counter.config.copy_and_resolve_references()
+    config.data_dir = config.cache_dir = ""
+    config.model.pretrained = pathlib.Path(config.model.pretrained).name
+    write_config(folder, config)
     write_atomic(Layout(folder).packed, safetensors.numpy.save(tensors, about))
 
 
@@ -80,7 +86,8 @@ def read_packed(folder: pathlib.Path, abstract: Mapping[str, Any] | None = None)
             f"{path} cannot be read ({' '.join(str(error).split())}): install or copy it again"
         ) from error
     wide = {
-        name: np.float32(array) if name.startswith("params/") else array for name, array in tensors.items()
+        name: array.astype(np.float32) if name.startswith("params/") else array
+        for name, array in tensors.items()
     }
     if abstract is not None:
         _check_fits(wide, flax.traverse_util.flatten_dict(dict(abstract), sep="/"), path)
@@ -89,7 +96,8 @@ def read_packed(folder: pathlib.Path, abstract: Mapping[str, Any] | None = None)
 
 def _half(array: np.ndarray) -> np.ndarray:
     """Return a float16 copy of an array. Raises CheckpointError if a value is too large for it."""
-    halved = np.float16(array)
+    with np.errstate(over="ignore"):  # said below
+        halved = array.astype(np.float16)
     if not np.isfinite(halved).all():
         raise CheckpointError("a parameter is not finite in half precision: the counter cannot be packed")
     return halved

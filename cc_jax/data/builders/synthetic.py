@@ -1,7 +1,7 @@
-"""`synthetic/{source,target,validation}`: procedurally drawn crowds, generated from a seed (see `data/scenes`).
+"""`synthetic/{source,target,validation,clutter}`: procedurally drawn images, generated from a seed (see `data/scenes`).
 
 `source` has 240 training and 60 test images, `target` 240 and 240, `validation` 320 test images of the target's kind from
-another seed. The license is that of this project.
+another seed. `clutter` has 240 and 60 images without people. The license is that of this project.
 """
 
 import dataclasses
@@ -11,10 +11,12 @@ import pathlib
 from collections.abc import Sequence
 from concurrent import futures
 
+import numpy as np
 import tensorflow_datasets as tfds
 
 from cc_jax.data import images, scenes
 from cc_jax.data.builders import base
+from cc_jax.data.scenes import clutter
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -22,7 +24,7 @@ class Config(tfds.core.BuilderConfig):
     """What is drawn.
 
     Attributes:
-      domain: "source" or "target", see `scenes.render`.
+      domain: "source" or "target", see `scenes.render`; or "clutter", see `scenes.clutter`.
       train: Number of training images.
       test: Number of test images.
       height: Height of an image in pixels.
@@ -58,6 +60,16 @@ class Builder(base.CrowdDatasetBuilder):
         Config(
             name="validation", domain="target", train=0, test=320, seed=1, description="More target images."
         ),
+        # Larger, at the size of the photographs and renders that it is mixed with.
+        Config(
+            name="clutter",
+            domain="clutter",
+            train=240,
+            test=60,
+            height=512,
+            width=768,
+            description="Images without people, of what counters take for heads.",
+        ),
     ]
 
     def checked(self, manual_dir: pathlib.Path) -> base.Raw:
@@ -76,7 +88,11 @@ def _draw_split(config: Config, split: str, indices: range) -> Sequence[base.Raw
 def _draw_image(config: Config, split: str, index: int) -> base.RawImage:
     """Draw image `index` of a split. The splits have different seeds, so no test image is a training image."""
     seed = 2 * config.seed + (split == "test")
-    scene = scenes.render(config.domain, seed, index, height=config.height, width=config.width)
+    size = {"height": config.height, "width": config.width}
+    if config.domain == "clutter":
+        scene = scenes.Scene(clutter.render(seed, index, **size), np.zeros((0, 2), np.float32))
+    else:
+        scene = scenes.render(config.domain, seed, index, **size)
     image = images.encode_image(scene.image, ".jpg", 95)
     return base.RawImage(
         f"{split}_{index:05d}", image, scene.points, height=config.height, width=config.width
