@@ -16,6 +16,7 @@ import pathlib
 import re
 import sys
 import tokenize
+from operator import getitem
 from typing import Any
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -128,8 +129,12 @@ def config_page() -> str:
     sections = [name for name in described.sections if isinstance(config.get(name), ConfigDict)]
     for name in ("", *sections):
         prefix, section = (f"{name}.", config[name]) if name else ("", config)
-        values = {field: value for field, value in section.items() if not isinstance(value, ConfigDict)}
         summary, meanings = described.sections[name] if name else ("", described.fields)
+        values = {field: value for field, value in section.items() if not isinstance(value, ConfigDict)}
+        if name:
+            # Sections within a section, such as `source.end`, but not those of plug-ins, which follow below.
+            inner = {field for field in meanings if "." in field}
+            values |= {field: functools.reduce(getitem, field.split("."), section) for field in inner}
         rows = {field: values[field] for field in [*meanings, *values] if field in values}
         parts += [f"## {name or 'The run'}", *filter(None, [summary]), _table(prefix, rows, meanings)]
         if name in PLUGIN_SECTIONS:
@@ -160,6 +165,9 @@ class Described:
             for target, called, line in _assignments(functions[name]):
                 if "." not in target:
                     found |= fields_of(called) if called in functions else {}
+                elif called in functions:
+                    section = target.partition(".")[2]
+                    found |= {f"{section}.{field}": text for field, text in fields_of(called).items()}
                 else:
                     field = target.partition(".")[2]
                     found[field] = " ".join(filter(None, [found.get(field), _comment_above(comments, line)]))

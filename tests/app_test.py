@@ -57,8 +57,8 @@ def test_a_config_file_that_exists_wins_over_a_name(tmp_path, monkeypatch):
     [
         ("dmeo:smoke", "did you mean 'demo'?"),
         ("configs/shb_to_sh.py", "did you mean 'shb_to_sha'?"),
-        ("zzz", "names: ablation, default, demo,"),
-        ("", "names: ablation, default, demo,"),
+        ("zzz", "names: ablation, counter, default, demo,"),
+        ("", "names: ablation, counter, default, demo,"),
     ],
 )
 def test_an_unknown_config_names_the_known_ones(value, said, tmp_path, monkeypatch):

@@ -216,7 +216,7 @@ def test_rotation_of_a_phone_is_applied(tmp_path):
 @pytest.mark.parametrize(
     "flags, code, word",
     [
-        (["--input=none"], 2, "workdir"),
+        (["--input=none"], 2, "output"),
         (["--workdir=w", "--input=none", "--output=o"], 2, "none"),
         (["--workdir=w", "--input=.", "--output=o"], 2, "no image"),
         (["--workdir=w", "--input=a.png", "--output=o"], 4, "w"),
