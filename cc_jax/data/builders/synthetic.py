@@ -1,7 +1,8 @@
-"""`synthetic/{source,target,validation,clutter}`: procedurally drawn images, generated from a seed (see `data/scenes`).
+"""`synthetic/{source,target,validation,crowds,clutter}`: images that are made from a seed (see `data/scenes`).
 
 `source` has 240 training and 60 test images, `target` 240 and 240, `validation` 320 test images of the target's kind from
-another seed. `clutter` has 240 and 60 images without people. The license is that of this project.
+another seed. `crowds` has 1,000 and 200 images of rendered people, `clutter` 240 and 60 images without people. The license
+is that of this project.
 """
 
 import dataclasses
@@ -16,7 +17,8 @@ import tensorflow_datasets as tfds
 
 from cc_jax.data import images, scenes
 from cc_jax.data.builders import base
-from cc_jax.data.scenes import clutter
+from cc_jax.data.scenes import clutter, crowds, surroundings
+from cc_jax.errors import ConfigError
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -24,7 +26,7 @@ class Config(tfds.core.BuilderConfig):
     """What is drawn.
 
     Attributes:
-      domain: "source" or "target", see `scenes.render`; or "clutter", see `scenes.clutter`.
+      domain: "source" or "target", see `scenes.render`; or "crowds" or "clutter", see the modules in `scenes`.
       train: Number of training images.
       test: Number of test images.
       height: Height of an image in pixels.
@@ -40,11 +42,22 @@ class Config(tfds.core.BuilderConfig):
     seed: int = 0
 
 
+_DAY = ("overcast", "sun", "haze", "indoors")
+# Target -> its light, and fewest and most people in an image.
+_SCENES_LIKE = {
+    "shanghaitech/part_a": (surroundings.LIGHTS, 33, 4000),
+    "shanghaitech/part_b": (_DAY, 10, 600),
+    "ucf_qnrf": (surroundings.LIGHTS, 400, 4000),
+    "ucf_cc_50": (surroundings.LIGHTS, 400, 4000),
+    "worldexpo10": (_DAY, 0, 1000),
+}
+
+
 class Builder(base.CrowdDatasetBuilder):
     """Crowds in perspective: clean renders (`source`) and renders with the defects of photographs (`target`)."""
 
     # Raise it when the pictures change. Otherwise the sets on disk stay as they were drawn.
-    VERSION = tfds.core.Version("1.3.0")
+    VERSION = tfds.core.Version("1.4.0")
     DESCRIPTION = "Procedurally drawn crowds in perspective with the position of every head."
     MANUAL_DOWNLOAD_INSTRUCTIONS = None
     BUILDER_CONFIGS = [
@@ -60,7 +73,16 @@ class Builder(base.CrowdDatasetBuilder):
         Config(
             name="validation", domain="target", train=0, test=320, seed=1, description="More target images."
         ),
-        # Larger, at the size of the photographs and renders that it is mixed with.
+        # Larger, at the size of the photographs and renders that they are mixed with.
+        Config(
+            name="crowds",
+            domain="crowds",
+            train=1000,
+            test=200,
+            height=512,
+            width=768,
+            description="Crowds of rendered people in many places; one image in five shows nobody.",
+        ),
         Config(
             name="clutter",
             domain="clutter",
@@ -71,6 +93,27 @@ class Builder(base.CrowdDatasetBuilder):
             description="Images without people, of what counters take for heads.",
         ),
     ]
+
+    @property
+    def SCENE_FIELDS(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Only `crowds` describes its scenes."""
+        return crowds.FIELDS if self.builder_config.domain == "crowds" else ()
+
+    @staticmethod
+    def scenes_like(scenes: Sequence[Sequence[int]], target: str) -> list[int]:
+        """Return the indices of the scenes that resemble a target: in its light, and with about as many people.
+
+        The numbers of people are those that scene regularization uses with GCC (see `builders/gcc.py`).
+        """
+        if target not in _SCENES_LIKE:
+            raise ConfigError(f"config.source.scenes={target!r}: there are {', '.join(_SCENES_LIKE)}")
+        lights, low, high = _SCENES_LIKE[target]
+        rows = [dict(zip(crowds.FIELDS, scene, strict=True)) for scene in scenes]
+        return [
+            i
+            for i, row in enumerate(rows)
+            if surroundings.LIGHTS[row["light"]] in lights and low <= row["count"] <= high
+        ]
 
     def checked(self, manual_dir: pathlib.Path) -> base.Raw:
         """Draw all images. `manual_dir` is not used."""
@@ -89,11 +132,20 @@ def _draw_image(config: Config, split: str, index: int) -> base.RawImage:
     """Draw image `index` of a split. The splits have different seeds, so no test image is a training image."""
     seed = 2 * config.seed + (split == "test")
     size = {"height": config.height, "width": config.width}
+    described: tuple[int, ...] = ()
     if config.domain == "clutter":
         scene = scenes.Scene(clutter.render(seed, index, **size), np.zeros((0, 2), np.float32))
+    elif config.domain == "crowds":
+        scene = crowds.render(seed, index, **size)
+        described = tuple(scene.parameters[name] for name in crowds.FIELDS)
     else:
         scene = scenes.render(config.domain, seed, index, **size)
     image = images.encode_image(scene.image, ".jpg", 95)
     return base.RawImage(
-        f"{split}_{index:05d}", image, scene.points, height=config.height, width=config.width
+        f"{split}_{index:05d}",
+        image,
+        scene.points,
+        scene=described,
+        height=config.height,
+        width=config.width,
     )

@@ -85,6 +85,17 @@ def _unit(rng: np.random.Generator, low: float, high: float) -> float:
     return float(np.exp(rng.uniform(np.log(low), np.log(high)))) * _SCALE
 
 
+def grey(rng: np.random.Generator, low: float, high: float) -> np.ndarray:
+    """A color that is nearly grey, of a brightness between `low` and `high`."""
+    return np.clip(rng.uniform(low, high) * (1 + rng.normal(0, 0.06, 3)), 0, 255)
+
+
+def vivid(rng: np.random.Generator) -> np.ndarray:
+    """A color like those of signs, flags and plastic."""
+    ramp = np.abs((rng.random() * 6 + np.array([0, 4, 2])) % 6 - 3) - 1
+    return rng.uniform(80, 235) * (1 - rng.uniform(0.25, 0.9) * (1 - np.clip(ramp, 0, 1)))
+
+
 def _color(rng: np.random.Generator, spread: float = 40) -> np.ndarray:
     """A color like those of walls and grounds: its channels are near each other."""
     return np.clip(rng.uniform(20, 235) + rng.normal(0, spread * 0.4, 3), 5, 250)
@@ -127,8 +138,8 @@ def _leaves(rng: np.random.Generator, rows: int, columns: int) -> Image:
     base = (
         np.array([rng.uniform(40, 120), rng.uniform(70, 140), rng.uniform(20, 60)]) if green else _color(rng)
     )
-    low = _unit(rng, 2, 10)
-    number = int(min(6000, 2.5 * rows * columns / (low * low * 6)))
+    low = _unit(rng, 1, 10)
+    number = int(min(9000, 2.5 * rows * columns / (low * low * 6)))
     radii = low * (1 + rng.pareto(2.5, number)).clip(1, 8)
     light = _noise(rng, 64, 64, 1.5)
     slim = rng.uniform(0.25, 1.0)
@@ -200,7 +211,7 @@ def _windows(rng: np.random.Generator, rows: int, columns: int) -> Image:
 
 def _cobbles(rng: np.random.Generator, rows: int, columns: int) -> Image:
     """Cobbles, gravel, scales: irregular cells, each lit from one side."""
-    unit = _unit(rng, 4, 20)
+    unit = _unit(rng, 1.5, 20)
     down, across = int(rows / unit) + 3, int(columns / unit) + 3
     lattice = np.moveaxis(np.mgrid[:down, :across], 0, -1)
     seeds = lattice + rng.uniform(-0.4, 0.4, (down, across, 2)) - 1
@@ -241,6 +252,57 @@ def _stripes(rng: np.random.Generator, rows: int, columns: int) -> Image:
     return np.where((place < rng.uniform(0.3, 1.0))[..., None], parts, _color(rng)).astype(np.float32)
 
 
+def _strands(rng: np.random.Generator, rows: int, columns: int) -> Image:
+    """Grass, straw, needles, hair: many short strokes that point in similar directions."""
+    canvas = np.empty((rows, columns, 3), np.uint8)
+    green = rng.random() < 0.7
+    base = (
+        np.array([rng.uniform(50, 130), rng.uniform(80, 150), rng.uniform(25, 70)]) if green else _color(rng)
+    )
+    canvas[:] = base * 0.5
+    length, number = _unit(rng, 3, 14), int(min(9000, rows * columns / 40))
+    start = rng.random((number, 2)) * (columns, rows)
+    angle = rng.uniform(0, np.pi) + rng.normal(0, rng.uniform(0.2, 1.5), number)
+    end = start + length * rng.uniform(0.4, 1.3, (number, 1)) * np.stack([np.cos(angle), np.sin(angle)], 1)
+    colors = np.clip(base * rng.normal(1, 0.3, (number, 1)) + rng.normal(0, 10, (number, 3)), 0, 255)
+    lines = np.round(np.stack([start, end], 1) * 2**_SHIFT).astype(int).tolist()
+    for (first, second), color in zip(lines, colors.tolist(), strict=True):
+        cv2.line(canvas, first, second, color, 1, cv2.LINE_AA, _SHIFT)
+    return canvas.astype(np.float32)
+
+
+def _heap(rng: np.random.Generator, rows: int, columns: int) -> Image:
+    """Goods, litter, books, parked bicycles: things of all colors and forms, one over the other."""
+    canvas = np.empty((rows, columns, 3), np.uint8)
+    canvas[:] = _color(rng)
+    unit = _unit(rng, 5, 40)
+    number = int(min(4000, 3 * rows * columns / unit**2))
+    for x, y in (rng.random((number, 2)) * (columns, rows)).tolist():
+        color = (vivid(rng) if rng.random() < 0.5 else grey(rng, 10, 245)).tolist()
+        size = rng.uniform(0.2, 1.0, 2) * unit
+        kind = rng.integers(4)
+        if kind == 0:
+            corners = cv2.boxPoints(((x, y), size.tolist(), float(rng.uniform(0, 180))))
+            cv2.fillConvexPoly(canvas, np.round(corners * 16).astype(np.int32), color, cv2.LINE_AA, 4)
+        elif kind == 1:
+            spot, axes = (int(x * 16), int(y * 16)), (int(size[0] * 8), int(size[1] * 8))
+            cv2.ellipse(canvas, spot, axes, float(rng.uniform(0, 180)), 0, 360, color, -1, cv2.LINE_AA, 4)
+        elif kind == 2:
+            corners = np.array([x, y]) + rng.normal(0, 0.4 * unit, (3, 2))
+            cv2.fillConvexPoly(canvas, np.round(corners * 16).astype(np.int32), color, cv2.LINE_AA, 4)
+        else:
+            end = np.array([x, y]) + rng.normal(0, unit, 2)
+            cv2.line(
+                canvas,
+                (int(x), int(y)),
+                (int(end[0]), int(end[1])),
+                color,
+                int(rng.integers(1, 4)),
+                cv2.LINE_AA,
+            )
+    return canvas.astype(np.float32)
+
+
 TEXTURES: dict[str, Callable[[np.random.Generator, int, int], Image]] = {
     "stone": _stone,
     "leaves": _leaves,
@@ -249,7 +311,31 @@ TEXTURES: dict[str, Callable[[np.random.Generator, int, int], Image]] = {
     "cobbles": _cobbles,
     "balls": _balls,
     "stripes": _stripes,
+    "strands": _strands,
+    "heap": _heap,
 }
+
+
+def front(rng: np.random.Generator, rows: int, columns: int) -> Image:
+    """The front of a building: windows or another texture above, and often shops or an arcade below."""
+    above = str(rng.choice(["windows", "bricks", "stone", "stripes"], p=[0.6, 0.15, 0.15, 0.1]))
+    image = TEXTURES[above](rng, rows, columns)
+    low = int(rows * rng.uniform(0.1, 0.35))
+    if rng.random() < 0.6 and low > 4:
+        shops = np.empty((low, columns, 3), np.float32)
+        shops[:] = grey(rng, 30, 150)
+        edges = np.cumsum(rng.uniform(0.5, 2.5, 60)) * low
+        for left, right in zip(edges[:-1], edges[1:], strict=True):
+            if left > columns:
+                break
+            a, b = int(left), int(max(left + 2, right - 0.08 * low))
+            shops[low // 4 :, a:b] = grey(rng, 15, 220) if rng.random() < 0.7 else vivid(rng)
+            shops[: low // 4, a:b] = vivid(rng)
+            for at in range(a + 2, b - 3, max(3, low // 8)):  # letters
+                if rng.random() < 0.8:
+                    shops[low // 12 : low // 6 + 1, at : at + max(1, low // 14)] = grey(rng, 200, 255)
+        image[-low:] = shops
+    return image
 
 
 def _lit(rng: np.random.Generator, canvas: Image) -> Image:

@@ -1,0 +1,491 @@
+"""Crowds composed of rendered people (`sprites`) in painted surroundings (`surroundings`).
+
+`render(seed, index)` returns an image, the position of every head that a person would mark, and how the scene was made.
+One scene in five shows nobody. The others show up to a few thousand people: dense blocks, rows, queues, groups and single
+people, from a raised hand to a tower.
+
+A head is where it is drawn: its position and its pixels come from the sprite. It counts if its middle is inside the image
+and at least a quarter of it is visible. Nobody stands so far away that their head is smaller than `_MIN_HEAD` pixels.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from jaxtyping import Float, Float32, Int32, UInt8
+
+from cc_jax.data.scenes import clutter, sprites, surroundings
+from cc_jax.data.scenes.canvas import Camera, noise
+
+_VISIBLE_SHARE = 0.25
+_MIN_HEAD = 4.5
+_HEAD = 0.23  # metres from the chin to the crown
+_EMPTY_SHARE = 0.2
+_MAX_PEOPLE = 4000
+# Metres of someone's height above the ground at which the camera's elevation is measured.
+_MIDDLE = 1.2
+
+# What describes a scene: numbers of its place in `surroundings.PLACES` and of its light in `surroundings.LIGHTS`, the
+# camera's height in centimetres, its tilt and its horizontal angle of view in degrees, and how many heads count.
+FIELDS = ("place", "light", "camera_cm", "tilt", "view", "count")
+
+Spots = Float[
+    np.ndarray, "N 4"
+]  # x and z in metres, height of the ground, facing in degrees (0 is towards the camera)
+
+
+@dataclasses.dataclass(frozen=True)
+class CrowdScene:
+    """A composed scene.
+
+    Attributes:
+      image: RGB image.
+      points: heads (x, y) in pixels.
+      parameters: how the scene was made, by the names in `FIELDS`.
+    """
+
+    image: UInt8[np.ndarray, "H W 3"]
+    points: Float32[np.ndarray, "N 2"]
+    parameters: dict[str, int]
+
+
+def render(seed: int, index: int, *, height: int = 512, width: int = 768) -> CrowdScene:
+    """Compose a scene. The same arguments always give the same pixels.
+
+    Args:
+      seed: seed of a series of scenes.
+      index: index of the scene in the series.
+      height: height of the image in pixels.
+      width: width of the image in pixels.
+    """
+    rng = np.random.default_rng([3, seed, index])
+    place = surroundings.PLACES[rng.integers(len(surroundings.PLACES))]
+    light = surroundings.draw_light(rng, place)
+    camera = _camera(rng, place, height, width)
+    bounds = surroundings.draw_bounds(rng, place)
+    near, far = _depths(camera, bounds)
+    spots, ways = np.zeros((0, 4)), []
+    if rng.random() >= _EMPTY_SHARE:
+        spots, ways = _arrange(rng, camera, place, bounds, near, far)
+    crowd = _Crowd.make(rng, camera, light, spots, ways)
+    shade = crowd.shadows(camera, light)
+    canvas = surroundings.backdrop(rng, camera, place, bounds, light, shade)
+    heads = np.zeros((height, width), np.int32)
+    brush = surroundings.Brush(canvas, heads, camera, light)
+    if place.name == "stand":
+        _steps(rng, brush, near, far)
+    _paint(rng, brush, crowd, _scattered(rng, place, bounds, near, far, len(spots)))
+    image = _lit(rng, canvas, light)
+    points = crowd.visible(heads, height, width)
+    view = 2 * np.degrees(np.arctan(width / 2 / camera.focal))
+    numbers = (
+        surroundings.PLACES.index(place),
+        surroundings.LIGHTS.index(light.name),
+        100 * camera.height,
+        np.degrees(camera.tilt),
+        view,
+        len(points),
+    )
+    parameters = {name: round(float(number)) for name, number in zip(FIELDS, numbers, strict=True)}
+    return CrowdScene(image, points, parameters)
+
+
+def _camera(rng: np.random.Generator, place: surroundings.Place, rows: int, columns: int) -> Camera:
+    """A camera between a raised hand and a tower that looks at the ground somewhere ahead."""
+    top = 5.0 if place.roofed else 28.0
+    high = float(np.exp(rng.uniform(np.log(1.6), np.log(top))))
+    focal = columns * float(np.exp(rng.uniform(np.log(0.65), np.log(2.2))))
+    ahead = high * rng.uniform(1.2, 6) + 6
+    tilt = np.arctan(high / ahead)
+    if rng.random() < 0.08:  # nearly straight down
+        tilt = np.radians(rng.uniform(50, 75))
+        high = max(high, 6.0)
+    return Camera(high, float(tilt), float(rng.normal(0, 0.02)), focal, rows, columns)
+
+
+def _depths(camera: Camera, bounds: surroundings.Bounds) -> tuple[float, float]:
+    """The smallest and the largest distance on the ground at which people stand."""
+    half = np.arctan(camera.rows / 2 / camera.focal)
+    below, above = camera.tilt + half, camera.tilt - half
+    # People whose heads are below the lower edge do not count but hide nobody either.
+    near = max(2.0, (camera.height - 1.7) / np.tan(min(below, 1.5)))
+    far = _HEAD * camera.focal / _MIN_HEAD
+    edge = camera.height / np.tan(above) if above > 0 else np.inf
+    return near, max(near + 4, min(far, edge, bounds.back - 0.5))
+
+
+# Arrangements: function(rng, x0, x1, z0, z1) -> spots in this rectangle of the ground.
+
+
+def _grid(
+    rng: np.random.Generator,
+    box: tuple[float, float, float, float],
+    across: float,
+    along: float,
+    jitter: float,
+) -> np.ndarray:
+    """Points of a jittered grid in a box, every second row shifted by half."""
+    x0, x1, z0, z1 = box
+    x, z = np.meshgrid(np.arange(x0, x1, across), np.arange(z0, z1, along))
+    x = x + 0.5 * across * (np.arange(len(x)) % 2)[:, None]
+    points = np.stack([x.ravel(), z.ravel()], 1)
+    return points + rng.uniform(-jitter, jitter, points.shape) * (across, along)
+
+
+def _block(rng: np.random.Generator, box) -> np.ndarray:
+    """A dense crowd that thins out in places; most face the same way."""
+    apart = float(np.exp(rng.uniform(np.log(0.5), np.log(1.4))))
+    points = _grid(rng, box, apart, apart * 0.9, 0.33)
+    field = noise(rng, 256, 16, 0.6)
+    scale = rng.uniform(10, 60)
+    cell = np.floor(points / scale * 256).astype(int) % 256
+    points = points[field[cell[:, 0], cell[:, 1]] > rng.uniform(-2.0, 0.3)]
+    facing = rng.uniform(0, 360) + rng.normal(0, rng.uniform(15, 70), len(points))
+    return np.column_stack([points, np.zeros(len(points)), facing])
+
+
+def _rows(rng: np.random.Generator, box) -> np.ndarray:
+    """Rows as in a march or before a stage."""
+    points = _grid(rng, box, rng.uniform(0.55, 1.0), rng.uniform(0.8, 1.8), rng.uniform(0.03, 0.2))
+    points = points[rng.random(len(points)) < rng.uniform(0.5, 1.0)]
+    facing = rng.choice([0.0, 180.0, rng.uniform(0, 360)]) + rng.normal(0, 15, len(points))
+    return np.column_stack([points, np.zeros(len(points)), facing])
+
+
+def _strollers(rng: np.random.Generator, box) -> np.ndarray:
+    """Single people here and there, in all directions."""
+    x0, x1, z0, z1 = box
+    number = rng.poisson(
+        min(600, (x1 - x0) * (z1 - z0) * float(np.exp(rng.uniform(np.log(0.004), np.log(0.25)))))
+    )
+    points = np.stack([rng.uniform(x0, x1, number), rng.uniform(z0, z1, number)], 1)
+    return np.column_stack([points, np.zeros(number), rng.uniform(0, 360, number)])
+
+
+def _groups(rng: np.random.Generator, box) -> np.ndarray:
+    """Groups of two to seven who face each other or walk together."""
+    found = []
+    for x, z, _, facing in _strollers(rng, box)[:200]:
+        number = rng.integers(2, 8)
+        angle = rng.uniform(0, 360) + np.arange(number) * 360 / number
+        ring = 0.25 + 0.13 * number
+        towards = facing + rng.normal(0, 10, number) if rng.random() < 0.5 else angle + 180
+        points = np.stack([x + ring * np.sin(np.radians(angle)), z + ring * np.cos(np.radians(angle))], 1)
+        found.append(np.column_stack([points, np.zeros(number), towards]))
+    return np.concatenate(found) if found else np.zeros((0, 4))
+
+
+def _queue(rng: np.random.Generator, box) -> np.ndarray:
+    """One to four queues that wind over the ground."""
+    x0, x1, z0, z1 = box
+    found = []
+    for _ in range(rng.integers(1, 5)):
+        number = int(rng.integers(8, 80))
+        heading = rng.uniform(0, 360) + np.cumsum(rng.normal(0, 6, number))
+        step = rng.uniform(0.6, 1.1) * np.stack([np.sin(np.radians(heading)), np.cos(np.radians(heading))], 1)
+        points = np.cumsum(step, 0) + [rng.uniform(x0, x1), rng.uniform(z0, z1)]
+        found.append(np.column_stack([points, np.zeros(number), heading]))
+    return np.concatenate(found)
+
+
+_WAYS = {"block": _block, "rows": _rows, "strollers": _strollers, "groups": _groups, "queue": _queue}
+
+
+def _arrange(
+    rng: np.random.Generator, camera: Camera, place, bounds, near: float, far: float
+) -> tuple[Spots, list[str]]:
+    """Where people are, and how they are arranged. Only people near the image are kept."""
+    wide = min(bounds.half_width - 0.4, 0.6 * camera.columns / camera.focal * far + 2)
+    if place.name == "stand":
+        return _in_stand(rng, near, far, wide), ["stand"]
+    ways = rng.choice(list(_WAYS), rng.integers(1, 4), p=[0.3, 0.15, 0.25, 0.2, 0.1], replace=True).tolist()
+    spots = []
+    for way in ways:
+        # Somewhere between all of the ground in sight and a part of it.
+        x0, x1 = sorted(rng.uniform(-wide, wide, 2)) if rng.random() < 0.5 else (-wide, wide)
+        z0, z1 = near, far
+        if rng.random() < 0.6:
+            z0 = near + (far - near) * rng.uniform(0, 0.5) ** 2
+            z1 = z0 + max(3.0, (far - z0) * rng.uniform(0.15, 1))
+        spots.append(_WAYS[way](rng, (x0, max(x1, x0 + 3), z0, min(z1, far))))
+    return _apart(_in_sight(camera, np.concatenate(spots), near, far)), ways
+
+
+def _in_sight(camera: Camera, spots: Spots, near: float, far: float) -> Spots:
+    """The people whose heads are in the image or little outside of it, at most `_MAX_PEOPLE`."""
+    heads = np.stack([spots[:, 0], spots[:, 2] + 1.6, spots[:, 1]], 1)
+    seen, depth = camera.project(heads)
+    margin = 1.0 * camera.focal / depth
+    inside = (seen[:, 0] > -margin) & (seen[:, 0] < camera.columns + margin)
+    inside &= (seen[:, 1] > -margin) & (seen[:, 1] < camera.rows + 2 * margin)
+    inside &= (spots[:, 1] > near * 0.8) & (spots[:, 1] < far) & (depth > 1.5)
+    return spots[inside][:_MAX_PEOPLE]
+
+
+def _apart(spots: Spots, least: float = 0.36) -> Spots:
+    """Without those who would stand inside of somebody who comes before them in the list."""
+    taken: set[tuple[int, int]] = set()
+    keep = []
+    for number, (x, z) in enumerate(np.floor(spots[:, :2] / least).astype(int).tolist()):
+        if (x, z) not in taken:
+            taken.add((x, z))
+            keep.append(number)
+    return spots[keep]
+
+
+def _in_stand(rng: np.random.Generator, near: float, far: float, wide: float) -> Spots:
+    """People in the rows of a stand, most of them seated, each row higher than the one before it."""
+    apart, filled = rng.uniform(0.5, 0.7), rng.uniform(0.05, 1.0)
+    found = []
+    for z, y in _tiers(near, far):
+        x = np.arange(-wide, wide, apart)
+        x = (x + rng.uniform(-0.08, 0.08, len(x)))[rng.random(len(x)) < filled]
+        found.append(np.column_stack([x, np.full(len(x), z), np.full(len(x), y), rng.normal(0, 25, len(x))]))
+    return np.concatenate(found)[-_MAX_PEOPLE:]
+
+
+def _tiers(near: float, far: float) -> list[tuple[float, float]]:
+    """Distance and height of the rows of a stand."""
+    first = near + 3
+    return [(z, 0.45 * number) for number, z in enumerate(np.arange(first, min(far, first + 32), 0.85))]
+
+
+def _steps(rng: np.random.Generator, brush: surroundings.Brush, near: float, far: float) -> None:
+    """The rows of a stand with their seats, from far to near."""
+    concrete, seat = (
+        clutter.grey(rng, 90, 190),
+        clutter.vivid(rng) if rng.random() < 0.7 else clutter.grey(rng, 40, 200),
+    )
+    wide = 0.6 * brush.camera.columns / brush.camera.focal * far + 2
+    seats = rng.random() < 0.7
+    for z, y in reversed(_tiers(near, far)):
+        brush.polygon(
+            [(-wide, y, z + 0.45), (wide, y, z + 0.45), (wide, y, z - 0.4), (-wide, y, z - 0.4)], concrete
+        )
+        brush.polygon(
+            [(-wide, y, z - 0.4), (wide, y, z - 0.4), (wide, y - 0.45, z - 0.4), (-wide, y - 0.45, z - 0.4)],
+            concrete * 0.8,
+        )
+        pixels = brush.camera.focal / max(z, 1)
+        if seats and pixels > 12:
+            for x in np.arange(-wide, wide, 0.55).tolist():
+                back = [
+                    (x - 0.2, y + 0.35, z + 0.2),
+                    (x + 0.2, y + 0.35, z + 0.2),
+                    (x + 0.17, y + 0.8, z + 0.3),
+                    (x - 0.17, y + 0.8, z + 0.3),
+                ]
+                brush.polygon(back, seat * rng.uniform(0.85, 1.1))
+
+
+def _scattered(
+    rng: np.random.Generator, place, bounds, near: float, far: float, people: int
+) -> list[tuple[str, float, float]]:
+    """What stands about: name, x and z. There is little of it in a crowd."""
+    number = rng.poisson(3 if people > 300 else 8)
+    things = []
+    for _ in range(number if place.name != "stand" else number // 3):
+        z = near + 3 + (min(far + 15, bounds.back) - near) * rng.random() ** 1.3
+        wide = min(bounds.half_width, 0.6 * z)
+        things.append((str(rng.choice(place.things)), rng.uniform(-wide, wide), z))
+    return things
+
+
+@dataclasses.dataclass(frozen=True)
+class _Crowd:
+    """The people of a scene, from far to near.
+
+    Attributes:
+      spots: where they are.
+      which: the sprite of each, and whether it is mirrored.
+      heads: where the middle of each head is drawn.
+      scale: size of each sprite's pixels in pixels of the image.
+      depth: distance along the optical axis in metres.
+      angle: by how much each is rotated so that it stands upright in the image, in degrees.
+      gains: factors on the colors of each: for regions 0 to 4, on red, green and blue.
+      sizes: how many pixels each head has, filled in by `paint`.
+    """
+
+    spots: Spots
+    which: list[tuple[sprites.Sprite, bool]]
+    heads: Float[np.ndarray, "N 2"]
+    scale: Float[np.ndarray, " N"]
+    depth: Float[np.ndarray, " N"]
+    angle: Float[np.ndarray, " N"]
+    gains: Float32[np.ndarray, "N 5 3"]
+    sizes: Int32[np.ndarray, " N"]
+
+    @classmethod
+    def make(
+        cls, rng: np.random.Generator, camera: Camera, light, spots: Spots, ways: Sequence[str]
+    ) -> "_Crowd":
+        """Choose a sprite for everyone and find where it is drawn."""
+        foot = np.stack([spots[:, 0], spots[:, 2], spots[:, 1]], 1).reshape(-1, 3)
+        _, depth = camera.project(foot)
+        order = np.argsort(-depth)
+        spots, foot = spots[order], foot[order]
+        which = _choose(rng, camera, light, spots, seated="stand" in ways)
+        tall = np.array([(s.foot[1] - s.head[1]) / s.metre for s, _ in which]).reshape(-1)
+        elevation = np.array([np.cos(np.radians(s.elevation)) for s, _ in which]).reshape(-1)
+        # Height of the head above the ground. Seen from above, what separates it from the foot is the smaller the
+        # steeper the view; below a third the estimate would be poor.
+        rise = np.clip(tall / np.maximum(elevation, 0.35), 0.6, 1.9)
+        heads, head_depth = camera.project(foot + np.stack([0 * rise, rise, 0 * rise], 1))
+        above, _ = camera.project(foot + np.stack([0 * rise, rise + 0.3, 0 * rise], 1))
+        up = above - heads
+        angle = np.degrees(np.arctan2(up[:, 0], -up[:, 1]))
+        metre = np.array([s.metre for s, _ in which]).reshape(-1)
+        scale = camera.focal / head_depth / metre
+        return cls(
+            spots,
+            which,
+            heads,
+            scale,
+            head_depth,
+            angle,
+            _gains(rng, len(spots)),
+            np.zeros(len(spots), np.int32),
+        )
+
+    def shadows(self, camera: Camera, light) -> Float32[np.ndarray, "H W"]:
+        """How dark the shadows of the people on the ground are, between 0 and 1."""
+        shade = np.zeros((camera.rows, camera.columns), np.uint8)
+        angle = np.radians(light.sun)
+        # The studio's sun is 45 degrees high: a shadow is as long as its person is tall.
+        away = np.array([-np.sin(angle), 0, np.cos(angle)]) * (1.5 if light.sun else 0.0)
+        for (x, z, y, _), depth in zip(self.spots, self.depth, strict=True):
+            if y > 0:
+                continue
+            (a, b), _ = camera.project(np.array([[x, 0, z], [x + away[0], 0, z + away[2]]]))
+            wide = max(1, round(0.4 * camera.focal / depth))
+            cv2.line(
+                shade,
+                tuple(np.round(a).astype(int).tolist()),
+                tuple(np.round(b).astype(int).tolist()),
+                255,
+                wide,
+            )
+        blur = 1.0 if light.sun else 3.0
+        strength = 0.9 if light.sun else 0.5
+        return cv2.GaussianBlur(shade, (0, 0), blur).astype(np.float32) * (strength / 255)
+
+    def visible(self, shown: Int32[np.ndarray, "H W"], height: int, width: int) -> Float32[np.ndarray, "N 2"]:
+        """The heads that count."""
+        seen = np.bincount(shown.ravel(), minlength=len(self.spots) + 1)[1:]
+        inside = ((self.heads >= 0) & (self.heads < (width, height))).all(1)
+        counts = inside & (seen >= np.maximum(_VISIBLE_SHARE * self.sizes, 1))
+        return self.heads[counts].astype(np.float32).reshape(-1, 2)
+
+
+def _choose(
+    rng: np.random.Generator, camera: Camera, light, spots: Spots, *, seated: bool
+) -> list[tuple[sprites.Sprite, bool]]:
+    """For everyone a sprite that is seen and lit as they are; mirrored if that fits."""
+    bank = sprites.read_bank()
+    elevations = np.array([s.elevation for s in bank])
+    azimuths = np.array([s.azimuth for s in bank])
+    suns = np.array([s.sun for s in bank])
+    sitting = np.array([s.activity == "sit" for s in bank])
+    away = np.hypot(spots[:, 0], spots[:, 1])
+    wanted = np.degrees(np.arctan2(camera.height - spots[:, 2] - _MIDDLE, np.maximum(away, 0.5)))
+    # Azimuth of the camera from the person's front.
+    around = spots[:, 3] + np.degrees(np.arctan2(spots[:, 0], spots[:, 1]))
+    share = rng.uniform(0.6, 1.0) if seated else rng.choice([0.0, 0.0, 0.03])
+    sits = rng.random(len(spots)) < share
+    # Umbrellas come out together: everywhere in the rain and in strong sun, otherwise nowhere.
+    umbrellas = np.array([s.holds == "umbrella" for s in bank]) * (0.0 if rng.random() < 0.1 else 20.0)
+    chosen = []
+    for elevation, azimuth, sit in zip(wanted.tolist(), around.tolist(), sits.tolist(), strict=True):
+        cost = np.abs(elevations - elevation) / 6 + 10 * (sitting != sit) + umbrellas
+        costs = []
+        for mirrored in (False, True):
+            sign = -1 if mirrored else 1
+            turned = np.abs((sign * azimuths - azimuth + 180) % 360 - 180) / 45
+            lit = np.abs(sign * suns - light.sun) / 40 if light.sun else (suns != 0) * 1.5
+            costs.append(cost + turned + lit)
+        total = np.concatenate(costs)
+        best = np.argpartition(total, 12)[:12]
+        number = int(best[rng.integers(12)])
+        chosen.append((bank[number % len(bank)], number >= len(bank)))
+    return chosen
+
+
+def _gains(rng: np.random.Generator, number: int) -> Float32[np.ndarray, "N 5 3"]:
+    """Factors on the colors of people: clothes get other colors, all else gets lighter or darker."""
+    gains = np.ones((number, 5, 3))
+    gains *= rng.uniform(0.85, 1.15, (number, 1, 1))
+    for region in (sprites.UPPER, sprites.LOWER):
+        hue = rng.dirichlet([60, 60, 60], number) * 3
+        gains[:, region] *= np.where(
+            rng.random((number, 1)) < 0.6, hue * rng.uniform(0.5, 1.5, (number, 1)), 1
+        )
+    return gains.astype(np.float32)
+
+
+def _paint(
+    rng: np.random.Generator, brush: surroundings.Brush, crowd: _Crowd, things: list[tuple[str, float, float]]
+) -> None:
+    """Paint people and things from far to near."""
+    waiting = sorted(things, key=lambda thing: -thing[2])
+    for number in range(len(crowd.spots)):
+        while waiting and waiting[0][2] > crowd.spots[number, 1]:
+            name, x, z = waiting.pop(0)
+            surroundings.THINGS[name](rng, brush, x, z)
+        _paint_person(brush, crowd, number)
+    for name, x, z in waiting:
+        surroundings.THINGS[name](rng, brush, x, z)
+
+
+def _paint_person(brush: surroundings.Brush, crowd: _Crowd, number: int) -> None:
+    sprite, mirrored = crowd.which[number]
+    scale, angle = float(crowd.scale[number]), float(crowd.angle[number])
+    image, regions, head = sprites.at_scale(sprite, scale, mirrored, angle)
+    left, top = (int(round(v)) for v in crowd.heads[number] - head)
+    # Whole pixels: the head is drawn where the sprite was put, so its position is that of its pixels.
+    crowd.heads[number] = head + (left, top)
+    crowd.sizes[number] = int((regions == sprites.HEAD).sum())
+    rows = slice(max(0, top), min(brush.canvas.shape[0], top + image.shape[0]))
+    columns = slice(max(0, left), min(brush.canvas.shape[1], left + image.shape[1]))
+    if rows.start >= rows.stop or columns.start >= columns.stop:
+        return
+    part = (slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left))
+    image, regions = image[part], regions[part]
+    clear = np.exp(-crowd.depth[number] / brush.light.haze_range)
+    alpha = image[..., 3:].astype(np.float32) / 255
+    color = image[..., :3] * crowd.gains[number][regions]
+    color = np.minimum(color, 255 * alpha) * clear + alpha * (
+        (1 - clear) * brush.light.haze.astype(np.float32)
+    )
+    canvas = brush.canvas[rows, columns]
+    canvas *= 1 - alpha
+    canvas += color
+    solid = alpha[..., 0] > 0.5
+    brush.heads[rows, columns][solid] = np.where(regions == sprites.HEAD, number + 1, 0)[solid]
+
+
+def _lit(rng: np.random.Generator, canvas: np.ndarray, light) -> UInt8[np.ndarray, "H W 3"]:
+    """The image under its light, as an ordinary camera exposes it."""
+    rows, columns = canvas.shape[:2]
+    gain = np.broadcast_to(light.gain, (rows, columns, 3)).astype(np.float32)
+    if light.name in ("night", "stage"):
+        lamps = np.full((rows // 8, columns // 8, 3), rng.uniform(0.12, 0.3), np.float32)
+        yy, xx = np.mgrid[: rows // 8, : columns // 8]
+        for _ in range(rng.integers(2, 7)):
+            color = np.array([1.0, 0.85, 0.6]) if light.name == "night" else rng.dirichlet([1, 1, 1]) * 2.2
+            x, y, reach = rng.uniform(0, columns / 8), rng.uniform(0, rows / 8), rng.uniform(8, 45)
+            lamps += (rng.uniform(0.3, 1.0) * np.exp(-((xx - x) ** 2 + (yy - y) ** 2) / reach**2))[
+                ..., None
+            ] * color
+        gain = gain * cv2.resize(lamps, (columns, rows), interpolation=cv2.INTER_CUBIC)
+    elif light.name == "sun":
+        gain = gain * 1.05
+    image = canvas * gain
+    # Most cameras and most light show less color than paint has. One image in twelve is grey.
+    saturation = 0.0 if rng.random() < 1 / 12 else rng.uniform(0.5, 1.1)
+    image = saturation * image + (1 - saturation) * image.mean(-1, keepdims=True)
+    # The camera exposes for the middle of what it sees. What is far brighter or darker is lost.
+    level = rng.uniform(45, 95) if light.name in ("night", "stage") else rng.uniform(85, 150)
+    image = image * (level / max(float(image.mean()), 20.0))
+    contrast = rng.uniform(0.9, 1.4)
+    return np.clip(level + (image - level) * contrast, 0, 255).round().astype(np.uint8)

@@ -1,0 +1,460 @@
+"""What stands around a crowd: sky, ground, walls, trees, stalls, cars, barriers, flags.
+
+All of it is painted with the textures of `clutter`, so that what looks like heads appears beside people too.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import cv2
+import numpy as np
+from jaxtyping import Float32
+
+from cc_jax.data.scenes import clutter
+from cc_jax.data.scenes.canvas import Camera, noise
+
+Image = Float32[np.ndarray, "H W 3"]
+# Side of the square texture of a ground, in pixels.
+_TILE = 512
+# How far the ground is drawn, in metres.
+_HORIZON = 400.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """What a place consists of.
+
+    Attributes:
+      name: "street", "square", "field", "beach", "market", "hall", "stand" or "station".
+      grounds: textures of `clutter` that its ground may have.
+      tint: mean color of the ground, or None for any grey.
+      half_width: least and largest distance in metres from the middle to what bounds it at the sides.
+      back: least and largest distance in metres to what bounds it at the back.
+      sides: whether walls stand at its sides.
+      roofed: whether it is indoors.
+      things: what stands about in it, from `THINGS`.
+    """
+
+    name: str
+    grounds: tuple[str, ...]
+    tint: tuple[float, float, float] | None
+    half_width: tuple[float, float]
+    back: tuple[float, float]
+    sides: bool
+    roofed: bool
+    things: tuple[str, ...]
+
+
+_PAVED = ("stone", "bricks", "cobbles")
+_STREET = ("pole", "sign", "tree", "car", "barrier", "flag")
+_SQUARE = ("pole", "tree", "stall", "flag", "barrier", "parasol")
+_FIELD = ("tree", "stall", "flag", "barrier")
+PLACES = (
+    Place("street", _PAVED, None, (5, 14), (30, 120), True, False, _STREET),
+    Place("square", _PAVED, None, (20, 50), (30, 110), False, False, _SQUARE),
+    Place("field", ("stone", "strands"), (95, 118, 62), (40, 90), (60, 200), False, False, _FIELD),
+    Place("beach", ("stone",), (196, 172, 130), (40, 90), (50, 150), False, False, ("parasol", "parasol", "barrier")),
+    Place("market", _PAVED, None, (5, 12), (25, 60), True, False, ("stall", "stall", "parasol", "sign")),
+    Place("hall", ("stone", "bricks", "stripes"), None, (10, 30), (20, 50), True, True, ("pole", "sign", "barrier")),
+    Place("station", ("bricks", "stone"), None, (6, 15), (25, 80), True, True, ("pole", "sign", "barrier")),
+    Place("stand", ("stone",), None, (30, 60), (25, 60), False, False, ("flag", "barrier")),
+)  # fmt: skip
+
+
+LIGHTS = ("overcast", "sun", "haze", "night", "stage", "indoors")
+
+
+@dataclasses.dataclass(frozen=True)
+class Bounds:
+    """What bounds a place, in metres: from its middle to its sides, and to its back."""
+
+    half_width: float
+    back: float
+
+
+def draw_bounds(rng: np.random.Generator, place: Place) -> Bounds:
+    """Choose how large a place is."""
+    return Bounds(float(rng.uniform(*place.half_width)), float(rng.uniform(*place.back)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Light:
+    """The light of a scene.
+
+    Attributes:
+      name: one of `LIGHTS`.
+      sun: direction of the sun relative to the camera's, in degrees, positive to the right; 0 without sun.
+      gain: factors on red, green and blue.
+      haze: color of the air.
+      haze_range: metres of air that hide two thirds of what is behind them.
+    """
+
+    name: str
+    sun: float
+    gain: np.ndarray
+    haze: np.ndarray
+    haze_range: float
+
+
+def draw_light(rng: np.random.Generator, place: Place) -> Light:
+    """Choose a light that the place can have."""
+    names = ["indoors", "night", "stage"] if place.roofed else ["overcast", "sun", "haze", "night", "stage"]
+    shares = [0.75, 0.1, 0.15] if place.roofed else [0.4, 0.35, 0.1, 0.09, 0.06]
+    name = str(rng.choice(names, p=shares))
+    sun = float(rng.choice([-1, 1]) * rng.uniform(20, 140)) if name == "sun" else 0.0
+    warm = rng.normal(0, 0.06) + (0.08 if name in ("indoors", "night") else 0)
+    gain = rng.uniform(0.75, 1.2) * np.array([1 + warm, 1, 1 - warm])
+    grey = rng.uniform(170, 235)
+    reach = rng.uniform(40, 120) if name == "haze" else rng.uniform(250, 2000)
+    return Light(name, sun, gain, np.array([grey * 0.97, grey, grey * 1.03]), reach)
+
+
+def backdrop(
+    rng: np.random.Generator, camera: Camera, place: Place, bounds: Bounds, light: Light, shade: np.ndarray
+) -> Image:
+    """Paint sky or ceiling, ground and walls.
+
+    Args:
+      rng: source of randomness.
+      camera: the camera.
+      place: what to paint.
+      bounds: how large it is.
+      light: its light.
+      shade: how dark the shadows on the ground are, between 0 and 1, `[H, W]`.
+    """
+    x, z, depth = camera.ground(1)
+    canvas = _ceiling(rng, camera) if place.roofed else _sky(rng, camera, light)
+    ground = _ground(rng, camera, place, x, z, depth) * (1 - 0.5 * shade[..., None])
+    clear = np.exp(-np.minimum(depth, 1e4) / light.haze_range)[..., None]
+    ground = ground * clear + light.haze.astype(np.float32) * (1 - clear)
+    canvas = np.where((depth < _HORIZON)[..., None], ground, canvas).astype(np.float32)
+    if not place.roofed and rng.random() < 0.6:
+        _hills(rng, camera, canvas, light)
+    return _walls(rng, camera, place, bounds, light, canvas)
+
+
+def _sky(rng: np.random.Generator, camera: Camera, light: Light) -> Image:
+    horizon = camera.rows / 2 - camera.focal * np.tan(camera.tilt)
+    rise = np.clip((horizon - np.arange(camera.rows)) / (0.5 * camera.focal), 0, 1)[:, None, None]
+    low = light.haze if light.name != "night" else np.array([40.0, 38, 45])
+    top = low * rng.uniform(0.75, 1.0)
+    if light.name in ("sun", "overcast") and rng.random() < 0.6:
+        top = np.array([rng.uniform(60, 130), rng.uniform(120, 170), rng.uniform(190, 235)])
+    if light.name in ("night", "stage"):
+        low, top = np.array([35.0, 32, 40]), np.array([8.0, 9, 16])
+    sky = np.broadcast_to(low * (1 - rise) + top * rise, (camera.rows, camera.columns, 3)).astype(np.float32)
+    clouds = cv2.resize(noise(rng, 256, 64), (camera.columns, 2 * camera.rows))[: camera.rows, :, None]
+    return sky + np.clip(clouds - rng.uniform(-0.5, 1), 0, 1.5) * rng.uniform(0, 0.35) * (
+        low.astype(np.float32) * 1.08 - sky
+    )
+
+
+def _ceiling(rng: np.random.Generator, camera: Camera) -> Image:
+    """The ceiling of a hall: what the ground would be, upside down, with lamps in rows."""
+    high = rng.uniform(4, 12)
+    flipped = dataclasses.replace(camera, height=high, tilt=-camera.tilt, roll=-camera.roll)
+    x, z, depth = (plane[::-1] for plane in flipped.ground(1))
+    plain = np.full((camera.rows, camera.columns, 3), rng.uniform(60, 200), np.float32) * rng.uniform(
+        0.9, 1.0, 3
+    )
+    panel = rng.uniform(0.6, 3)
+    joints = (np.mod(x, panel) < 0.06 * panel) | (np.mod(z, panel) < 0.06 * panel)
+    far = np.clip(8 / np.maximum(depth, 1), 0, 1)
+    plain *= (1 - 0.3 * joints * far)[..., None]
+    lamps = (np.mod(x, 3.1) < 0.5) & (np.mod(z, 2.4) < 1.2) & (depth < 90)
+    return np.where(lamps[..., None], 250, plain).astype(np.float32)
+
+
+def _ground(rng: np.random.Generator, camera: Camera, place: Place, x, z, depth) -> Image:
+    """The ground with a texture that repeats every few metres, stains and markings."""
+    name = str(rng.choice(place.grounds))
+    tile = clutter.TEXTURES[name](rng, _TILE, _TILE).clip(0, 255)
+    tint = np.array(place.tint) * rng.uniform(0.8, 1.15) if place.tint else clutter.grey(rng, 60, 190)
+    contrast = rng.uniform(0.15, 0.6)
+    tile = (tile - tile.mean((0, 1))) * contrast + tint
+    metres = float(np.exp(rng.uniform(np.log(2.5), np.log(9))))
+    # Metres that a pixel covers along the ground, where it covers most.
+    footprint = np.minimum(depth, 1e3) ** 2 / (camera.height * camera.focal)
+    ground = _repeated(tile, x / metres, z / metres, footprint / metres * _TILE)
+    stains = noise(rng, 256, 64, 0.7)
+    value = np.ones_like(x)
+    for size, strength in ((60.0, 0.05), (11.0, 0.04)):
+        u, v = ((c / size - np.floor(c / size)) * 256 for c in (x, z))
+        value += strength * cv2.remap(stains, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+    ground = ground * value[..., None]
+    if place.name in ("street", "station") and rng.random() < 0.6:
+        ground = _markings(rng, ground, x, z, footprint)
+    return ground
+
+
+def _repeated(tile: Image, u: np.ndarray, v: np.ndarray, texels: np.ndarray) -> Image:
+    """A texture that is mirrored wherever it ends, taken from a smaller copy where a pixel covers many of its pixels."""
+    level = np.clip(np.log2(np.maximum(texels, 1e-3)), 0, 7).astype(np.float32)
+    # From 0 to 1 and back.
+    u, v = (np.abs(np.mod(c, 2) - 1).astype(np.float32) for c in (u, v))
+    result = np.zeros((*u.shape, 3), np.float32)
+    for number in range(int(level.min()), int(np.ceil(level.max())) + 1):
+        share = np.clip(1 - np.abs(level - number), 0, 1)
+        rows = np.flatnonzero(share.any(1))
+        if not len(rows):
+            continue
+        part = slice(rows[0], rows[-1] + 1)
+        side = _TILE >> number
+        small = cv2.resize(tile, (side, side), interpolation=cv2.INTER_AREA)
+        seen = cv2.remap(small, u[part] * (side - 1), v[part] * (side - 1), cv2.INTER_LINEAR)
+        result[part] += share[part][..., None] * seen
+    return result
+
+
+def _markings(rng: np.random.Generator, ground: Image, x, z, footprint) -> Image:
+    middle, start = rng.uniform(-3, 3), rng.uniform(6, 30)
+    on = (np.abs(x - middle) < 0.08) & (np.mod(z, 6) < 3)
+    on |= np.abs(x - middle - rng.uniform(2.5, 4)) < 0.08
+    if rng.random() < 0.5:
+        on |= (z > start) & (z < start + 3.5) & (np.mod(x, 1.0) < 0.5)
+    strength = (on * np.clip(0.3 / np.maximum(footprint, 1e-3), 0, 0.75))[..., None]
+    return ground * (1 - strength) + rng.uniform(170, 230) * strength
+
+
+def _hills(rng: np.random.Generator, camera: Camera, canvas: Image, light: Light) -> None:
+    """Trees, hills or a skyline far away, in front of the sky."""
+    horizon = camera.rows / 2 - camera.focal * np.tan(camera.tilt)
+    if not -50 < horizon < camera.rows:
+        return
+    if rng.random() < 0.4:  # houses
+        profile = np.repeat(rng.normal(0, 1, camera.columns), rng.integers(12, 60))[: camera.columns]
+    else:
+        profile = cv2.resize(noise(rng, 256, 256, rng.uniform(0.5, 0.8))[:1], (camera.columns, 1))[0]
+    top = horizon - np.abs(rng.uniform(0.01, 0.08) * camera.focal * (1.2 + profile))
+    rows = np.arange(camera.rows)[:, None]
+    mask = (rows > top[None]) & (rows < horizon + 2)
+    color = clutter.grey(rng, 40, 150) * [0.9, 1.0, 0.85]
+    grain = clutter.TEXTURES["leaves" if rng.random() < 0.5 else "stone"](rng, 256, 256)
+    grain = cv2.resize(grain - grain.mean((0, 1)), (camera.columns, camera.rows))
+    clear = np.exp(-200 / light.haze_range)
+    canvas[mask] = ((color + 0.5 * grain) * clear + light.haze * (1 - clear))[mask]
+
+
+def _walls(rng, camera: Camera, place: Place, bounds: Bounds, light: Light, canvas: Image) -> Image:
+    """The back wall and, in streets and halls, the walls at both sides."""
+    half_width, back = bounds.half_width, bounds.back
+    spans: list[tuple[tuple[float, float], tuple[float, float]]] = []
+    if place.roofed or rng.random() < 0.6:
+        left = -1.5 * half_width - back
+        while left < 1.5 * half_width + back:
+            width = rng.uniform(10, 30)
+            spans.append(((left, back + rng.normal(0, 1)), (left + width, back)))
+            left += width + (0 if place.roofed or rng.random() < 0.7 else rng.uniform(2, 15))
+    if place.sides:
+        for side in (-1, 1):
+            if rng.random() < 0.15 and not place.roofed:
+                continue
+            at = back
+            while at > 2:
+                ahead = max(1.5, at - rng.uniform(8, 22))
+                spans.append(((side * half_width, at), (side * half_width, ahead)))
+                at = ahead
+    story = rng.uniform(4, 9) if place.roofed else 0.0
+    for a, b in spans:
+        high = story or rng.uniform(4, 22)
+        canvas = _wall(rng, camera, light, canvas, a, b, high)
+    return canvas
+
+
+def _wall(rng, camera: Camera, light: Light, canvas: Image, a, b, high: float) -> Image:
+    """A wall between two points of the ground, with one texture below and another one above."""
+    corners = np.array([[a[0], high, a[1]], [b[0], high, b[1]], [b[0], 0, b[1]], [a[0], 0, a[1]]], float)
+    seen, depth = camera.project(corners)
+    if depth.min() < 1.0 or not _overlaps(seen, camera):
+        return canvas
+    # The texture has about as many pixels as the wall on the canvas, so that little of it is lost.
+    rows = int(np.clip(np.linalg.norm(seen[[1, 2]][0] - seen[[1, 2]][1]), 24, 700))
+    columns = int(np.clip(rows * np.hypot(a[0] - b[0], a[1] - b[1]) / high, 24, 1200))
+    texture = clutter.front(rng, rows, columns)
+    texture = 0.5 * texture + 0.5 * texture.mean(-1, keepdims=True)
+    corner = np.array([[0, 0], [columns, 0], [columns, rows], [0, rows]], np.float32)
+    matrix = cv2.getPerspectiveTransform(corner, seen.astype(np.float32))
+    size = (camera.columns, camera.rows)
+    shown = cv2.warpPerspective(texture, matrix, size, flags=cv2.INTER_LINEAR)
+    mask = np.zeros(size[::-1], np.uint8)
+    cv2.fillConvexPoly(mask, np.round(seen.clip(-8000, 8000)).astype(np.int32), 1)
+    clear = float(np.exp(-depth.mean() / light.haze_range))
+    return np.where(mask[..., None] > 0, shown * clear + light.haze.astype(np.float32) * (1 - clear), canvas)
+
+
+def _overlaps(points: np.ndarray, camera: Camera) -> bool:
+    low, high = points.min(0), points.max(0)
+    return bool((high > 0).all() and (low < (camera.columns, camera.rows)).all())
+
+
+# Things: function(rng, paint, x, z). They stand at a point of the ground and hide what is behind them.
+
+
+@dataclasses.dataclass(frozen=True)
+class Brush:
+    """Paints upright things on a canvas and erases the heads behind them.
+
+    Attributes:
+      canvas: the image.
+      heads: the number of the head that each pixel shows, 0 for none.
+      camera: the camera.
+      light: the light.
+    """
+
+    canvas: Image
+    heads: np.ndarray
+    camera: Camera
+    light: Light
+
+    def polygon(self, corners: Sequence[tuple[float, float, float]], color: np.ndarray) -> None:
+        """A polygon of points in the world: x, y and z in metres."""
+        seen, depth = self.camera.project(np.array(corners, float))
+        if depth.min() < 0.7 or not _overlaps(seen, self.camera):
+            return
+        clear = float(np.exp(-depth.mean() / self.light.haze_range))
+        shown = (np.asarray(color) * clear + self.light.haze * (1 - clear)).clip(0, 255).tolist()
+        fixed = np.round(seen.clip(-8000, 8000) * 16).astype(np.int32)
+        cv2.fillPoly(self.canvas, [fixed], shown, cv2.LINE_AA, 4)
+        cv2.fillPoly(self.heads, [fixed], 0, cv2.LINE_8, 4)
+
+    def box(self, x: float, z: float, half: float, low: float, high: float, color: np.ndarray) -> None:
+        """An upright rectangle that faces the camera."""
+        self.polygon(
+            [(x - half, low, z), (x + half, low, z), (x + half, high, z), (x - half, high, z)], color
+        )
+
+
+def _pole(rng, brush: Brush, x: float, z: float) -> None:
+    high, color = rng.uniform(2.5, 8), clutter.grey(rng, 20, 150)
+    brush.box(x, z, rng.uniform(0.03, 0.12), 0, high, color)
+    if rng.random() < 0.5:
+        brush.box(
+            x + rng.normal(0, 0.3), z, rng.uniform(0.15, 0.4), high - 0.3, high, clutter.grey(rng, 120, 255)
+        )
+
+
+def _sign(rng, brush: Brush, x: float, z: float) -> None:
+    high, half, color = rng.uniform(2.2, 3.5), rng.uniform(0.2, 1.0), clutter.vivid(rng)
+    brush.box(x, z, 0.04, 0, high, clutter.grey(rng, 40, 150))
+    brush.box(x, z, half, high - half, high + 0.2, color)
+    for line in range(rng.integers(1, 4)):
+        at = high - half * (0.2 + 0.3 * line)
+        brush.box(x, z, half * rng.uniform(0.3, 0.8), at, at + 0.12 * half, 255 - color)
+
+
+def _tree(rng, brush: Brush, x: float, z: float) -> None:
+    high = rng.uniform(3.5, 10)
+    brush.box(x, z, rng.uniform(0.08, 0.25), 0, high * 0.6, np.array([60.0, 48, 38]) * rng.uniform(0.5, 1.3))
+    (center,), (depth,) = brush.camera.project(np.array([[x, high * 0.75, z]]))
+    radius = int(rng.uniform(0.25, 0.4) * high * brush.camera.focal / depth)
+    if not 2 <= radius <= 600:
+        return
+    side = 2 * radius + 1
+    leaves = clutter.TEXTURES["leaves"](rng, 384, 384)
+    color = np.array([rng.uniform(40, 110), rng.uniform(65, 125), rng.uniform(20, 60)])
+    leaves = (leaves - leaves.mean((0, 1))) * 0.8 + color
+    leaves = cv2.resize(
+        leaves, (side, side), interpolation=cv2.INTER_AREA if side < 256 else cv2.INTER_LINEAR
+    )
+    yy, xx = (np.mgrid[:side, :side].astype(np.float32) - radius) / radius
+    ragged = cv2.resize(noise(rng, 64, 32, 0.8), (side, side))
+    paste(brush.canvas, brush.heads, leaves, xx**2 + yy**2 < 0.75 + 0.22 * ragged, center, radius)
+
+
+def paste(canvas: Image, heads: np.ndarray, image: Image, mask: np.ndarray, center, radius: int) -> None:
+    """Put a square image where `mask` is true, around a point of the canvas."""
+    left, top = (int(round(c)) - radius for c in center)
+    rows = slice(max(0, top), min(canvas.shape[0], top + len(image)))
+    columns = slice(max(0, left), min(canvas.shape[1], left + len(image)))
+    if rows.start >= rows.stop or columns.start >= columns.stop:
+        return
+    part = (slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left))
+    seen = mask[part]
+    canvas[rows, columns][seen] = image[part][seen]
+    heads[rows, columns][seen] = 0
+
+
+def _stall(rng, brush: Brush, x: float, z: float) -> None:
+    half, high = rng.uniform(1, 2.2), rng.uniform(2.1, 2.8)
+    first, second = clutter.vivid(rng), clutter.grey(rng, 180, 250)
+    for side in (-half, half):
+        brush.box(x + side, z, 0.04, 0, high, clutter.grey(rng, 60, 200))
+    brush.box(x, z, half, 0.1, rng.uniform(0.7, 1.0), clutter.grey(rng, 40, 200))
+    goods = clutter.vivid(rng)
+    for place in np.arange(-half, half, rng.uniform(0.12, 0.3)):  # fruit, bottles, hats
+        brush.box(x + place, z, 0.05, 0.95, 0.95 + rng.uniform(0.05, 0.2), goods + rng.normal(0, 40, 3))
+    strips = int(rng.integers(1, 9))
+    edges = np.linspace(-half, half, strips + 1)
+    for number, (left, right) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+        top = [(x + right * 0.6, high + 0.7, z + 0.8), (x + left * 0.6, high + 0.7, z + 0.8)]
+        brush.polygon([(x + left, high, z), (x + right, high, z), *top], (first, second)[number % 2])
+
+
+def _car(rng, brush: Brush, x: float, z: float) -> None:
+    half, color = (
+        rng.uniform(1.7, 2.3),
+        clutter.vivid(rng) if rng.random() < 0.4 else clutter.grey(rng, 15, 235),
+    )
+    brush.box(x, z, half, 0.25, 0.85, color)
+    roof = [
+        (x - half * 0.65, 0.85, z),
+        (x + half * 0.55, 0.85, z),
+        (x + half * 0.35, 1.4, z),
+        (x - half * 0.5, 1.4, z),
+    ]
+    brush.polygon(roof, color * 0.9)
+    brush.polygon([(a * 0.85 + x * 0.15, b * 0.9 + 0.12, c) for a, b, c in roof], np.array([35.0, 42, 50]))
+    for side in (-0.6, 0.6):
+        wheel = [
+            (x + side * half + 0.32 * np.cos(t), 0.32 + 0.32 * np.sin(t), z)
+            for t in np.linspace(0, 2 * np.pi, 12)
+        ]
+        brush.polygon(wheel, np.array([20.0, 20, 22]))
+
+
+def _barrier(rng, brush: Brush, x: float, z: float) -> None:
+    half, color = (
+        rng.uniform(1.0, 6.0),
+        clutter.grey(rng, 60, 220) if rng.random() < 0.7 else clutter.vivid(rng),
+    )
+    brush.box(x, z, half, 0.95, 1.05, color)
+    brush.box(x, z, half, 0.2, 0.27, color)
+    for place in np.arange(-half, half, rng.uniform(0.12, 0.5)):
+        brush.box(x + place, z, 0.015, 0.2, 1.0, color)
+
+
+def _flag(rng, brush: Brush, x: float, z: float) -> None:
+    low, wide, high = rng.uniform(2.2, 5), rng.uniform(0.5, 1.6), rng.uniform(0.4, 1.1)
+    brush.box(x, z, 0.02, 0, low + high, clutter.grey(rng, 60, 200))
+    stripes = int(rng.integers(1, 4))
+    edges = np.linspace(low, low + high, stripes + 1)
+    wave = rng.uniform(-0.2, 0.2)
+    for bottom, top in zip(edges[:-1], edges[1:], strict=True):
+        corners = [(x, bottom, z), (x + wide, bottom + wave, z), (x + wide, top + wave, z), (x, top, z)]
+        brush.polygon(corners, clutter.vivid(rng))
+
+
+def _parasol(rng, brush: Brush, x: float, z: float) -> None:
+    high, radius, color = rng.uniform(2.0, 2.6), rng.uniform(0.9, 1.6), clutter.vivid(rng)
+    brush.box(x, z, 0.03, 0, high, clutter.grey(rng, 100, 220))
+    angles = np.linspace(0, 2 * np.pi, 9)
+    order = sorted(range(8), key=lambda i: -np.sin((angles[i] + angles[i + 1]) / 2))  # the far side first
+    for number in order:
+        rim = [
+            (x + radius * np.cos(t), high, z + radius * np.sin(t))
+            for t in (angles[number], angles[number + 1])
+        ]
+        shade = rng.uniform(0.85, 1.05) if number % 2 else rng.uniform(0.95, 1.1)
+        brush.polygon([*rim, (x, high + 0.45, z)], color * shade)
+
+
+THINGS: dict[str, Callable] = {
+    "pole": _pole,
+    "sign": _sign,
+    "tree": _tree,
+    "stall": _stall,
+    "car": _car,
+    "barrier": _barrier,
+    "flag": _flag,
+    "parasol": _parasol,
+}
