@@ -30,9 +30,8 @@ _MIDDLE = 1.2
 # camera's height in centimetres, its tilt and its horizontal angle of view in degrees, and how many heads count.
 FIELDS = ("place", "light", "camera_cm", "tilt", "view", "count")
 
-Spots = Float[
-    np.ndarray, "N 4"
-]  # x and z in metres, height of the ground, facing in degrees (0 is towards the camera)
+# x and z in metres, height of the ground, facing in degrees (0 is towards the camera).
+Spots = Float[np.ndarray, "_ 4"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +94,7 @@ def _camera(rng: np.random.Generator, place: surroundings.Place, rows: int, colu
     """A camera between a raised hand and a tower that looks at the ground somewhere ahead."""
     top = 5.0 if place.roofed else 28.0
     high = float(np.exp(rng.uniform(np.log(1.6), np.log(top))))
-    focal = columns * float(np.exp(rng.uniform(np.log(0.65), np.log(2.2))))
+    focal = columns * float(np.exp(rng.uniform(np.log(0.65), np.log(2.6))))
     ahead = high * rng.uniform(1.2, 6) + 6
     tilt = np.arctan(high / ahead)
     if rng.random() < 0.08:  # nearly straight down
@@ -135,7 +134,7 @@ def _grid(
 
 def _block(rng: np.random.Generator, box) -> np.ndarray:
     """A dense crowd that thins out in places; most face the same way."""
-    apart = float(np.exp(rng.uniform(np.log(0.5), np.log(1.4))))
+    apart = float(np.exp(rng.uniform(np.log(0.42), np.log(1.3))))
     points = _grid(rng, box, apart, apart * 0.9, 0.33)
     field = noise(rng, 256, 16, 0.6)
     scale = rng.uniform(10, 60)

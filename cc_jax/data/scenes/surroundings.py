@@ -13,7 +13,7 @@ from jaxtyping import Float32
 from cc_jax.data.scenes import clutter
 from cc_jax.data.scenes.canvas import Camera, noise
 
-Image = Float32[np.ndarray, "H W 3"]
+Image = Float32[np.ndarray, "_ _ 3"]
 # Side of the square texture of a ground, in pixels.
 _TILE = 512
 # How far the ground is drawn, in metres.
@@ -125,7 +125,7 @@ def backdrop(
     x, z, depth = camera.ground(1)
     canvas = _ceiling(rng, camera) if place.roofed else _sky(rng, camera, light)
     ground = _ground(rng, camera, place, x, z, depth) * (1 - 0.5 * shade[..., None])
-    clear = np.exp(-np.minimum(depth, 1e4) / light.haze_range)[..., None]
+    clear = np.exp(-np.minimum(depth, 1e4) / light.haze_range)[..., None].astype(np.float32)
     ground = ground * clear + light.haze.astype(np.float32) * (1 - clear)
     canvas = np.where((depth < _HORIZON)[..., None], ground, canvas).astype(np.float32)
     if not place.roofed and rng.random() < 0.6:
@@ -171,7 +171,7 @@ def _ground(rng: np.random.Generator, camera: Camera, place: Place, x, z, depth)
     tile = clutter.TEXTURES[name](rng, _TILE, _TILE).clip(0, 255)
     tint = np.array(place.tint) * rng.uniform(0.8, 1.15) if place.tint else clutter.grey(rng, 60, 190)
     contrast = rng.uniform(0.15, 0.6)
-    tile = (tile - tile.mean((0, 1))) * contrast + tint
+    tile = ((tile - tile.mean((0, 1))) * contrast + tint).astype(np.float32)
     metres = float(np.exp(rng.uniform(np.log(2.5), np.log(9))))
     # Metres that a pixel covers along the ground, where it covers most.
     footprint = np.minimum(depth, 1e3) ** 2 / (camera.height * camera.focal)
@@ -181,7 +181,7 @@ def _ground(rng: np.random.Generator, camera: Camera, place: Place, x, z, depth)
     for size, strength in ((60.0, 0.05), (11.0, 0.04)):
         u, v = ((c / size - np.floor(c / size)) * 256 for c in (x, z))
         value += strength * cv2.remap(stains, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
-    ground = ground * value[..., None]
+    ground = ground * value[..., None].astype(np.float32)
     if place.name in ("street", "station") and rng.random() < 0.6:
         ground = _markings(rng, ground, x, z, footprint)
     return ground
@@ -212,7 +212,7 @@ def _markings(rng: np.random.Generator, ground: Image, x, z, footprint) -> Image
     on |= np.abs(x - middle - rng.uniform(2.5, 4)) < 0.08
     if rng.random() < 0.5:
         on |= (z > start) & (z < start + 3.5) & (np.mod(x, 1.0) < 0.5)
-    strength = (on * np.clip(0.3 / np.maximum(footprint, 1e-3), 0, 0.75))[..., None]
+    strength = (on * np.clip(0.3 / np.maximum(footprint, 1e-3), 0, 0.75))[..., None].astype(np.float32)
     return ground * (1 - strength) + rng.uniform(170, 230) * strength
 
 
@@ -352,7 +352,7 @@ def _tree(rng, brush: Brush, x: float, z: float) -> None:
     side = 2 * radius + 1
     leaves = clutter.TEXTURES["leaves"](rng, 384, 384)
     color = np.array([rng.uniform(40, 110), rng.uniform(65, 125), rng.uniform(20, 60)])
-    leaves = (leaves - leaves.mean((0, 1))) * 0.8 + color
+    leaves = ((leaves - leaves.mean((0, 1))) * 0.8 + color).astype(np.float32)
     leaves = cv2.resize(
         leaves, (side, side), interpolation=cv2.INTER_AREA if side < 256 else cv2.INTER_LINEAR
     )

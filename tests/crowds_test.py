@@ -1,0 +1,210 @@
+"""Composed crowds: determined by their seed, labels on the heads that are drawn, nobody hidden counts."""
+
+import dataclasses
+import pathlib
+
+import cv2
+import numpy as np
+import pytest
+
+from cc_jax.data.builders import synthetic
+from cc_jax.data.scenes import crowds, sprites, surroundings
+from cc_jax.data.scenes.canvas import Camera
+from cc_jax.errors import ConfigError
+from cc_jax.tools.people import body
+
+
+@pytest.fixture(scope="module")
+def bank():
+    return sprites.read_bank()
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    return [crowds.render(5, index, height=192, width=288) for index in range(40)]
+
+
+def test_a_scene_is_a_function_of_its_seed():
+    one, again, other = (crowds.render(0, index, height=96, width=144) for index in (3, 3, 4))
+    np.testing.assert_array_equal(one.image, again.image)
+    np.testing.assert_array_equal(one.points, again.points)
+    assert one.parameters == again.parameters and (one.image != other.image).any()
+    assert (one.image != crowds.render(1, 3, height=96, width=144).image).any()
+
+
+def test_scenes_have_from_nobody_to_hundreds_of_people(scenes):
+    counts = np.array([len(scene.points) for scene in scenes])
+    assert 4 <= (counts == 0).sum() <= 20
+    assert counts.max() > 100 and 5 < np.median(counts[counts > 0]) < 200
+    for scene in scenes:
+        assert scene.image.shape == (192, 288, 3) and scene.image.dtype == np.uint8
+        assert ((scene.points >= 0) & (scene.points < (288, 192))).all()
+        assert scene.parameters["count"] == len(scene.points) and set(scene.parameters) == set(crowds.FIELDS)
+
+
+def paint(spots, *, camera=None, things=()):
+    """The heads that count and the canvas when people stand at these spots on a plain ground."""
+    camera = camera or Camera(2.5, 0.15, 0.0, 700.0, 384, 512)
+    light = surroundings.Light("overcast", 0.0, np.ones(3), np.full(3, 200.0), 1e9)
+    rng = np.random.default_rng(0)
+    crowd = crowds._Crowd.make(rng, camera, light, np.array(spots, float).reshape(-1, 4), [])
+    canvas = np.full((camera.rows, camera.columns, 3), 128, np.float32)
+    heads = np.zeros((camera.rows, camera.columns), np.int32)
+    crowds._paint(rng, surroundings.Brush(canvas, heads, camera, light), crowd, list(things))
+    return crowd, crowd.visible(heads, camera.rows, camera.columns), canvas, heads
+
+
+@pytest.mark.parametrize("high, tilt", [(1.6, 0.05), (3.0, 0.25), (9.0, 0.6), (12.0, 1.1)])
+def test_a_label_lies_in_the_middle_of_the_head_that_is_drawn(high, tilt):
+    """From eye level to nearly straight down: within a third of the head's size of the pixels that show it."""
+    ahead = high / np.tan(tilt)
+    for facing in (0, 90, 200):
+        camera = Camera(high, tilt, 0.02, 900.0, 512, 768)
+        crowd, points, _, heads = paint([[0.4, ahead, 0, facing]], camera=camera)
+        rows, columns = np.nonzero(heads == 1)
+        middle = np.array([columns.mean(), rows.mean()]) + 0.5
+        size = np.sqrt(len(rows))
+        assert len(points) == 1 and np.hypot(*(points[0] - middle)) < 0.4 * size
+        # A head is about as large as the camera makes it: 0.2 m in diameter.
+        expected = 0.21 * camera.focal / float(crowd.depth[0])
+        assert 0.6 * expected < size < 1.8 * expected
+
+
+def test_who_stands_behind_somebody_does_not_count():
+    camera = Camera(1.6, 0.05, 0.0, 700.0, 384, 512)
+    _, alone, _, _ = paint([[0, 9, 0, 0]], camera=camera)
+    _, both, _, _ = paint([[0, 9, 0, 0], [0, 2.2, 0, 0]], camera=camera)
+    _, aside, _, _ = paint([[0, 9, 0, 0], [1.2, 5, 0, 0]], camera=camera)
+    assert (len(alone), len(both), len(aside)) == (1, 1, 2)
+
+
+def test_a_thing_before_somebody_hides_them():
+    camera = Camera(1.6, 0.05, 0.0, 700.0, 384, 512)
+    _, hidden, _, _ = paint([[0, 20, 0, 0]], camera=camera, things=[("car", 0.0, 3.0), ("stall", 0.0, 4.0)])
+    _, before, _, _ = paint([[0, 3, 0, 0]], camera=camera, things=[("car", 0.0, 20.0)])
+    assert len(hidden) <= 1 and len(before) == 1
+
+
+def test_people_look_smaller_farther_away():
+    _, _, _, heads = paint([[-1, 5, 0, 0], [1, 10, 0, 0]])
+    near, far = (heads == 2).sum(), (heads == 1).sum()  # painted from far to near
+    assert 2.2 < near / far < 7  # four times as many pixels, for heads that differ
+
+
+@pytest.mark.parametrize("name", surroundings.THINGS)
+def test_a_thing_is_painted_and_erases_heads(name):
+    camera = Camera(2.5, 0.15, 0.0, 700.0, 384, 512)
+    light = surroundings.Light("overcast", 0.0, np.ones(3), np.full(3, 200.0), 1e9)
+    canvas, heads = np.full((384, 512, 3), 128, np.float32), np.ones((384, 512), np.int32)
+    surroundings.THINGS[name](np.random.default_rng(1), surroundings.Brush(canvas, heads, camera, light), 0.0, 12.0)
+    painted = (canvas != 128).any(-1)
+    assert 20 < painted.sum() < painted.size / 2
+    # Only the edges are half transparent.
+    assert (painted & (heads == 1)).sum() < 0.5 * painted.sum() + 60
+
+
+@pytest.mark.parametrize("place", surroundings.PLACES, ids=lambda place: place.name)
+def test_a_place_fills_the_canvas(place):
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        camera = Camera(4.0, 0.2, 0.0, 250.0, 128, 192)
+        light = surroundings.draw_light(rng, place)
+        bounds = surroundings.draw_bounds(rng, place)
+        shade = np.zeros((128, 192), np.float32)
+        canvas = surroundings.backdrop(rng, camera, place, bounds, light, shade)
+        assert canvas.shape == (128, 192, 3) and np.isfinite(canvas).all() and canvas.std() > 2
+
+
+def test_the_bank_shows_people_from_all_sides(bank):
+    assert len(bank) >= 600
+    elevation = np.array([sprite.elevation for sprite in bank])
+    azimuth = np.array([sprite.azimuth for sprite in bank])
+    assert elevation.min() < 0 and elevation.max() > 75
+    assert (np.histogram(azimuth, 8, (0, 360))[0] > len(bank) / 16).all()
+    for sprite in bank[::50]:
+        shown = sprite.regions == sprites.HEAD
+        x, y = np.round(sprite.head).astype(int)
+        assert shown.any() or sprite.holds == "umbrella"
+        # The middle of the head is on the head, unless a hand or an umbrella is before it.
+        if shown.any():
+            rows, columns = np.nonzero(shown)
+            assert rows.min() - 3 <= y <= rows.max() + 3 and columns.min() - 3 <= x <= columns.max() + 3
+        assert 60 < sprite.metre < 400
+
+
+def test_a_bank_is_read_as_it_was_written(bank, tmp_path):
+    sprites.write_bank(bank[:3], tmp_path / "bank.npz")
+    for one, again in zip(bank[:3], sprites.read_bank(tmp_path / "bank.npz"), strict=True):
+        np.testing.assert_array_equal(one.regions, again.regions)
+        np.testing.assert_allclose(one.image[..., 3], again.image[..., 3])
+        opaque = one.image[..., 3] == 255
+        assert np.abs(one.image[opaque].astype(int) - again.image[opaque]).mean() < 4  # WebP loses a little
+        for field in ("metre", "elevation", "azimuth", "sun", "activity", "holds"):
+            assert getattr(one, field) == getattr(again, field)
+
+
+@pytest.mark.parametrize("angle", [0.0, 30.0])
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_scaled_sprite_keeps_its_head(bank, mirrored, angle):
+    sprite = next(s for s in bank if 0 < s.elevation < 10 and s.activity == "stand" and s.holds == "hanging")
+    for scale in (1.0, 0.4, 0.1):
+        image, regions, head = sprites.at_scale(sprite, scale, mirrored, angle)
+        assert image.shape[:2] == regions.shape and image.shape[2] == 4
+        assert (image[..., :3] <= image[..., 3:].astype(int) + 3).all()  # multiplied by alpha
+        rows, columns = np.nonzero(regions == sprites.HEAD)
+        reach = 0.3 * sprite.metre * scale + 1
+        assert abs(columns.mean() - head[0]) < reach and abs(rows.mean() - head[1]) < reach
+
+
+def test_crowds_are_prepared_with_what_describes_them():
+    (config,) = [config for config in synthetic.Builder.BUILDER_CONFIGS if config.name == "crowds"]
+    small = dataclasses.replace(config, height=96, width=144)
+    raw = synthetic._draw_image(small, "train", 3)
+    assert len(raw.scene) == len(crowds.FIELDS) and raw.scene[-1] == len(raw.points)
+    assert cv2.imdecode(np.frombuffer(raw.image, np.uint8), cv2.IMREAD_COLOR).shape == (96, 144, 3)
+
+
+def test_scenes_are_chosen_by_light_and_count():
+    night, sun = surroundings.LIGHTS.index("night"), surroundings.LIGHTS.index("sun")
+    rows = [(0, sun, 300, 10, 60, 5), (0, sun, 300, 10, 60, 100), (0, night, 300, 10, 60, 100)]
+    assert synthetic.Builder.scenes_like(rows, "shanghaitech/part_b") == [1]
+    assert synthetic.Builder.scenes_like(rows, "shanghaitech/part_a") == [1, 2]
+    with pytest.raises(ConfigError, match="config.source.scenes='mars': there are shanghaitech/part_a"):
+        synthetic.Builder.scenes_like(rows, "mars")
+
+
+# The body behind the sprites, without its files.
+
+
+def test_a_rotation_takes_one_direction_to_another():
+    rng = np.random.default_rng(0)
+    for a, b in (*rng.normal(size=(20, 2, 3)), np.array([[1.0, 0, 0], [-1.0, 0, 0]])):
+        rotation = body._rotation_between(a, b)
+        np.testing.assert_allclose(rotation @ a / np.linalg.norm(a), b / np.linalg.norm(b), atol=1e-9)
+        np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-9)
+        assert np.linalg.det(rotation) == pytest.approx(1)
+
+
+def test_turns_are_about_the_axes_that_they_name():
+    np.testing.assert_allclose(body.turn("x", 90) @ [0, 1, 0], [0, 0, 1], atol=1e-12)  # a nod: the crown moves forwards
+    np.testing.assert_allclose(body.turn("y", 90) @ [0, 0, 1], [1, 0, 0], atol=1e-12)  # a look to the person's left
+    np.testing.assert_allclose(body.turn("z", 90) @ [1, 0, 0], [0, 1, 0], atol=1e-12)
+
+
+def test_the_weights_of_the_ancestry_targets_sum_to_one():
+    for age in (0.0, 0.1, 0.1875, 0.4, 0.5, 0.8, 1.0):
+        weights = body._target_weights(body.Shape(gender=0.3, age=age, ancestry=(0.2, 0.3, 0.5)))
+        ancestry = sum(v for k, v in weights.items() if k.split("/")[1].split("-")[0] in ("african", "asian", "caucasian"))
+        assert ancestry == pytest.approx(1)
+        assert sum(v for k, v in weights.items() if "universal" in k) == pytest.approx(1)
+
+
+def test_posing_a_stick():
+    """Two bones along y: turning the first moves the second, and its own direction is kept in the world's axes."""
+    rest = np.array([[0.0, 0, 0], [0, 1, 0], [0, 2, 0]])
+    joints = {"low": (slice(0, 1), slice(1, 2)), "high": (slice(1, 2), slice(2, 3))}
+    weights = np.array([[1.0, 0], [0.5, 0.5], [0, 1]])
+    model = body.BodyModel(rest, {}, {"low": None, "high": "low"}, joints, weights, targets=pathlib.Path("."))
+    posed = model.posed(rest, {"low": np.array([1.0, 0, 0]), "high": np.array([0, 0, 1.0])}, {})
+    np.testing.assert_allclose(posed.vertices, [[0, 0, 0], [1, 0, 0], [1, 0, 1]], atol=1e-9)
+    np.testing.assert_allclose(posed.carried("high", np.array([[0.0, 2, 0]])), [[1, 0, 1]], atol=1e-9)
