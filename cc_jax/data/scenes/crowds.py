@@ -23,6 +23,8 @@ _MIN_HEAD = 4.5
 _HEAD = 0.23  # metres from the chin to the crown
 _EMPTY_SHARE = 0.2
 _MAX_PEOPLE = 4000
+# From how many of the sprites that fit best one is drawn, and for how many people they are looked for at once.
+_BEST, _CHUNK = 12, 256
 # Metres of someone's height above the ground at which the camera's elevation is measured.
 _MIDDLE = 1.2
 
@@ -63,7 +65,7 @@ def render(seed: int, index: int, *, height: int = 512, width: int = 768) -> Cro
     light = surroundings.draw_light(rng, place)
     camera = _camera(rng, place, height, width)
     bounds = surroundings.draw_bounds(rng, place)
-    near, far = _depths(camera, bounds)
+    near, far = _depths(camera, bounds, light)
     spots, ways = np.zeros((0, 4)), []
     if rng.random() >= _EMPTY_SHARE:
         spots, ways = _arrange(rng, camera, place, bounds, near, far)
@@ -103,13 +105,14 @@ def _camera(rng: np.random.Generator, place: surroundings.Place, rows: int, colu
     return Camera(high, float(tilt), float(rng.normal(0, 0.02)), focal, rows, columns)
 
 
-def _depths(camera: Camera, bounds: surroundings.Bounds) -> tuple[float, float]:
+def _depths(camera: Camera, bounds: surroundings.Bounds, light: surroundings.Light) -> tuple[float, float]:
     """The smallest and the largest distance on the ground at which people stand."""
     half = np.arctan(camera.rows / 2 / camera.focal)
     below, above = camera.tilt + half, camera.tilt - half
     # People whose heads are below the lower edge do not count but hide nobody either.
     near = max(2.0, (camera.height - 1.7) / np.tan(min(below, 1.5)))
-    far = _HEAD * camera.focal / _MIN_HEAD
+    # As far as heads are large enough, and clear enough in the haze, for somebody to mark them.
+    far = min(_HEAD * camera.focal / _MIN_HEAD, 1.3 * light.haze_range)
     edge = camera.height / np.tan(above) if above > 0 else np.inf
     return near, max(near + 4, min(far, edge, bounds.back - 0.5))
 
@@ -252,10 +255,8 @@ def _tiers(near: float, far: float) -> list[tuple[float, float]]:
 
 def _steps(rng: np.random.Generator, brush: surroundings.Brush, near: float, far: float) -> None:
     """The rows of a stand with their seats, from far to near."""
-    concrete, seat = (
-        clutter.grey(rng, 90, 190),
-        clutter.vivid(rng) if rng.random() < 0.7 else clutter.grey(rng, 40, 200),
-    )
+    concrete = clutter.grey(rng, 90, 190)
+    seat = clutter.vivid(rng) if rng.random() < 0.7 else clutter.grey(rng, 40, 200)
     wide = 0.6 * brush.camera.columns / brush.camera.focal * far + 2
     seats = rng.random() < 0.7
     for z, y in reversed(_tiers(near, far)):
@@ -317,7 +318,12 @@ class _Crowd:
 
     @classmethod
     def make(
-        cls, rng: np.random.Generator, camera: Camera, light, spots: Spots, ways: Sequence[str]
+        cls,
+        rng: np.random.Generator,
+        camera: Camera,
+        light: surroundings.Light,
+        spots: Spots,
+        ways: Sequence[str],
     ) -> "_Crowd":
         """Choose a sprite for everyone and find where it is drawn."""
         foot = np.stack([spots[:, 0], spots[:, 2], spots[:, 1]], 1).reshape(-1, 3)
@@ -347,7 +353,7 @@ class _Crowd:
             np.zeros(len(spots), np.int32),
         )
 
-    def shadows(self, camera: Camera, light) -> Float32[np.ndarray, "H W"]:
+    def shadows(self, camera: Camera, light: surroundings.Light) -> Float32[np.ndarray, "H W"]:
         """How dark the shadows of the people on the ground are, between 0 and 1."""
         shade = np.zeros((camera.rows, camera.columns), np.uint8)
         angle = np.radians(light.sun)
@@ -358,13 +364,8 @@ class _Crowd:
                 continue
             (a, b), _ = camera.project(np.array([[x, 0, z], [x + away[0], 0, z + away[2]]]))
             wide = max(1, round(0.4 * camera.focal / depth))
-            cv2.line(
-                shade,
-                tuple(np.round(a).astype(int).tolist()),
-                tuple(np.round(b).astype(int).tolist()),
-                255,
-                wide,
-            )
+            start, end = (tuple(np.round(point).astype(int).tolist()) for point in (a, b))
+            cv2.line(shade, start, end, 255, wide)
         blur = 1.0 if light.sun else 3.0
         strength = 0.9 if light.sun else 0.5
         return cv2.GaussianBlur(shade, (0, 0), blur).astype(np.float32) * (strength / 255)
@@ -378,7 +379,7 @@ class _Crowd:
 
 
 def _choose(
-    rng: np.random.Generator, camera: Camera, light, spots: Spots, *, seated: bool
+    rng: np.random.Generator, camera: Camera, light: surroundings.Light, spots: Spots, *, seated: bool
 ) -> list[tuple[sprites.Sprite, bool]]:
     """For everyone a sprite that is seen and lit as they are; mirrored if that fits."""
     bank = sprites.read_bank()
@@ -394,19 +395,17 @@ def _choose(
     sits = rng.random(len(spots)) < share
     # Umbrellas come out together: everywhere in the rain and in strong sun, otherwise nowhere.
     umbrellas = np.array([s.holds == "umbrella" for s in bank]) * (0.0 if rng.random() < 0.1 else 20.0)
-    chosen = []
-    for elevation, azimuth, sit in zip(wanted.tolist(), around.tolist(), sits.tolist(), strict=True):
-        cost = np.abs(elevations - elevation) / 6 + 10 * (sitting != sit) + umbrellas
-        costs = []
-        for mirrored in (False, True):
-            sign = -1 if mirrored else 1
-            turned = np.abs((sign * azimuths - azimuth + 180) % 360 - 180) / 45
-            lit = np.abs(sign * suns - light.sun) / 40 if light.sun else (suns != 0) * 1.5
-            costs.append(cost + turned + lit)
-        total = np.concatenate(costs)
-        best = np.argpartition(total, 12)[:12]
-        number = int(best[rng.integers(12)])
-        chosen.append((bank[number % len(bank)], number >= len(bank)))
+    # Columns: the bank as it is, then mirrored. The sun's direction changes sides with the azimuth.
+    azimuths, suns = np.concatenate([azimuths, -azimuths]), np.concatenate([suns, -suns])
+    lit = np.abs(suns - light.sun) / 40 if light.sun else (suns != 0) * 1.5
+    same = np.concatenate([umbrellas, umbrellas]) + lit
+    chosen: list[tuple[sprites.Sprite, bool]] = []
+    for part in np.array_split(np.arange(len(spots)), max(1, len(spots) // _CHUNK)):
+        cost = np.abs(elevations - wanted[part, None]) / 6 + 10 * (sitting != sits[part, None])
+        turned = np.abs((azimuths - around[part, None] + 180) % 360 - 180) / 45
+        best = np.argpartition(np.hstack([cost, cost]) + turned + same, _BEST, axis=1)[:, :_BEST]
+        numbers = best[np.arange(len(part)), rng.integers(_BEST, size=len(part))].tolist()
+        chosen += [(bank[number % len(bank)], number >= len(bank)) for number in numbers]
     return chosen
 
 
@@ -463,12 +462,14 @@ def _paint_person(brush: surroundings.Brush, crowd: _Crowd, number: int) -> None
     brush.heads[rows, columns][solid] = np.where(regions == sprites.HEAD, number + 1, 0)[solid]
 
 
-def _lit(rng: np.random.Generator, canvas: np.ndarray, light) -> UInt8[np.ndarray, "H W 3"]:
+def _lit(
+    rng: np.random.Generator, canvas: np.ndarray, light: surroundings.Light
+) -> UInt8[np.ndarray, "H W 3"]:
     """The image under its light, as an ordinary camera exposes it."""
     rows, columns = canvas.shape[:2]
     gain = np.broadcast_to(light.gain, (rows, columns, 3)).astype(np.float32)
     if light.name in ("night", "stage"):
-        lamps = np.full((rows // 8, columns // 8, 3), rng.uniform(0.12, 0.3), np.float32)
+        lamps = np.full((rows // 8, columns // 8, 3), rng.uniform(0.25, 0.45), np.float32)
         yy, xx = np.mgrid[: rows // 8, : columns // 8]
         for _ in range(rng.integers(2, 7)):
             color = np.array([1.0, 0.85, 0.6]) if light.name == "night" else rng.dirichlet([1, 1, 1]) * 2.2
