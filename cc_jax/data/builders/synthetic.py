@@ -1,7 +1,7 @@
 """`synthetic/{source,target,validation,crowds,clutter}`: images that are made from a seed (see `data/scenes`).
 
 `source` has 240 training and 60 test images, `target` 240 and 240, `validation` 320 test images of the target's kind from
-another seed. `crowds` has 1,000 and 200 images of rendered people, `clutter` 240 and 60 images without people. The license
+another seed. `crowds` has 800 and 100 images of rendered people, `clutter` 240 and 60 images without people. The license
 is that of this project.
 """
 
@@ -77,8 +77,8 @@ class Builder(base.CrowdDatasetBuilder):
         Config(
             name="crowds",
             domain="crowds",
-            train=1000,
-            test=200,
+            train=800,
+            test=100,
             height=512,
             width=768,
             description="Crowds of rendered people in many places; one image in five shows nobody.",

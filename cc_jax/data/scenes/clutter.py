@@ -101,7 +101,9 @@ def _color(rng: np.random.Generator, spread: float = 40) -> np.ndarray:
     return np.clip(rng.uniform(20, 235) + rng.normal(0, spread * 0.4, 3), 5, 250)
 
 
-def _noise(rng: np.random.Generator, rows: int, columns: int, exponent: float) -> Float32[np.ndarray, "H W"]:
+def spectrum(
+    rng: np.random.Generator, rows: int, columns: int, exponent: float
+) -> Float32[np.ndarray, "H W"]:
     """Noise with a spectrum of 1 / frequency ** exponent, mean 0 and standard deviation 1.
 
     Unlike `canvas.noise` it has grain down to single pixels, as stone and bark have.
@@ -115,7 +117,7 @@ def _noise(rng: np.random.Generator, rows: int, columns: int, exponent: float) -
 
 def _stone(rng: np.random.Generator, rows: int, columns: int) -> Image:
     """Plaster, asphalt, bark, clouds: colored noise."""
-    field = _noise(rng, rows, columns, rng.uniform(0.6, 1.8))[..., None]
+    field = spectrum(rng, rows, columns, rng.uniform(0.6, 1.8))[..., None]
     return (_color(rng) + field * rng.uniform(4, 40) * rng.uniform(0.7, 1.0, 3)).astype(np.float32)
 
 
@@ -141,7 +143,7 @@ def _leaves(rng: np.random.Generator, rows: int, columns: int) -> Image:
     low = _unit(rng, 1, 10)
     number = int(min(9000, 2.5 * rows * columns / (low * low * 6)))
     radii = low * (1 + rng.pareto(2.5, number)).clip(1, 8)
-    light = _noise(rng, 64, 64, 1.5)
+    light = spectrum(rng, 64, 64, 1.5)
     slim = rng.uniform(0.25, 1.0)
     for radius, place in zip(radii, rng.random((number, 2)), strict=True):
         shade = 1 + 0.35 * light[int(place[1] * 64), int(place[0] * 64)] + rng.normal(0, 0.2)
@@ -188,7 +190,7 @@ def _bricks(rng: np.random.Generator, rows: int, columns: int) -> Image:
     color = reds if rng.random() < 0.4 else _color(rng)
     parts = _colored_parts(rng, number, color, rng.uniform(2, 25)) * (1 - rng.uniform(0, 0.35) * v[..., None])
     joint = _color(rng)
-    grain = _noise(rng, rows, columns, 0.6)[..., None] * rng.uniform(1, 8)
+    grain = spectrum(rng, rows, columns, 0.6)[..., None] * rng.uniform(1, 8)
     return np.where(number[..., None] > 0, parts, joint).astype(np.float32) + grain
 
 
@@ -201,7 +203,7 @@ def _windows(rng: np.random.Generator, rows: int, columns: int) -> Image:
     glass = _colored_parts(rng, number, _color(rng) * rng.uniform(0.2, 0.8), rng.uniform(8, 50))
     glass = glass + (rng.uniform(0, 50) * (u + v))[..., None]
     bars = (np.abs(u) < 0.06) | (np.abs(v + rng.uniform(-0.3, 0.3)) < 0.05)
-    wall = _color(rng) + _noise(rng, rows, columns, 1.2)[..., None] * rng.uniform(1, 10)
+    wall = _color(rng) + spectrum(rng, rows, columns, 1.2)[..., None] * rng.uniform(1, 10)
     inside = (number > 0) & ~bars
     frame = cv2.dilate((number > 0).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     return np.where(inside[..., None], glass, np.where(frame[..., None], _color(rng), wall)).astype(
@@ -321,7 +323,10 @@ def front(rng: np.random.Generator, rows: int, columns: int) -> Image:
     above = str(rng.choice(["windows", "bricks", "stone", "stripes"], p=[0.6, 0.15, 0.15, 0.1]))
     image = TEXTURES[above](rng, rows, columns)
     low = int(rows * rng.uniform(0.1, 0.35))
-    if rng.random() < 0.6 and low > 4:
+    if rng.random() < 0.35 and low > 4:
+        # What shops and yards are full of.
+        image[-low:] = TEXTURES[str(rng.choice(["heap", "leaves", "windows", "balls"]))](rng, low, columns)
+    elif rng.random() < 0.6 and low > 4:
         shops = np.empty((low, columns, 3), np.float32)
         shops[:] = grey(rng, 30, 150)
         edges = np.cumsum(rng.uniform(0.5, 2.5, 60)) * low
@@ -341,7 +346,7 @@ def front(rng: np.random.Generator, rows: int, columns: int) -> Image:
 def _lit(rng: np.random.Generator, canvas: Image) -> Image:
     """The canvas under uneven light, in some cases with the shadow of something outside of the picture."""
     rows, columns = canvas.shape[:2]
-    light = cv2.resize(_noise(rng, 64, 96, 1.8), (columns, rows), interpolation=cv2.INTER_CUBIC)
+    light = cv2.resize(spectrum(rng, 64, 96, 1.8), (columns, rows), interpolation=cv2.INTER_CUBIC)
     gain = 1 + rng.uniform(0, 0.3) * light
     if rng.random() < 0.3:
         shadow = cv2.GaussianBlur((light > rng.uniform(0, 1)).astype(np.float32), (0, 0), 2.0 * _SCALE)

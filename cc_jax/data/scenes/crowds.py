@@ -5,7 +5,8 @@ One scene in five shows nobody. The others show up to a few thousand people: den
 people, from a raised hand to a tower.
 
 A head is where it is drawn: its position and its pixels come from the sprite. It counts if its middle is inside the image
-and at least a quarter of it is visible. Nobody stands so far away that their head is smaller than `_MIN_HEAD` pixels.
+and at least a quarter of it is visible. Nobody stands so far away that their head is smaller than a size that is drawn for
+each scene between the limits of `_MIN_HEAD`, in pixels. Behind them the place goes on without people.
 """
 
 import dataclasses
@@ -19,7 +20,7 @@ from cc_jax.data.scenes import clutter, sprites, surroundings
 from cc_jax.data.scenes.canvas import Camera, noise
 
 _VISIBLE_SHARE = 0.25
-_MIN_HEAD = 4.5
+_MIN_HEAD = (4.5, 16.0)
 _HEAD = 0.23  # metres from the chin to the crown
 _EMPTY_SHARE = 0.2
 _MAX_PEOPLE = 4000
@@ -65,7 +66,7 @@ def render(seed: int, index: int, *, height: int = 512, width: int = 768) -> Cro
     light = surroundings.draw_light(rng, place)
     camera = _camera(rng, place, height, width)
     bounds = surroundings.draw_bounds(rng, place)
-    near, far = _depths(camera, bounds, light)
+    near, far = _depths(rng, camera, bounds, light)
     spots, ways = np.zeros((0, 4)), []
     if rng.random() >= _EMPTY_SHARE:
         spots, ways = _arrange(rng, camera, place, bounds, near, far)
@@ -105,14 +106,17 @@ def _camera(rng: np.random.Generator, place: surroundings.Place, rows: int, colu
     return Camera(high, float(tilt), float(rng.normal(0, 0.02)), focal, rows, columns)
 
 
-def _depths(camera: Camera, bounds: surroundings.Bounds, light: surroundings.Light) -> tuple[float, float]:
+def _depths(
+    rng: np.random.Generator, camera: Camera, bounds: surroundings.Bounds, light: surroundings.Light
+) -> tuple[float, float]:
     """The smallest and the largest distance on the ground at which people stand."""
     half = np.arctan(camera.rows / 2 / camera.focal)
     below, above = camera.tilt + half, camera.tilt - half
     # People whose heads are below the lower edge do not count but hide nobody either.
     near = max(2.0, (camera.height - 1.7) / np.tan(min(below, 1.5)))
     # As far as heads are large enough, and clear enough in the haze, for somebody to mark them.
-    far = min(_HEAD * camera.focal / _MIN_HEAD, 1.3 * light.haze_range)
+    smallest = float(np.exp(rng.uniform(*np.log(_MIN_HEAD))))
+    far = min(_HEAD * camera.focal / smallest, 1.3 * light.haze_range)
     edge = camera.height / np.tan(above) if above > 0 else np.inf
     return near, max(near + 4, min(far, edge, bounds.back - 0.5))
 
@@ -201,7 +205,7 @@ def _arrange(
     wide = min(bounds.half_width - 0.4, 0.6 * camera.columns / camera.focal * far + 2)
     if place.name == "stand":
         return _in_stand(rng, near, far, wide), ["stand"]
-    ways = rng.choice(list(_WAYS), rng.integers(1, 4), p=[0.3, 0.15, 0.25, 0.2, 0.1], replace=True).tolist()
+    ways = rng.choice(list(_WAYS), rng.integers(1, 4), p=[0.22, 0.1, 0.3, 0.26, 0.12], replace=True).tolist()
     spots = []
     for way in ways:
         # Somewhere between all of the ground in sight and a part of it.
@@ -283,7 +287,7 @@ def _scattered(
     rng: np.random.Generator, place, bounds, near: float, far: float, people: int
 ) -> list[tuple[str, float, float]]:
     """What stands about: name, x and z. There is little of it in a crowd."""
-    number = rng.poisson(3 if people > 300 else 8)
+    number = rng.poisson(4 if people > 300 else 12)
     things = []
     for _ in range(number if place.name != "stand" else number // 3):
         z = near + 3 + (min(far + 15, bounds.back) - near) * rng.random() ** 1.3

@@ -46,18 +46,21 @@ class Place:
 
 
 _PAVED = ("stone", "bricks", "cobbles")
-_STREET = ("pole", "sign", "tree", "car", "barrier", "flag")
-_SQUARE = ("pole", "tree", "stall", "flag", "barrier", "parasol")
-_FIELD = ("tree", "stall", "flag", "barrier")
+_STREET = ("pole", "sign", "tree", "car", "barrier", "flag", "hedge", "goods", "board")
+_SQUARE = ("pole", "tree", "stall", "flag", "barrier", "parasol", "hedge", "goods", "board")
+_FIELD = ("tree", "stall", "flag", "barrier", "hedge", "hedge", "goods")
+_BEACH = ("parasol", "parasol", "barrier", "goods")
+_MARKET = ("stall", "stall", "parasol", "sign", "goods", "goods", "board")
+_INDOORS = ("pole", "sign", "barrier", "goods", "board")
 PLACES = (
     Place("street", _PAVED, None, (5, 14), (30, 120), True, False, _STREET),
     Place("square", _PAVED, None, (20, 50), (30, 110), False, False, _SQUARE),
     Place("field", ("stone", "strands"), (95, 118, 62), (40, 90), (60, 200), False, False, _FIELD),
-    Place("beach", ("stone",), (196, 172, 130), (40, 90), (50, 150), False, False, ("parasol", "parasol", "barrier")),
-    Place("market", _PAVED, None, (5, 12), (25, 60), True, False, ("stall", "stall", "parasol", "sign")),
-    Place("hall", ("stone", "bricks", "stripes"), None, (10, 30), (20, 50), True, True, ("pole", "sign", "barrier")),
-    Place("station", ("bricks", "stone"), None, (6, 15), (25, 80), True, True, ("pole", "sign", "barrier")),
-    Place("stand", ("stone",), None, (30, 60), (25, 60), False, False, ("flag", "barrier")),
+    Place("beach", ("stone",), (196, 172, 130), (40, 90), (50, 150), False, False, _BEACH),
+    Place("market", _PAVED, None, (5, 12), (25, 60), True, False, _MARKET),
+    Place("hall", ("stone", "bricks", "stripes"), None, (10, 30), (20, 50), True, True, _INDOORS),
+    Place("station", ("bricks", "stone"), None, (6, 15), (25, 80), True, True, _INDOORS),
+    Place("stand", ("stone",), None, (30, 60), (25, 60), False, False, ("flag", "barrier", "board")),
 )  # fmt: skip
 
 
@@ -130,7 +133,10 @@ def backdrop(
     canvas = np.where((depth < _HORIZON)[..., None], ground, canvas).astype(np.float32)
     if not place.roofed and rng.random() < 0.6:
         _hills(rng, camera, canvas, light)
-    return _walls(rng, camera, place, bounds, light, canvas)
+    canvas = _walls(rng, camera, place, bounds, light, canvas)
+    # No surface of the world is as smooth as a painted one.
+    grain = clutter.spectrum(rng, camera.rows, camera.columns, rng.uniform(0.5, 1.3))
+    return canvas * (1 + rng.uniform(0.0, 0.12) * grain[..., None])
 
 
 def _sky(rng: np.random.Generator, camera: Camera, light: Light) -> Image:
@@ -358,20 +364,68 @@ def _tree(rng, brush: Brush, x: float, z: float) -> None:
     )
     yy, xx = (np.mgrid[:side, :side].astype(np.float32) - radius) / radius
     ragged = cv2.resize(noise(rng, 64, 32, 0.8), (side, side))
-    paste(brush.canvas, brush.heads, leaves, xx**2 + yy**2 < 0.75 + 0.22 * ragged, center, radius)
-
-
-def paste(canvas: Image, heads: np.ndarray, image: Image, mask: np.ndarray, center, radius: int) -> None:
-    """Put a square image where `mask` is true, around a point of the canvas."""
     left, top = (int(round(c)) - radius for c in center)
-    rows = slice(max(0, top), min(canvas.shape[0], top + len(image)))
-    columns = slice(max(0, left), min(canvas.shape[1], left + len(image)))
+    paste(brush.canvas, brush.heads, leaves, xx**2 + yy**2 < 0.75 + 0.22 * ragged, left, top)
+
+
+def paste(canvas: Image, heads: np.ndarray, image: Image, mask: np.ndarray, left: int, top: int) -> None:
+    """Put an image where `mask` is true; its upper left corner comes to a point of the canvas."""
+    rows = slice(max(0, top), min(canvas.shape[0], top + image.shape[0]))
+    columns = slice(max(0, left), min(canvas.shape[1], left + image.shape[1]))
     if rows.start >= rows.stop or columns.start >= columns.stop:
         return
     part = (slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left))
     seen = mask[part]
     canvas[rows, columns][seen] = image[part][seen]
     heads[rows, columns][seen] = 0
+
+
+def _panel(
+    rng, brush: Brush, x: float, z: float, half: float, high: float, texture: str, ragged: bool
+) -> None:
+    """An upright rectangle with a texture, in some cases with a ragged upper edge."""
+    (low, top), (depth, _) = brush.camera.project(np.array([[x, 0, z], [x, high, z]]))
+    rows = int(low[1] - top[1])
+    columns = int(2 * half * brush.camera.focal / depth)
+    if rows < 3 or columns < 3 or rows > 1500 or columns > 3000:
+        return
+    # Drawn at twice the size where it is small, so that its parts get as small as they should be.
+    scale = 2 if rows < 120 else 1
+    image = clutter.TEXTURES[texture](rng, max(32, scale * rows), max(32, scale * min(columns, 1200)))
+    image = cv2.resize(image.clip(0, 255), (columns, rows), interpolation=cv2.INTER_AREA).astype(np.float32)
+    clear = float(np.exp(-depth / brush.light.haze_range))
+    image = image * clear + brush.light.haze.astype(np.float32) * (1 - clear)
+    mask = np.ones((rows, columns), bool)
+    if ragged:
+        edge = 0.35 * rows * np.abs(cv2.resize(noise(rng, 256, 128, 0.8)[:1], (columns, 1))[0])
+        mask = np.arange(rows)[:, None] > edge
+    paste(brush.canvas, brush.heads, image, mask, int(low[0] - columns / 2), int(top[1]))
+
+
+def _hedge(rng, brush: Brush, x: float, z: float) -> None:
+    """A hedge, a flower bed or reeds."""
+    texture = "leaves" if rng.random() < 0.75 else "strands"
+    _panel(rng, brush, x, z, rng.uniform(0.5, 8), rng.uniform(0.4, 2.6), texture, True)
+
+
+def _goods(rng, brush: Brush, x: float, z: float) -> None:
+    """Shelves, parked bicycles, luggage, rubbish."""
+    texture = str(rng.choice(["heap", "heap", "balls", "cobbles"]))
+    _panel(rng, brush, x, z, rng.uniform(0.4, 5), rng.uniform(0.5, 2.4), texture, bool(rng.random() < 0.6))
+
+
+def _board(rng, brush: Brush, x: float, z: float) -> None:
+    """A poster, a banner or a screen."""
+    _panel(
+        rng,
+        brush,
+        x,
+        z,
+        rng.uniform(0.4, 3),
+        rng.uniform(1.2, 3.5),
+        str(rng.choice(list(clutter.TEXTURES))),
+        False,
+    )
 
 
 def _stall(rng, brush: Brush, x: float, z: float) -> None:
@@ -457,4 +511,7 @@ THINGS: dict[str, Callable] = {
     "barrier": _barrier,
     "flag": _flag,
     "parasol": _parasol,
+    "hedge": _hedge,
+    "goods": _goods,
+    "board": _board,
 }
