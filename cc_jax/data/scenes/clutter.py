@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
+import scipy.fft
 from jaxtyping import Float32, UInt8
 
 # The canvas relative to the image. Shrinking it smooths all edges.
@@ -109,9 +110,9 @@ def spectrum(
     Unlike `canvas.noise` it has grain down to single pixels, as stone and bark have.
     """
     y, x = np.fft.fftfreq(rows)[:, None], np.fft.rfftfreq(columns)[None]
-    frequency = np.maximum(np.hypot(x, y), 1 / max(rows, columns))
-    spectrum = rng.normal(size=(2, *frequency.shape)) * frequency**-exponent
-    field = np.fft.irfft2(spectrum[0] + 1j * spectrum[1], (rows, columns))
+    frequency = np.maximum(np.hypot(x, y), 1 / max(rows, columns)).astype(np.float32)
+    waves = rng.standard_normal((2, *frequency.shape), np.float32) * frequency**-exponent
+    field = scipy.fft.irfft2(waves[0] + np.complex64(1j) * waves[1], (rows, columns))
     return ((field - field.mean()) / field.std()).astype(np.float32)
 
 
@@ -141,17 +142,19 @@ def _leaves(rng: np.random.Generator, rows: int, columns: int) -> Image:
         np.array([rng.uniform(40, 120), rng.uniform(70, 140), rng.uniform(20, 60)]) if green else _color(rng)
     )
     low = _unit(rng, 1, 10)
-    number = int(min(9000, 2.5 * rows * columns / (low * low * 6)))
+    number = int(min(6000, 2.5 * rows * columns / (low * low * 6)))
     radii = low * (1 + rng.pareto(2.5, number)).clip(1, 8)
     light = spectrum(rng, 64, 64, 1.5)
     slim = rng.uniform(0.25, 1.0)
-    for radius, place in zip(radii, rng.random((number, 2)), strict=True):
-        shade = 1 + 0.35 * light[int(place[1] * 64), int(place[0] * 64)] + rng.normal(0, 0.2)
-        spread = rng.normal(0, 14, 3) if green else rng.normal(0, 45, 3)
-        center = tuple(int(v) for v in place * (columns, rows) * 2**_SHIFT)
-        axes = (int(radius * 2**_SHIFT), int(radius * slim * 2**_SHIFT))
-        color = np.clip(base * max(shade, 0.1) + spread, 0, 255).tolist()
-        cv2.ellipse(canvas, center, axes, float(rng.uniform(0, 180)), 0, 360, color, -1, cv2.LINE_AA, _SHIFT)
+    places, turns = rng.random((number, 2)), rng.uniform(0, 180, number)
+    cells = (places * 64).astype(int)
+    shade = 1 + 0.35 * light[cells[:, 1], cells[:, 0]] + rng.normal(0, 0.2, number)
+    colors = base * np.maximum(shade, 0.1)[:, None] + rng.normal(0, 14 if green else 45, (number, 3))
+    centers = (places * (columns, rows) * 2**_SHIFT).astype(int)
+    axes = (radii[:, None] * (1, slim) * 2**_SHIFT).astype(int)
+    rest = (centers.tolist(), axes.tolist(), turns.tolist(), colors.clip(0, 255).tolist())
+    for center, both, turned, color in zip(*rest, strict=True):
+        cv2.ellipse(canvas, center, both, turned, 0, 360, color, -1, cv2.LINE_AA, _SHIFT)
     return canvas.astype(np.float32)
 
 

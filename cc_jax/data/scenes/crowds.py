@@ -453,7 +453,7 @@ def _paint_person(brush: surroundings.Brush, crowd: _Crowd, number: int) -> None
         return
     part = (slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left))
     image, regions = image[part], regions[part]
-    clear = np.exp(-crowd.depth[number] / brush.light.haze_range)
+    clear = float(np.exp(-crowd.depth[number] / brush.light.haze_range))
     alpha = image[..., 3:].astype(np.float32) / 255
     color = image[..., :3] * crowd.gains[number][regions]
     color = np.minimum(color, 255 * alpha) * clear + alpha * (

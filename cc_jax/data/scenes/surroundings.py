@@ -133,7 +133,7 @@ def backdrop(
     canvas = np.where((depth < _HORIZON)[..., None], ground, canvas).astype(np.float32)
     if not place.roofed and rng.random() < 0.6:
         _hills(rng, camera, canvas, light)
-    canvas = _walls(rng, camera, place, bounds, light, canvas)
+    _walls(rng, camera, place, bounds, light, canvas)
     # No surface of the world is as smooth as a painted one.
     grain = clutter.spectrum(rng, camera.rows, camera.columns, rng.uniform(0.5, 1.3))
     return canvas * (1 + rng.uniform(0.0, 0.12) * grain[..., None])
@@ -241,7 +241,7 @@ def _hills(rng: np.random.Generator, camera: Camera, canvas: Image, light: Light
     canvas[mask] = ((color + 0.5 * grain) * clear + light.haze * (1 - clear))[mask]
 
 
-def _walls(rng, camera: Camera, place: Place, bounds: Bounds, light: Light, canvas: Image) -> Image:
+def _walls(rng, camera: Camera, place: Place, bounds: Bounds, light: Light, canvas: Image) -> None:
     """The back wall and, in streets and halls, the walls at both sides."""
     half_width, back = bounds.half_width, bounds.back
     spans: list[tuple[tuple[float, float], tuple[float, float]]] = []
@@ -263,29 +263,33 @@ def _walls(rng, camera: Camera, place: Place, bounds: Bounds, light: Light, canv
     story = rng.uniform(4, 9) if place.roofed else 0.0
     for a, b in spans:
         high = story or rng.uniform(4, 22)
-        canvas = _wall(rng, camera, light, canvas, a, b, high)
-    return canvas
+        _wall(rng, camera, light, canvas, a, b, high)
 
 
-def _wall(rng, camera: Camera, light: Light, canvas: Image, a, b, high: float) -> Image:
+def _wall(rng, camera: Camera, light: Light, canvas: Image, a, b, high: float) -> None:
     """A wall between two points of the ground, with one texture below and another one above."""
     corners = np.array([[a[0], high, a[1]], [b[0], high, b[1]], [b[0], 0, b[1]], [a[0], 0, a[1]]], float)
     seen, depth = camera.project(corners)
     if depth.min() < 1.0 or not _overlaps(seen, camera):
-        return canvas
+        return
     # The texture has about as many pixels as the wall on the canvas, so that little of it is lost.
     rows = int(np.clip(np.linalg.norm(seen[[1, 2]][0] - seen[[1, 2]][1]), 24, 700))
     columns = int(np.clip(rows * np.hypot(a[0] - b[0], a[1] - b[1]) / high, 24, 1200))
     texture = clutter.front(rng, rows, columns)
-    texture = 0.5 * texture + 0.5 * texture.mean(-1, keepdims=True)
+    texture = 0.5 * texture + 0.5 * texture.mean(-1, keepdims=True, dtype=np.float32)
+    # Only the part of the canvas that the wall covers.
+    left, top = np.floor(seen.min(0).clip(0)).astype(int).tolist()
+    right, bottom = np.ceil(seen.max(0)).astype(int).clip(None, (camera.columns, camera.rows)).tolist()
+    inside = (seen - [left, top]).astype(np.float32)
     corner = np.array([[0, 0], [columns, 0], [columns, rows], [0, rows]], np.float32)
-    matrix = cv2.getPerspectiveTransform(corner, seen.astype(np.float32))
-    size = (camera.columns, camera.rows)
+    matrix = cv2.getPerspectiveTransform(corner, inside)
+    size = (right - left, bottom - top)
     shown = cv2.warpPerspective(texture, matrix, size, flags=cv2.INTER_LINEAR)
     mask = np.zeros(size[::-1], np.uint8)
-    cv2.fillConvexPoly(mask, np.round(seen.clip(-8000, 8000)).astype(np.int32), 1)
+    cv2.fillConvexPoly(mask, np.round(inside.clip(-8000, 8000)).astype(np.int32), 1)
     clear = float(np.exp(-depth.mean() / light.haze_range))
-    return np.where(mask[..., None] > 0, shown * clear + light.haze.astype(np.float32) * (1 - clear), canvas)
+    hazed = shown * clear + light.haze.astype(np.float32) * (1 - clear)
+    canvas[top:bottom, left:right][mask > 0] = hazed[mask > 0]
 
 
 def _overlaps(points: np.ndarray, camera: Camera) -> bool:
