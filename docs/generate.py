@@ -1,4 +1,4 @@
-"""Reference pages that follow from the code: the commands with their flags, and the fields of a config.
+"""Reference pages that follow from the code: the commands with their flags, the fields of a config, the counter's card.
 
 mkdocs calls `pages` when it builds the site, see hooks.py. By hand, from the root of the checkout:
 
@@ -34,7 +34,11 @@ PLUGIN_SECTIONS = {"method": "methods", "model": "models", "uncertainty": "uncer
 @functools.cache
 def pages() -> dict[str, str]:
     """Return {path below docs/: Markdown} of the generated pages."""
-    return {"reference/commands.md": commands_page(), "reference/config.md": config_page()}
+    return {
+        "reference/commands.md": commands_page(),
+        "reference/config.md": config_page(),
+        "reference/counter.md": (ROOT / "cc_jax/weights/card.md").read_text(),
+    }
 
 
 # Commands

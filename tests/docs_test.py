@@ -31,7 +31,7 @@ from cc_jax.workdir import config as workdir_config
 
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
-GENERATED = ("reference/commands.md", "reference/config.md")
+GENERATED = ("reference/commands.md", "reference/config.md", "reference/counter.md")
 
 # What the pages say, and what is run in its place: the same jobs, tiny. In this order.
 SUBSTITUTIONS = (

@@ -1,0 +1,41 @@
+"""The counter that is installed with the package: it is there, it is small, its card is its own, and it counts."""
+
+import numpy as np
+import pytest
+
+from cc_jax.counting.counter import Counter
+from cc_jax.data.scenes import clutter, crowds
+from cc_jax.workdir import packed
+
+
+@pytest.fixture(scope="module")
+def counter():
+    return Counter.load()
+
+
+def test_it_is_at_most_8_megabytes_and_has_a_card():
+    sizes = {path.name: path.stat().st_size for path in packed.SHIPPED.iterdir()}
+    assert set(sizes) == {"counter.safetensors", "config.json", "card.md"}
+    assert sum(sizes.values()) < 8e6
+
+
+def test_the_card_is_that_of_these_weights(counter):
+    card = (packed.SHIPPED / "card.md").read_text()
+    assert counter.weights_sha256 in card and f"{counter.step:,} steps" in card
+    for source in (counter.config.source.dataset, *(name for name, *_ in counter.config.source.extra_datasets)):
+        assert f"`{source}`" in card
+
+
+def test_it_counts_nobody_in_plain_images(counter):
+    for level in (0, 128, 255):
+        assert counter.count(np.full((384, 512, 3), level, np.uint8)).count < 3
+
+
+def test_it_counts_crowds_and_what_only_looks_like_one(counter):
+    """On scenes of a seed that no prepared set has."""
+    scenes = [scene for scene in (crowds.render(901, index) for index in range(14)) if len(scene.points)]
+    true = np.array([len(scene.points) for scene in scenes])
+    counts = np.array([counter.count(scene.image).count for scene in scenes])
+    assert np.corrcoef(true, counts)[0, 1] > 0.8 and 0.5 < counts.sum() / true.sum() < 1.6
+    empty = [counter.count(clutter.render(901, index)).count for index in range(6)]
+    assert np.median(empty) < 5
