@@ -97,7 +97,9 @@ def test_a_thing_is_painted_and_erases_heads(name):
     camera = Camera(2.5, 0.15, 0.0, 700.0, 384, 512)
     light = surroundings.Light("overcast", 0.0, np.ones(3), np.full(3, 200.0), 1e9)
     canvas, heads = np.full((384, 512, 3), 128, np.float32), np.ones((384, 512), np.int32)
-    surroundings.THINGS[name](np.random.default_rng(1), surroundings.Brush(canvas, heads, camera, light), 0.0, 12.0)
+    surroundings.THINGS[name](
+        np.random.default_rng(1), surroundings.Brush(canvas, heads, camera, light), 0.0, 12.0
+    )
     painted = (canvas != 128).any(-1)
     assert 20 < painted.sum() < painted.size / 2
     # Only the edges are half transparent.
@@ -194,15 +196,23 @@ def test_a_rotation_takes_one_direction_to_another():
 
 
 def test_turns_are_about_the_axes_that_they_name():
-    np.testing.assert_allclose(body.turn("x", 90) @ [0, 1, 0], [0, 0, 1], atol=1e-12)  # a nod: the crown moves forwards
-    np.testing.assert_allclose(body.turn("y", 90) @ [0, 0, 1], [1, 0, 0], atol=1e-12)  # a look to the person's left
+    np.testing.assert_allclose(
+        body.turn("x", 90) @ [0, 1, 0], [0, 0, 1], atol=1e-12
+    )  # a nod: the crown moves forwards
+    np.testing.assert_allclose(
+        body.turn("y", 90) @ [0, 0, 1], [1, 0, 0], atol=1e-12
+    )  # a look to the person's left
     np.testing.assert_allclose(body.turn("z", 90) @ [1, 0, 0], [0, 1, 0], atol=1e-12)
 
 
 def test_the_weights_of_the_ancestry_targets_sum_to_one():
     for age in (0.0, 0.1, 0.1875, 0.4, 0.5, 0.8, 1.0):
         weights = body._target_weights(body.Shape(gender=0.3, age=age, ancestry=(0.2, 0.3, 0.5)))
-        ancestry = sum(v for k, v in weights.items() if k.split("/")[1].split("-")[0] in ("african", "asian", "caucasian"))
+        ancestry = sum(
+            v
+            for k, v in weights.items()
+            if k.split("/")[1].split("-")[0] in ("african", "asian", "caucasian")
+        )
         assert ancestry == pytest.approx(1)
         assert sum(v for k, v in weights.items() if "universal" in k) == pytest.approx(1)
 

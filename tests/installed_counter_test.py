@@ -22,7 +22,10 @@ def test_it_is_at_most_8_megabytes_and_has_a_card():
 def test_the_card_is_that_of_these_weights(counter):
     card = (packed.SHIPPED / "card.md").read_text()
     assert counter.weights_sha256 in card and f"{counter.step:,} steps" in card
-    for source in (counter.config.source.dataset, *(name for name, *_ in counter.config.source.extra_datasets)):
+    for source in (
+        counter.config.source.dataset,
+        *(name for name, *_ in counter.config.source.extra_datasets),
+    ):
         assert f"`{source}`" in card
 
 

@@ -178,6 +178,7 @@ def _surface(vertices: Points, triangles: Triangles, region: str, color: np.ndar
 
 
 def vertex_normals(vertices: Points, triangles: Triangles) -> Points:
+    """Unit normals of the vertices: the mean of their triangles' normals, weighted by area. Zero without triangles."""
     a, b, c = (vertices[triangles[:, i]] for i in range(3))
     across = np.cross(b - a, c - a)
     normals = np.zeros_like(vertices)
@@ -207,7 +208,7 @@ def _eye_level(model: body.BodyModel, posed: body.Posed) -> np.ndarray:
 
 
 def _head_height(model: body.BodyModel, posed: body.Posed) -> float:
-    """From the chin to the crown, in metres of the rest pose. Less than a quarter of a metre for everyone."""
+    """From the chin to the crown, in metres of the rest pose: twice as far as from the eyes to the crown."""
     first, end = body.PARTS["body"]
     return 2.0 * float(posed.rest[first:end, 1].max() - _eye_level(model, posed)[1])
 
@@ -236,13 +237,13 @@ def _skin(model: body.BodyModel, posed: body.Posed, outfit: Outfit) -> list[Surf
     ]
 
 
-def _scalp(model: body.BodyModel, posed: body.Posed, low: float = -0.35, front: float = 0.2) -> np.ndarray:
-    """Which vertices hair grows on: above the forehead, and behind the ears down to `low` heads below the eyes."""
+def _scalp(model: body.BodyModel, posed: body.Posed) -> np.ndarray:
+    """Which vertices hair grows on: above the forehead, and behind the ears down to the neck."""
     relative = (posed.rest - _eye_level(model, posed)) / _head_height(model, posed)
     up, ahead = relative[:, 1], relative[:, 2]
-    above = up > front + 0.35 * np.clip(-(ahead + 0.15), 0, None) * 0
-    behind = (ahead < -0.42) & (up > low)
-    between = up > front - (0.12 - ahead) * 0.9  # the hairline falls from the forehead to the ears
+    above = up > 0.2
+    behind = (ahead < -0.42) & (up > -0.35)
+    between = up > 0.2 - (0.12 - ahead) * 0.9  # the hairline falls from the forehead to the ears
     return (above | behind | (between & (ahead < 0.12) & (up > -0.02))) & (
         model.bone_weight("head", "neck_01") > 0.5
     )
