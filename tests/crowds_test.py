@@ -183,6 +183,34 @@ def test_the_renderer_says_where_the_body_is_missing(tmp_path):
     assert programs.run(["-m", "cc_jax.tools.render_people"]).returncode == 2
 
 
+@pytest.mark.parametrize("azimuth, elevation", [(0, 0), (90, 20), (200, 70)])
+def test_the_studio_knows_where_a_point_and_a_region_lie(azimuth, elevation):
+    """A grey ball for a head, beside a larger one."""
+    pytest.importorskip("mitsuba", reason="mitsuba is not installed")
+    from cc_jax.tools.people import outfits, studio
+
+    points, triangles = outfits._dome(-1.0)
+    head, other = np.array([0.5, 1.6, 0.3]), np.array([0.0, 0.5, 0.0])
+    grey = np.full(3, 0.5)
+    surfaces = [
+        outfits.Surface(0.12 * points + head, triangles, outfits.HEAD, grey),
+        outfits.Surface(0.5 * points + other, triangles, outfits.OTHER, grey),
+    ]
+    made = studio.render(surfaces, np.stack([head, other]), studio.View(azimuth, elevation, 0.0), height=160)
+    assert made.image.shape[:2] == made.regions.shape and made.image.shape[2] == 4
+    rows, columns = np.nonzero(made.regions == sprites.HEAD)
+    # The larger ball may hide a part of the head, as at 200 degrees.
+    area = np.pi * (0.12 * made.metre) ** 2
+    assert 0.5 * area < len(rows) < 1.25 * area
+    if len(rows) > 0.95 * area:
+        np.testing.assert_allclose([columns.mean() + 0.5, rows.mean() + 0.5], made.points[0], atol=1.5)
+    assert (made.image[..., 3] > 127).sum() == pytest.approx(
+        (made.regions != sprites.NOTHING).sum(), rel=0.02
+    )
+    shown = made.image[made.image[..., 3] == 255][:, :3]
+    assert 60 < shown.mean() < 230 and np.ptp(shown.mean(0)) < 20  # neither black nor white, and grey
+
+
 # The body behind the sprites, without its files.
 
 

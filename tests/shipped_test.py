@@ -19,7 +19,9 @@ from cc_jax.errors import UserError
 from cc_jax.report.paper_results import PUBLISHED
 
 # Packages for side-by-side comparisons. Only benchmark suites may need one.
-EXTRAS = ("torch", "masksembles")
+EXTRAS = ("torch", "masksembles", "mitsuba")
+# Where they may be missing.
+OPTIONAL = ("cc_jax.tools.bench.", "cc_jax.tools.people.")
 
 
 def module_name(path: pathlib.Path) -> str:
@@ -60,9 +62,7 @@ def test_every_module_can_be_imported():
     assert len(LIBRARIES) > 30
     found = run(sys.executable, "-c", code, input=json.dumps(LIBRARIES), check=True)
     failed = json.loads(found.stdout.splitlines()[-1])
-    wrong = {
-        n: e for n, (e, of) in failed.items() if not (n.startswith("cc_jax.tools.bench.") and of in EXTRAS)
-    }
+    wrong = {n: e for n, (e, of) in failed.items() if not (n.startswith(OPTIONAL) and of in EXTRAS)}
     assert not wrong
 
 
@@ -163,7 +163,7 @@ def test_requirements_declare_what_is_imported():
     missing = {
         (module_name(path), top) for path in PATHS for top in _top_level_imports(path) if top not in provided
     }
-    assert {m for m in missing if not (m[0].startswith("cc_jax.tools.bench.") and m[1] in EXTRAS)} == set()
+    assert {m for m in missing if not (m[0].startswith(OPTIONAL) and m[1] in EXTRAS)} == set()
 
 
 def test_a_requirement_file_is_installed_again_only_when_it_changes(tmp_path):

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
-import mitsuba as mi
+import mitsuba as mi  # pyright: ignore[reportMissingImports] (an extra)
 import numpy as np
 from jaxtyping import Float, UInt8
 
