@@ -43,7 +43,7 @@ def get_config(arg: str | None = None):
     config.method.name, config.sweep.methods = "no_adapt", ()
     # The last steps see clean pixels at all scales.
     config.source.end.share, config.source.end.unscaled_share = 0.3, 0.25
-    config.optimizer.encoder_scale = 0.1  # with 0.2, a run of 1,600 steps diverged
+    config.optimizer.encoder_scale = 0.1  # with 0.2, a run of 1,600 steps did not learn
     if arg != "smoke":  # making these images takes longer than the rest of the smoke run
         config.source.extra_datasets = (_CROWDS, _CLUTTER)
     if arg == "choose":

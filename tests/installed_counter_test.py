@@ -29,9 +29,12 @@ def test_the_card_is_that_of_these_weights(counter):
         assert f"`{source}`" in card
 
 
-def test_it_counts_nobody_in_plain_bright_images(counter):
-    for level in (128, 255):
-        assert counter.count(np.full((384, 512, 3), level, np.uint8)).count < 3
+_BLACK = pytest.param(0, marks=pytest.mark.xfail(strict=True, reason="a known fault, see the counter's card"))
+
+
+@pytest.mark.parametrize("level", [_BLACK, 128, 255])
+def test_it_counts_nobody_in_a_plain_image(counter, level):
+    assert counter.count(np.full((384, 512, 3), level, np.uint8)).count < 3
 
 
 def test_it_counts_crowds_and_what_only_looks_like_one(counter):

@@ -38,6 +38,11 @@ class Camera:
     rows: int
     columns: int
 
+    @property
+    def horizon(self) -> float:
+        """The canvas row of the horizon in the middle of the image. It may lie outside."""
+        return self.rows / 2 - self.focal * math.tan(self.tilt)
+
     def project(self, xyz: Float[np.ndarray, "N 3"]) -> tuple[Points, Float[np.ndarray, " N"]]:
         """Return canvas positions (u, v) and depths along the optical axis. Depths are at least 0.3 m."""
         x, down, z = xyz[:, 0], self.height - xyz[:, 1], xyz[:, 2]
@@ -163,6 +168,11 @@ def _fixed(points: np.ndarray) -> np.ndarray:
 
 def _fixed_spot(spot: Spot) -> tuple[int, int]:
     return int(spot[0] * 16 - 7.5), int(spot[1] * 16 - 7.5)
+
+
+def pure_color(hue: float) -> Float[np.ndarray, "3"]:
+    """Return red, green and blue between 0 and 1 of a hue: 0 is red, 1/3 green, 2/3 blue, 1 red again."""
+    return np.clip(np.abs((hue * 6 + np.array([0, 4, 2])) % 6 - 3) - 1, 0, 1)
 
 
 def noise(

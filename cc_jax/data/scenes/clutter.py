@@ -14,6 +14,8 @@ import numpy as np
 import scipy.fft
 from jaxtyping import Float32, UInt8
 
+from cc_jax.data.scenes.canvas import pure_color
+
 # The canvas relative to the image. Shrinking it smooths all edges.
 _SCALE = 2
 _PLAIN_SHARE = 0.1
@@ -93,8 +95,8 @@ def grey(rng: np.random.Generator, low: float, high: float) -> np.ndarray:
 
 def vivid(rng: np.random.Generator) -> np.ndarray:
     """A color like those of signs, flags and plastic."""
-    ramp = np.abs((rng.random() * 6 + np.array([0, 4, 2])) % 6 - 3) - 1
-    return rng.uniform(80, 235) * (1 - rng.uniform(0.25, 0.9) * (1 - np.clip(ramp, 0, 1)))
+    color = pure_color(rng.random())
+    return rng.uniform(80, 235) * (1 - rng.uniform(0.25, 0.9) * (1 - color))
 
 
 def _color(rng: np.random.Generator, spread: float = 40) -> np.ndarray:

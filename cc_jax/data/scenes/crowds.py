@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Float32, Int32, UInt8
 
-from cc_jax.data.scenes import clutter, sprites, surroundings
+from cc_jax.data.scenes import Scene, clutter, sprites, surroundings
 from cc_jax.data.scenes.canvas import Camera, noise
 
 _VISIBLE_SHARE = 0.25
@@ -38,17 +38,13 @@ Spots = Float[np.ndarray, "_ 4"]
 
 
 @dataclasses.dataclass(frozen=True)
-class CrowdScene:
+class CrowdScene(Scene):
     """A composed scene.
 
     Attributes:
-      image: RGB image.
-      points: heads (x, y) in pixels.
       parameters: how the scene was made, by the names in `FIELDS`.
     """
 
-    image: UInt8[np.ndarray, "H W 3"]
-    points: Float32[np.ndarray, "N 2"]
     parameters: dict[str, int]
 
 
@@ -447,23 +443,21 @@ def _paint_person(brush: surroundings.Brush, crowd: _Crowd, number: int) -> None
     # Whole pixels: the head is drawn where the sprite was put, so its position is that of its pixels.
     crowd.heads[number] = head + (left, top)
     crowd.sizes[number] = int((regions == sprites.HEAD).sum())
-    rows = slice(max(0, top), min(brush.canvas.shape[0], top + image.shape[0]))
-    columns = slice(max(0, left), min(brush.canvas.shape[1], left + image.shape[1]))
-    if rows.start >= rows.stop or columns.start >= columns.stop:
+    found = surroundings.overlap(brush.canvas, image, left, top)
+    if found is None:
         return
-    part = (slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left))
+    covered, part = found
     image, regions = image[part], regions[part]
-    clear = float(np.exp(-crowd.depth[number] / brush.light.haze_range))
     alpha = image[..., 3:].astype(np.float32) / 255
-    color = image[..., :3] * crowd.gains[number][regions]
-    color = np.minimum(color, 255 * alpha) * clear + alpha * (
-        (1 - clear) * brush.light.haze.astype(np.float32)
-    )
-    canvas = brush.canvas[rows, columns]
+    # Like the sprite, the air before it is multiplied by alpha.
+    clear = float(np.exp(-crowd.depth[number] / brush.light.haze_range))
+    color = np.minimum(image[..., :3] * crowd.gains[number][regions], 255 * alpha)
+    color = color * clear + alpha * ((1 - clear) * brush.light.haze.astype(np.float32))
+    canvas = brush.canvas[covered]
     canvas *= 1 - alpha
     canvas += color
     solid = alpha[..., 0] > 0.5
-    brush.heads[rows, columns][solid] = np.where(regions == sprites.HEAD, number + 1, 0)[solid]
+    brush.heads[covered][solid] = np.where(regions == sprites.HEAD, number + 1, 0)[solid]
 
 
 def _lit(

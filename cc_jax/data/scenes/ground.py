@@ -26,7 +26,7 @@ def backdrop(
 
 def _sky(rng: np.random.Generator, camera: Camera, look: Look, shape: tuple[int, int]) -> np.ndarray:
     """Return the sky, from `sky_low` at the horizon to `sky_top`, with clouds if surfaces are worn."""
-    horizon = (camera.rows / 2 - camera.focal * np.tan(camera.tilt)) / _STEP
+    horizon = camera.horizon / _STEP
     rise = np.clip((horizon - np.arange(shape[0])) / (0.35 * camera.focal / _STEP), 0, 1)[:, None, None]
     sky = np.broadcast_to(look.sky_low * (1 - rise) + look.sky_top * rise, (*shape, 3)).astype(np.float32)
     if look.texture > 0 and horizon > 4:

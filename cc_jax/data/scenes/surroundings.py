@@ -98,6 +98,12 @@ class Light:
     haze: np.ndarray
     haze_range: float
 
+    def hazed(self, color: np.ndarray, depth: float | np.ndarray) -> np.ndarray:
+        """Colors as they look through `depth` metres of air: one depth, or one for each pixel of an image."""
+        clear = np.exp(-np.minimum(depth, 1e4) / self.haze_range)
+        clear = clear[..., None].astype(np.float32) if np.ndim(clear) else float(clear)
+        return color * clear + self.haze.astype(color.dtype) * (1 - clear)
+
 
 def draw_light(rng: np.random.Generator, place: Place) -> Light:
     """Choose a light that the place can have."""
@@ -128,9 +134,7 @@ def backdrop(
     x, z, depth = camera.ground(1)
     canvas = _ceiling(rng, camera) if place.roofed else _sky(rng, camera, light)
     ground = _ground(rng, camera, place, x, z, depth) * (1 - 0.5 * shade[..., None])
-    clear = np.exp(-np.minimum(depth, 1e4) / light.haze_range)[..., None].astype(np.float32)
-    ground = ground * clear + light.haze.astype(np.float32) * (1 - clear)
-    canvas = np.where((depth < _HORIZON)[..., None], ground, canvas).astype(np.float32)
+    canvas = np.where((depth < _HORIZON)[..., None], light.hazed(ground, depth), canvas).astype(np.float32)
     if not place.roofed and rng.random() < 0.6:
         _hills(rng, camera, canvas, light)
     _walls(rng, camera, place, bounds, light, canvas)
@@ -140,8 +144,7 @@ def backdrop(
 
 
 def _sky(rng: np.random.Generator, camera: Camera, light: Light) -> Image:
-    horizon = camera.rows / 2 - camera.focal * np.tan(camera.tilt)
-    rise = np.clip((horizon - np.arange(camera.rows)) / (0.5 * camera.focal), 0, 1)[:, None, None]
+    rise = np.clip((camera.horizon - np.arange(camera.rows)) / (0.5 * camera.focal), 0, 1)[:, None, None]
     low = light.haze if light.name != "night" else np.array([40.0, 38, 45])
     top = low * rng.uniform(0.75, 1.0)
     if light.name in ("sun", "overcast") and rng.random() < 0.6:
@@ -224,7 +227,7 @@ def _markings(rng: np.random.Generator, ground: Image, x, z, footprint) -> Image
 
 def _hills(rng: np.random.Generator, camera: Camera, canvas: Image, light: Light) -> None:
     """Trees, hills or a skyline far away, in front of the sky."""
-    horizon = camera.rows / 2 - camera.focal * np.tan(camera.tilt)
+    horizon = camera.horizon
     if not -50 < horizon < camera.rows:
         return
     if rng.random() < 0.4:  # houses
@@ -237,8 +240,7 @@ def _hills(rng: np.random.Generator, camera: Camera, canvas: Image, light: Light
     color = clutter.grey(rng, 40, 150) * [0.9, 1.0, 0.85]
     grain = clutter.TEXTURES["leaves" if rng.random() < 0.5 else "stone"](rng, 256, 256)
     grain = cv2.resize(grain - grain.mean((0, 1)), (camera.columns, camera.rows))
-    clear = np.exp(-200 / light.haze_range)
-    canvas[mask] = ((color + 0.5 * grain) * clear + light.haze * (1 - clear))[mask]
+    canvas[mask] = light.hazed(color + 0.5 * grain, 200)[mask]
 
 
 def _walls(rng, camera: Camera, place: Place, bounds: Bounds, light: Light, canvas: Image) -> None:
@@ -287,9 +289,7 @@ def _wall(rng, camera: Camera, light: Light, canvas: Image, a, b, high: float) -
     shown = cv2.warpPerspective(texture, matrix, size, flags=cv2.INTER_LINEAR)
     mask = np.zeros(size[::-1], np.uint8)
     cv2.fillConvexPoly(mask, np.round(inside.clip(-8000, 8000)).astype(np.int32), 1)
-    clear = float(np.exp(-depth.mean() / light.haze_range))
-    hazed = shown * clear + light.haze.astype(np.float32) * (1 - clear)
-    canvas[top:bottom, left:right][mask > 0] = hazed[mask > 0]
+    canvas[top:bottom, left:right][mask > 0] = light.hazed(shown, float(depth.mean()))[mask > 0]
 
 
 def _overlaps(points: np.ndarray, camera: Camera) -> bool:
@@ -321,8 +321,7 @@ class Brush:
         seen, depth = self.camera.project(np.array(corners, float))
         if depth.min() < 0.7 or not _overlaps(seen, self.camera):
             return
-        clear = float(np.exp(-depth.mean() / self.light.haze_range))
-        shown = (np.asarray(color) * clear + self.light.haze * (1 - clear)).clip(0, 255).tolist()
+        shown = self.light.hazed(color, float(depth.mean())).clip(0, 255).tolist()
         fixed = np.round(seen.clip(-8000, 8000) * 16).astype(np.int32)
         cv2.fillPoly(self.canvas, [fixed], shown, cv2.LINE_AA, 4)
         cv2.fillPoly(self.heads, [fixed], 0, cv2.LINE_8, 4)
@@ -372,16 +371,30 @@ def _tree(rng, brush: Brush, x: float, z: float) -> None:
     paste(brush.canvas, brush.heads, leaves, xx**2 + yy**2 < 0.75 + 0.22 * ragged, left, top)
 
 
+def overlap(canvas: np.ndarray, image: np.ndarray, left: int, top: int) -> tuple[tuple, tuple] | None:
+    """What an image covers of a canvas when its upper left corner comes to a point of it.
+
+    Returns:
+      Slices of the canvas and slices of the image, each for rows and columns; None if the image lies outside.
+    """
+    (height, width), (high, wide) = canvas.shape[:2], image.shape[:2]
+    rows = slice(max(0, top), min(height, top + high))
+    columns = slice(max(0, left), min(width, left + wide))
+    if rows.start >= rows.stop or columns.start >= columns.stop:
+        return None
+    part = (slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left))
+    return (rows, columns), part
+
+
 def paste(canvas: Image, heads: np.ndarray, image: Image, mask: np.ndarray, left: int, top: int) -> None:
     """Put an image where `mask` is true; its upper left corner comes to a point of the canvas."""
-    rows = slice(max(0, top), min(canvas.shape[0], top + image.shape[0]))
-    columns = slice(max(0, left), min(canvas.shape[1], left + image.shape[1]))
-    if rows.start >= rows.stop or columns.start >= columns.stop:
+    found = overlap(canvas, image, left, top)
+    if found is None:
         return
-    part = (slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left))
+    covered, part = found
     seen = mask[part]
-    canvas[rows, columns][seen] = image[part][seen]
-    heads[rows, columns][seen] = 0
+    canvas[covered][seen] = image[part][seen]
+    heads[covered][seen] = 0
 
 
 def _panel(
@@ -397,8 +410,7 @@ def _panel(
     scale = 2 if rows < 120 else 1
     image = clutter.TEXTURES[texture](rng, max(32, scale * rows), max(32, scale * min(columns, 1200)))
     image = cv2.resize(image.clip(0, 255), (columns, rows), interpolation=cv2.INTER_AREA).astype(np.float32)
-    clear = float(np.exp(-depth / brush.light.haze_range))
-    image = image * clear + brush.light.haze.astype(np.float32) * (1 - clear)
+    image = brush.light.hazed(image, float(depth))
     mask = np.ones((rows, columns), bool)
     if ragged:
         edge = 0.35 * rows * np.abs(cv2.resize(noise(rng, 256, 128, 0.8)[:1], (columns, 1))[0])

@@ -5,10 +5,9 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
+from cc_jax.data.scenes.canvas import pure_color
+from cc_jax.data.scenes.sprites import HEAD, LOWER, OTHER, UPPER
 from cc_jax.tools.people import body
-
-# What a surface belongs to. Clothes above and below the waist can be given other colors when an image is composed.
-HEAD, UPPER, LOWER, OTHER = "head", "upper", "lower", "other"
 
 Points = Float[np.ndarray, "N 3"]
 Triangles = Int[np.ndarray, "T 3"]
@@ -22,7 +21,8 @@ class Surface:
     Attributes:
       vertices: in metres.
       triangles: rows of `vertices`.
-      region: HEAD, UPPER, LOWER or OTHER.
+      region: HEAD, UPPER, LOWER or OTHER of `scenes.sprites`. Clothes, above and below the waist, can be given other
+        colors when a scene is composed.
       color: reflectance between 0 and 1, of all or of each vertex.
       pattern: an image that is repeated over the surface instead, or None.
       places: where each vertex lies on the pattern; one unit is one pattern.
@@ -30,7 +30,7 @@ class Surface:
 
     vertices: Points
     triangles: Triangles
-    region: str
+    region: int
     color: np.ndarray
     pattern: UInt8[np.ndarray, "H W 3"] | None = None
     places: Float[np.ndarray, "N 2"] | None = None
@@ -135,8 +135,7 @@ def _trouser_color(rng: np.random.Generator) -> Color:
 
 
 def _from_hsv(hue: float, saturation: float, value: float) -> Color:
-    ramp = np.abs((hue * 6 + np.array([0, 4, 2])) % 6 - 3) - 1
-    return value * (1 - saturation + saturation * np.clip(ramp, 0, 1))
+    return value * (1 - saturation + saturation * pure_color(hue))
 
 
 def dress(
@@ -167,7 +166,7 @@ def dress(
     return surfaces
 
 
-def _surface(vertices: Points, triangles: Triangles, region: str, color: np.ndarray, **options) -> Surface:
+def _surface(vertices: Points, triangles: Triangles, region: int, color: np.ndarray, **options) -> Surface:
     """A surface without the vertices that no triangle uses."""
     used, rows = np.unique(triangles, return_inverse=True)
     if "places" in options:
@@ -185,6 +184,20 @@ def vertex_normals(vertices: Points, triangles: Triangles) -> Points:
     for column in range(3):
         np.add.at(normals, triangles[:, column], across)
     return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+
+
+def _shell(
+    posed: body.Posed,
+    normals: Points,
+    thick: float | np.ndarray,
+    triangles: Triangles,
+    region: int,
+    color: np.ndarray,
+    **options,
+) -> Surface:
+    """A surface of the body moved outwards; `thick` is in metres, of all or of each vertex."""
+    moved = posed.vertices + normals * np.broadcast_to(thick, len(normals))[:, None]
+    return _surface(moved, triangles, region, color, **options)
 
 
 def _wobble(points: Points, rng: np.random.Generator, size: float) -> np.ndarray:
@@ -228,11 +241,11 @@ def _skin(model: body.BodyModel, posed: body.Posed, outfit: Outfit) -> list[Surf
     head = on_head[body_triangles].all(1)
     shoes = foot[body_triangles].all(1)
     eyes = np.tile([0.25, 0.22, 0.2], (len(rest), 1))
-    grown = posed.vertices + 0.008 * vertex_normals(posed.vertices, body_triangles)
+    normals = vertex_normals(posed.vertices, body_triangles)
     return [
         _surface(posed.vertices, body_triangles[head], HEAD, color),
         _surface(posed.vertices, body_triangles[~head & ~shoes], OTHER, color),
-        _surface(grown, body_triangles[shoes], OTHER, outfit.shoes),
+        _shell(posed, normals, 0.008, body_triangles[shoes], OTHER, outfit.shoes),
         _surface(posed.vertices, model.triangles["eyes"], HEAD, eyes),
     ]
 
@@ -262,9 +275,7 @@ def _hair(
     bumps = _wobble(posed.rest, rng, 0.05 if outfit.hair_style != "curly" else 0.03)
     shade = 1 + 0.25 * _wobble(posed.rest, rng, 0.03)
     color = np.clip(outfit.hair * shade[:, None], 0.004, 0.9)
-    surfaces = [
-        _surface(posed.vertices + normals * (thick * (1 + 0.25 * bumps))[:, None], triangles, HEAD, color)
-    ]
+    surfaces = [_shell(posed, normals, thick * (1 + 0.25 * bumps), triangles, HEAD, color)]
     if outfit.hair_style == "long":
         eye, unit = _eye_level(model, posed), _head_height(model, posed)
         length = rng.uniform(0.5, 2.0)
@@ -327,7 +338,7 @@ def _hat(model: body.BodyModel, posed: body.Posed, outfit: Outfit) -> list[Surfa
         keep = (model.bone_weight("head", "neck_01") > 0.5) & ~face
         normals = vertex_normals(posed.vertices, model.triangles["body"])
         out = 0.016 if kind == "scarf" else 0.035
-        return [_surface(posed.vertices + out * normals, _of_body(model, "body", keep), HEAD, color)]
+        return [_shell(posed, normals, out, _of_body(model, "body", keep), HEAD, color)]
     low = {"cap": 0.05, "beanie": -0.25, "brim": 0.1, "helmet": -0.35}[kind]
     dome = _dome(low)
     surfaces = [
@@ -385,17 +396,9 @@ def _clothes(
     hang = np.clip((neck - rest[:, 1]) / (neck - hem), 0, 1)
     out = bulk * (0.6 + 0.7 * hang + 0.2 * folds)
     places = np.stack([rest[:, 0], rest[:, 1]], 1)
-    surfaces = []
     color = outfit.upper_color
-    surfaces.append(
-        _surface(
-            posed.vertices + normals * out[:, None],
-            _of_body(model, "tights", torso),
-            UPPER,
-            color,
-            **_pattern(outfit, rng, places),
-        )
-    )
+    pattern = _pattern(outfit, rng, places)
+    above = _shell(posed, normals, out, _of_body(model, "tights", torso), UPPER, color, **pattern)
     wide = rng.uniform(0.004, 0.022)
     trousers = (
         (rest[:, 1] < hip + 0.12)
@@ -415,20 +418,12 @@ def _clothes(
         keep = np.zeros(len(rest), bool)
         keep[first:last] = rest[first:last, 1] > knee + end
         skirt_normals = vertex_normals(posed.vertices, model.triangles["skirt"])
-        grown = posed.vertices + skirt_normals * (0.01 + 0.008 * folds)[:, None]
         region = UPPER if outfit.upper in ("dress", "robe") else LOWER
-        surfaces.append(_surface(grown, _of_body(model, "skirt", keep), region, lower_color))
-    else:
-        leg_out = np.where(legs > 0.3, wide, 0.008) * (1 + 0.25 * folds)
-        surfaces.append(
-            _surface(
-                posed.vertices + normals * leg_out[:, None],
-                _of_body(model, "tights", trousers),
-                LOWER,
-                lower_color,
-            )
-        )
-    return surfaces
+        skirt, thick = _of_body(model, "skirt", keep), 0.01 + 0.008 * folds
+        return [above, _shell(posed, skirt_normals, thick, skirt, region, lower_color)]
+    leg_out = np.where(legs > 0.3, wide, 0.008) * (1 + 0.25 * folds)
+    legs_of_cloth = _of_body(model, "tights", trousers)
+    return [above, _shell(posed, normals, leg_out, legs_of_cloth, LOWER, lower_color)]
 
 
 def _pattern(outfit: Outfit, rng: np.random.Generator, places: np.ndarray) -> dict:
@@ -497,7 +492,7 @@ def _on_bone(
     bone: str,
     shape: tuple[Points, Triangles],
     place: np.ndarray,
-    region: str,
+    region: int,
     color: np.ndarray,
 ) -> Surface:
     """A simple body that hangs on a bone; `place` is where it lies in the rest pose."""

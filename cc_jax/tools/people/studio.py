@@ -7,6 +7,7 @@ import mitsuba as mi  # pyright: ignore[reportMissingImports] (an extra)
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from cc_jax.data.scenes import sprites
 from cc_jax.tools.people import outfits
 
 mi.set_variant("scalar_rgb")
@@ -34,7 +35,7 @@ class Picture:
 
     Attributes:
       image: RGB (not multiplied by alpha) and alpha.
-      regions: NOTHING, OTHER, HEAD, UPPER or LOWER.
+      regions: NOTHING, OTHER, HEAD, UPPER or LOWER of `scenes.sprites`.
       metre: pixels a metre.
       points: where the given points of the person lie, x and y in pixels.
     """
@@ -97,6 +98,7 @@ def render(
     image = _encode(np.array(mi.render(mi.load_dict(lit)), np.float64))
     shares = np.array(mi.render(mi.load_dict(shown)), np.float64)
     alpha = shares[..., 3]
+    # In the order of the numbers of regions.
     each = np.stack([1 - alpha, alpha - shares[..., :3].sum(-1), *np.moveaxis(shares[..., :3], -1, 0)], -1)
     depth = _DISTANCE - (points - middle) @ towards
     metre = height / 2 / half
@@ -135,7 +137,7 @@ def _mesh(surface: outfits.Surface, *, glows: bool) -> mi.Mesh:
     """A mesh for Mitsuba: with its color, or glowing with the color of its region."""
     properties = mi.Properties()
     if glows:
-        value = [float(surface.region == r) for r in (outfits.HEAD, outfits.UPPER, outfits.LOWER)]
+        value = [float(surface.region == r) for r in (sprites.HEAD, sprites.UPPER, sprites.LOWER)]
         properties["bsdf"] = _diffuse({"type": "rgb", "value": 0.0})
         properties["emitter"] = mi.load_dict({"type": "area", "radiance": {"type": "rgb", "value": value}})
     elif surface.pattern is not None:
