@@ -9,6 +9,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
+from typing import Any
 
 from cc_jax.data import files
 from cc_jax.errors import InputError
@@ -79,7 +80,7 @@ def _untar(path: pathlib.Path, folder: pathlib.Path) -> None:
         _check_end(path, archive)
         _check_free_space(path, folder, sum(member.size for member in members))
         # The members were checked above. The filter also clears odd permissions; Python has it from 3.11.4 on.
-        options = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+        options: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
         archive.extractall(folder, members, **options)
 
 
