@@ -681,7 +681,7 @@ def test_a_render_that_changes_needs_a_new_version():
         np.testing.assert_allclose(found, expected, atol=2)
 
 
-GOLDEN = ("1.4.0", {"source": [162, 185, 147, 15, 87, 16], "target": [160, 23, 56, 50, 71, 108]})
+GOLDEN = ("1.5.0", {"source": [162, 185, 147, 15, 87, 16], "target": [160, 23, 56, 50, 71, 108]})
 
 
 # Real files

@@ -106,6 +106,51 @@ def test_a_thing_is_painted_and_erases_heads(name):
     assert (painted & (heads == 1)).sum() < 0.5 * painted.sum() + 60
 
 
+def test_what_is_painted_has_smooth_edges():
+    """People have. A network could tell what is painted by hard edges, and so could everybody who looks."""
+    camera = Camera(2.5, 0.0, 0.0, 700.0, 384, 512)
+    light = surroundings.Light("overcast", 0.0, np.ones(3), np.full(3, 200.0), 1e9)
+    canvas, heads = np.zeros((384, 512, 3), np.float32), np.ones((384, 512), np.int32)
+    corners = [(-0.9, 1.1, 7.0), (0.7, 1.3, 7.0), (1.2, 3.1, 7.0), (-0.5, 2.8, 7.0)]
+    surroundings.Brush(canvas, heads, camera, light).polygon(corners, np.full(3, 200.0))
+    seen, _ = camera.project(np.array(corners))
+    shares = canvas[..., 0] / 200
+    assert shares.sum() == pytest.approx(cv2.contourArea(seen.astype(np.float32)), rel=0.01)
+    # All four edges slant. A hard one has steps from nothing to all; here some pixel of each row lies between.
+    rows = slice(int(seen[3, 1]) + 2, int(seen[1, 1]) - 2)
+    between = (shares > 0.05) & (shares < 0.95)
+    middle = int(seen[:, 0].mean())
+    for half in (between[rows, :middle], between[rows, middle:]):
+        assert half.any(1).mean() > 0.9
+    np.testing.assert_array_equal(heads == 0, shares > 127.5 / 255)
+    # A bar that is narrower than a pixel is faint.
+    canvas[:] = 0
+    surroundings.Brush(canvas, heads, camera, light).box(0.003, 30.0, 0.006, 1.5, 2.5, np.full(3, 200.0))
+    assert 0 < canvas.max() < 190
+
+
+@pytest.mark.parametrize("paint", ["wall", "hills", "hedge", "tree"])
+def test_what_has_a_texture_has_smooth_edges_too(paint, monkeypatch):
+    camera = Camera(2.5, 0.05, 0.03, 700.0, 384, 512)
+    light = surroundings.Light("overcast", 0.0, np.ones(3), np.full(3, 200.0), 1e9)
+    rng, canvas = np.random.default_rng(0), np.zeros((384, 512, 3), np.float32)
+    seen = []
+    blend = surroundings.blend
+    monkeypatch.setattr(surroundings, "blend", lambda *args: (seen.append(args[2]), blend(*args)))
+    if paint == "wall":
+        surroundings._wall(rng, camera, light, canvas, (-6.0, 30.0), (-4.0, 12.0), 5.0)
+    elif paint == "hills":
+        surroundings._hills(rng, camera, canvas, light)
+    else:
+        brush = surroundings.Brush(canvas, np.zeros((384, 512), np.int32), camera, light)
+        surroundings.THINGS[paint](rng, brush, 0.0, 12.0)
+    shares = seen[-1].astype(int)
+    # A step from nothing to all between neighbours, of all pixels at the edge.
+    hard = (np.abs(np.diff(shares, axis=0)) > 250).sum()
+    edge = ((shares > 5) & (shares < 250)).sum()
+    assert edge > 30 and hard < 0.2 * edge
+
+
 @pytest.mark.parametrize("place", surroundings.PLACES, ids=lambda place: place.name)
 def test_a_place_fills_the_canvas(place):
     for seed in range(3):

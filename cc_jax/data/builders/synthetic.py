@@ -57,7 +57,7 @@ class Builder(base.CrowdDatasetBuilder):
     """Crowds in perspective: clean renders (`source`) and renders with the defects of photographs (`target`)."""
 
     # Raise it when the pictures change. Otherwise the sets on disk stay as they were drawn.
-    VERSION = tfds.core.Version("1.4.0")
+    VERSION = tfds.core.Version("1.5.0")
     DESCRIPTION = "Procedurally drawn crowds in perspective with the position of every head."
     MANUAL_DOWNLOAD_INSTRUCTIONS = None
     BUILDER_CONFIGS = [

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt8
 
 from cc_jax.data.scenes import clutter
 from cc_jax.data.scenes.canvas import Camera, noise
@@ -18,6 +18,10 @@ Image = Float32[np.ndarray, "_ _ 3"]
 _TILE = 512
 # How far the ground is drawn, in metres.
 _HORIZON = 400.0
+# Parts of a pixel along each axis from which its coverage is counted, a power of two.
+_FINE = 4
+# Positions are clipped to this many pixels: OpenCV's fixed-point numbers overflow.
+_LIMIT = 8000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,9 +138,11 @@ def backdrop(
     x, z, depth = camera.ground(1)
     canvas = _ceiling(rng, camera) if place.roofed else _sky(rng, camera, light)
     ground = _ground(rng, camera, place, x, z, depth) * (1 - 0.5 * shade[..., None])
-    canvas = np.where((depth < _HORIZON)[..., None], light.hazed(ground, depth), canvas).astype(np.float32)
     if not place.roofed and rng.random() < 0.6:
         _hills(rng, camera, canvas, light)
+    # The ground ends at its horizon, which seldom lies between two rows of pixels.
+    below = camera.height * camera.focal * (1 / depth - 1 / _HORIZON) + 0.5
+    blend(canvas, light.hazed(ground, depth), np.clip(255 * below, 0, 255).astype(np.uint8))
     _walls(rng, camera, place, bounds, light, canvas)
     # No surface of the world is as smooth as a painted one.
     grain = clutter.spectrum(rng, camera.rows, camera.columns, rng.uniform(0.5, 1.3))
@@ -167,11 +173,29 @@ def _ceiling(rng: np.random.Generator, camera: Camera) -> Image:
         0.9, 1.0, 3
     )
     panel = rng.uniform(0.6, 3)
-    joints = (np.mod(x, panel) < 0.06 * panel) | (np.mod(z, panel) < 0.06 * panel)
+    across, along = _footprint(flipped, depth)
+    joints = np.maximum(*(_stripes(c, panel, 0.06 * panel, f) for c, f in ((x, across), (z, along))))
     far = np.clip(8 / np.maximum(depth, 1), 0, 1)
     plain *= (1 - 0.3 * joints * far)[..., None]
-    lamps = (np.mod(x, 3.1) < 0.5) & (np.mod(z, 2.4) < 1.2) & (depth < 90)
-    return np.where(lamps[..., None], 250, plain).astype(np.float32)
+    lamps = _stripes(x, 3.1, 0.5, across) * _stripes(z, 2.4, 1.2, along)
+    return (plain + lamps[..., None] * (250 - plain)).astype(np.float32)
+
+
+def _footprint(camera: Camera, depth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Metres that a pixel covers on the ground across the view and along it."""
+    depth = np.minimum(depth, 1e3)
+    return depth / camera.focal, depth**2 / (camera.height * camera.focal)
+
+
+def _stripes(place: np.ndarray, every: float, wide: float, footprint: np.ndarray) -> np.ndarray:
+    """Which share of a pixel shows stripes that begin wherever `place` is a multiple of `every`, all in metres."""
+
+    def painted(at: np.ndarray) -> np.ndarray:
+        whole = np.floor(at)
+        return whole * share + np.minimum(at - whole, share)
+
+    share, middle, half = wide / every, place / every, 0.5 / every * footprint
+    return (painted(middle + half) - painted(middle - half)) / (2 * half)
 
 
 def _ground(rng: np.random.Generator, camera: Camera, place: Place, x, z, depth) -> Image:
@@ -182,9 +206,8 @@ def _ground(rng: np.random.Generator, camera: Camera, place: Place, x, z, depth)
     contrast = rng.uniform(0.15, 0.6)
     tile = ((tile - tile.mean((0, 1))) * contrast + tint).astype(np.float32)
     metres = float(np.exp(rng.uniform(np.log(2.5), np.log(9))))
-    # Metres that a pixel covers along the ground, where it covers most.
-    footprint = np.minimum(depth, 1e3) ** 2 / (camera.height * camera.focal)
-    ground = _repeated(tile, x / metres, z / metres, footprint / metres * _TILE)
+    across, along = _footprint(camera, depth)
+    ground = _repeated(tile, x / metres, z / metres, along / metres * _TILE)
     stains = noise(rng, 256, 64, 0.7)
     value = np.ones_like(x)
     for size, strength in ((60.0, 0.05), (11.0, 0.04)):
@@ -192,7 +215,7 @@ def _ground(rng: np.random.Generator, camera: Camera, place: Place, x, z, depth)
         value += strength * cv2.remap(stains, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
     ground = ground * value[..., None].astype(np.float32)
     if place.name in ("street", "station") and rng.random() < 0.6:
-        ground = _markings(rng, ground, x, z, footprint)
+        ground = _markings(rng, ground, x, z, across, along)
     return ground
 
 
@@ -215,32 +238,43 @@ def _repeated(tile: Image, u: np.ndarray, v: np.ndarray, texels: np.ndarray) -> 
     return result
 
 
-def _markings(rng: np.random.Generator, ground: Image, x, z, footprint) -> Image:
+def _markings(rng: np.random.Generator, ground: Image, x, z, across, along) -> Image:
     middle, start = rng.uniform(-3, 3), rng.uniform(6, 30)
-    on = (np.abs(x - middle) < 0.08) & (np.mod(z, 6) < 3)
-    on |= np.abs(x - middle - rng.uniform(2.5, 4)) < 0.08
+    # One stripe is the first of many that are too far apart to be seen.
+    on = _stripes(x - middle + 0.08, 1e3, 0.16, across) * _stripes(z, 6, 3, along)
+    on = np.maximum(on, _stripes(x - middle - rng.uniform(2.5, 4) + 0.08, 1e3, 0.16, across))
     if rng.random() < 0.5:
-        on |= (z > start) & (z < start + 3.5) & (np.mod(x, 1.0) < 0.5)
-    strength = (on * np.clip(0.3 / np.maximum(footprint, 1e-3), 0, 0.75))[..., None].astype(np.float32)
-    return ground * (1 - strength) + rng.uniform(170, 230) * strength
+        on = np.maximum(on, _stripes(z - start, 1e3, 3.5, along) * _stripes(x, 1.0, 0.5, across))
+    return ground + 0.75 * on[..., None].astype(np.float32) * (rng.uniform(170, 230) - ground)
 
 
 def _hills(rng: np.random.Generator, camera: Camera, canvas: Image, light: Light) -> None:
-    """Trees, hills or a skyline far away, in front of the sky."""
-    horizon = camera.horizon
-    if not -50 < horizon < camera.rows:
+    """Trees, hills or a skyline far away, in front of the sky. The ground hides their feet."""
+    if not -50 < camera.horizon < camera.rows:
         return
     if rng.random() < 0.4:  # houses
         profile = np.repeat(rng.normal(0, 1, camera.columns), rng.integers(12, 60))[: camera.columns]
     else:
         profile = cv2.resize(noise(rng, 256, 256, rng.uniform(0.5, 0.8))[:1], (camera.columns, 1))[0]
+    horizon = camera.horizon + np.tan(camera.roll) * (np.arange(camera.columns) + 0.5 - camera.columns / 2)
     top = horizon - np.abs(rng.uniform(0.01, 0.08) * camera.focal * (1.2 + profile))
-    rows = np.arange(camera.rows)[:, None]
-    mask = (rows > top[None]) & (rows < horizon + 2)
+    low = horizon.max() + camera.height * camera.focal / _HORIZON + 2
+    outline = _under(top, low)
     color = clutter.grey(rng, 40, 150) * [0.9, 1.0, 0.85]
     grain = clutter.TEXTURES["leaves" if rng.random() < 0.5 else "stone"](rng, 256, 256)
     grain = cv2.resize(grain - grain.mean((0, 1)), (camera.columns, camera.rows))
-    canvas[mask] = light.hazed(color + 0.5 * grain, 200)[mask]
+    box = _box(outline, camera)
+    if box is not None:
+        left, upper = box[1].start, box[0].start
+        shares = coverage(outline - (left, upper), canvas[box].shape[:2])
+        blend(canvas[box], light.hazed(color + 0.5 * grain[box], 200), shares)
+
+
+def _under(top: np.ndarray, low: float) -> np.ndarray:
+    """The outline of what reaches from a row of each column down to one row: x and y of its corners."""
+    x = np.arange(len(top)) + 0.5
+    x[[0, -1]] = 0, len(top)
+    return np.concatenate([np.stack([x, top], 1), [[len(top), low], [0, low]]])
 
 
 def _walls(rng, camera: Camera, place: Place, bounds: Bounds, light: Light, canvas: Image) -> None:
@@ -272,29 +306,56 @@ def _wall(rng, camera: Camera, light: Light, canvas: Image, a, b, high: float) -
     """A wall between two points of the ground, with one texture below and another one above."""
     corners = np.array([[a[0], high, a[1]], [b[0], high, b[1]], [b[0], 0, b[1]], [a[0], 0, a[1]]], float)
     seen, depth = camera.project(corners)
-    if depth.min() < 1.0 or not _overlaps(seen, camera):
+    box = _box(seen, camera)
+    if depth.min() < 1.0 or box is None:
         return
     # The texture has about as many pixels as the wall on the canvas, so that little of it is lost.
     rows = int(np.clip(np.linalg.norm(seen[[1, 2]][0] - seen[[1, 2]][1]), 24, 700))
     columns = int(np.clip(rows * np.hypot(a[0] - b[0], a[1] - b[1]) / high, 24, 1200))
     texture = clutter.front(rng, rows, columns)
     texture = 0.5 * texture + 0.5 * texture.mean(-1, keepdims=True, dtype=np.float32)
+    # A wall seen from the side shows its length on few columns: shrunk first, or its windows turn into broken lines.
+    columns = min(columns, 16 + int(1.5 * np.linalg.norm(seen[[0, 3]] - seen[[1, 2]], axis=1).max()))
+    texture = _softened(cv2.resize(texture, (columns, rows), interpolation=cv2.INTER_AREA))
     # Only the part of the canvas that the wall covers.
-    left, top = np.floor(seen.min(0).clip(0)).astype(int).tolist()
-    right, bottom = np.ceil(seen.max(0)).astype(int).clip(None, (camera.columns, camera.rows)).tolist()
-    inside = (seen - [left, top]).astype(np.float32)
+    inside = (seen - (box[1].start, box[0].start)).astype(np.float32)
     corner = np.array([[0, 0], [columns, 0], [columns, rows], [0, rows]], np.float32)
-    matrix = cv2.getPerspectiveTransform(corner, inside)
-    size = (right - left, bottom - top)
-    shown = cv2.warpPerspective(texture, matrix, size, flags=cv2.INTER_LINEAR)
-    mask = np.zeros(size[::-1], np.uint8)
-    cv2.fillConvexPoly(mask, np.round(inside.clip(-8000, 8000)).astype(np.int32), 1)
-    canvas[top:bottom, left:right][mask > 0] = light.hazed(shown, float(depth.mean()))[mask > 0]
+    # In OpenCV the middle of the first pixel is 0, here it is 0.5.
+    matrix = cv2.getPerspectiveTransform(corner - 0.5, inside - 0.5)
+    part = canvas[box]
+    shown = cv2.warpPerspective(
+        texture, matrix, part.shape[1::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    blend(part, light.hazed(shown, float(depth.mean())), coverage(inside, part.shape[:2]))
 
 
-def _overlaps(points: np.ndarray, camera: Camera) -> bool:
-    low, high = points.min(0), points.max(0)
-    return bool((high > 0).all() and (low < (camera.columns, camera.rows)).all())
+def _softened(texture: Image) -> Image:
+    """A texture with its hard steps as soft as a lens shows them."""
+    return cv2.GaussianBlur(texture, (3, 3), 0.6)
+
+
+def _box(points: np.ndarray, camera: Camera) -> tuple[slice, slice] | None:
+    """The rows and columns of the canvas that hold these points; None if they are all beside it."""
+    (left, top), (right, bottom) = np.floor(points.min(0)).tolist(), np.ceil(points.max(0)).tolist()
+    rows = slice(int(max(top, 0)), int(min(bottom, camera.rows)))
+    columns = slice(int(max(left, 0)), int(min(right, camera.columns)))
+    return (rows, columns) if rows.start < rows.stop and columns.start < columns.stop else None
+
+
+def coverage(outline: np.ndarray, shape: tuple[int, int]) -> UInt8[np.ndarray, "H W"]:
+    """How much of each pixel of an image lies within a polygon: 0 to 255. OpenCV smooths edges by widening shapes."""
+    fine = np.zeros((shape[0] * _FINE, shape[1] * _FINE), np.uint8)
+    fixed = np.round((outline.clip(-_LIMIT, _LIMIT) * _FINE - 0.5) * 16).astype(np.int32)
+    cv2.fillPoly(fine, [fixed], 255, cv2.LINE_8, 4)
+    # OpenCV halves images many times faster than it shrinks them otherwise.
+    while len(fine) > shape[0]:
+        fine = cv2.resize(fine, (fine.shape[1] // 2, len(fine) // 2), interpolation=cv2.INTER_AREA)
+    return fine
+
+
+def blend(canvas: Image, image: np.ndarray, shares: UInt8[np.ndarray, "H W"]) -> None:
+    """Paint an image or a color on a canvas, where 255 hides it and 0 leaves it as it is."""
+    canvas += (image - canvas) * (cv2.cvtColor(shares, cv2.COLOR_GRAY2RGB) * np.float32(1 / 255))
 
 
 # Things: function(rng, paint, x, z). They stand at a point of the ground and hide what is behind them.
@@ -319,12 +380,17 @@ class Brush:
     def polygon(self, corners: Sequence[tuple[float, float, float]], color: np.ndarray) -> None:
         """A polygon of points in the world: x, y and z in metres."""
         seen, depth = self.camera.project(np.array(corners, float))
-        if depth.min() < 0.7 or not _overlaps(seen, self.camera):
+        box = _box(seen, self.camera)
+        if depth.min() < 0.7 or box is None:
             return
-        shown = self.light.hazed(color, float(depth.mean())).clip(0, 255).tolist()
-        fixed = np.round(seen.clip(-8000, 8000) * 16).astype(np.int32)
-        cv2.fillPoly(self.canvas, [fixed], shown, cv2.LINE_AA, 4)
-        cv2.fillPoly(self.heads, [fixed], 0, cv2.LINE_8, 4)
+        shown = self.light.hazed(color, float(depth.mean())).clip(0, 255).astype(np.float32)
+        part = self.canvas[box]
+        self.cover(box, shown, coverage(seen - (box[1].start, box[0].start), part.shape[:2]))
+
+    def cover(self, box: tuple[slice, slice], image: np.ndarray, shares: UInt8[np.ndarray, "H W"]) -> None:
+        """Paint an image or a color on a part of the canvas. It hides the heads where it covers half of a pixel."""
+        blend(self.canvas[box], image, shares)
+        self.heads[box][shares > 127] = 0
 
     def box(self, x: float, z: float, half: float, low: float, high: float, color: np.ndarray) -> None:
         """An upright rectangle that faces the camera."""
@@ -366,9 +432,15 @@ def _tree(rng, brush: Brush, x: float, z: float) -> None:
         leaves, (side, side), interpolation=cv2.INTER_AREA if side < 256 else cv2.INTER_LINEAR
     )
     yy, xx = (np.mgrid[:side, :side].astype(np.float32) - radius) / radius
-    ragged = cv2.resize(noise(rng, 64, 32, 0.8), (side, side))
+    ragged = cv2.resize(
+        noise(rng, 64, 32, 0.8), (side, side), interpolation=cv2.INTER_AREA if side < 64 else cv2.INTER_LINEAR
+    )
     left, top = (int(round(c)) - radius for c in center)
-    paste(brush.canvas, brush.heads, leaves, xx**2 + yy**2 < 0.75 + 0.22 * ragged, left, top)
+    # Over its slope, the height of a field is the distance from its zero in pixels.
+    field = 0.75 + 0.22 * ragged - xx**2 - yy**2
+    slope = cv2.magnitude(*(cv2.Sobel(field, cv2.CV_32F, dx, 1 - dx, scale=1 / 8) for dx in (0, 1)))
+    shares = np.clip(255 * (field / np.maximum(slope, 1e-6) + 0.5), 0, 255).astype(np.uint8)
+    paste(brush, brush.light.hazed(leaves, float(depth)), shares, left, top)
 
 
 def overlap(canvas: np.ndarray, image: np.ndarray, left: int, top: int) -> tuple[tuple, tuple] | None:
@@ -386,15 +458,12 @@ def overlap(canvas: np.ndarray, image: np.ndarray, left: int, top: int) -> tuple
     return (rows, columns), part
 
 
-def paste(canvas: Image, heads: np.ndarray, image: Image, mask: np.ndarray, left: int, top: int) -> None:
-    """Put an image where `mask` is true; its upper left corner comes to a point of the canvas."""
-    found = overlap(canvas, image, left, top)
-    if found is None:
-        return
-    covered, part = found
-    seen = mask[part]
-    canvas[covered][seen] = image[part][seen]
-    heads[covered][seen] = 0
+def paste(brush: Brush, image: Image, shares: UInt8[np.ndarray, "H W"], left: int, top: int) -> None:
+    """Paint an image as far as `shares` say; its upper left corner comes to a point of the canvas."""
+    found = overlap(brush.canvas, image, left, top)
+    if found is not None:
+        box, part = found
+        brush.cover(box, image[part], shares[part])
 
 
 def _panel(
@@ -409,13 +478,18 @@ def _panel(
     # Drawn at twice the size where it is small, so that its parts get as small as they should be.
     scale = 2 if rows < 120 else 1
     image = clutter.TEXTURES[texture](rng, max(32, scale * rows), max(32, scale * min(columns, 1200)))
-    image = cv2.resize(image.clip(0, 255), (columns, rows), interpolation=cv2.INTER_AREA).astype(np.float32)
-    image = brush.light.hazed(image, float(depth))
-    mask = np.ones((rows, columns), bool)
+    # Its edges lie between pixels: it reaches into one row and one column more.
+    image = cv2.resize(image.clip(0, 255), (columns + 1, rows + 1), interpolation=cv2.INTER_AREA)
+    image = brush.light.hazed(_softened(image.astype(np.float32)), float(depth))
+    edge = np.zeros(columns)
     if ragged:
-        edge = 0.35 * rows * np.abs(cv2.resize(noise(rng, 256, 128, 0.8)[:1], (columns, 1))[0])
-        mask = np.arange(rows)[:, None] > edge
-    paste(brush.canvas, brush.heads, image, mask, int(low[0] - columns / 2), int(top[1]))
+        line = noise(rng, 256, 128, 0.8)[:1]
+        way = cv2.INTER_AREA if columns < 256 else cv2.INTER_LINEAR
+        edge = 0.35 * rows * np.abs(cv2.resize(line, (columns, 1), interpolation=way)[0])
+    corner = np.array([low[0] - columns / 2, top[1]])
+    left, upper = np.floor(corner).astype(int).tolist()
+    shares = coverage(_under(edge, rows) + corner - (left, upper), (rows + 1, columns + 1))
+    paste(brush, image, shares, left, upper)
 
 
 def _hedge(rng, brush: Brush, x: float, z: float) -> None:
@@ -455,9 +529,10 @@ def _stall(rng, brush: Brush, x: float, z: float) -> None:
         brush.box(x + place, z, 0.05, 0.95, 0.95 + rng.uniform(0.05, 0.2), goods + rng.normal(0, 40, 3))
     strips = int(rng.integers(1, 9))
     edges = np.linspace(-half, half, strips + 1)
-    for number, (left, right) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
-        top = [(x + right * 0.6, high + 0.7, z + 0.8), (x + left * 0.6, high + 0.7, z + 0.8)]
-        brush.polygon([(x + left, high, z), (x + right, high, z), *top], (first, second)[number % 2])
+    # Each strip is painted over the ones before it: two half covered pixels would show what is behind.
+    for number, left in enumerate(edges[:-1]):
+        top = [(x + half * 0.6, high + 0.7, z + 0.8), (x + left * 0.6, high + 0.7, z + 0.8)]
+        brush.polygon([(x + left, high, z), (x + half, high, z), *top], (first, second)[number % 2])
 
 
 def _car(rng, brush: Brush, x: float, z: float) -> None:
@@ -467,8 +542,8 @@ def _car(rng, brush: Brush, x: float, z: float) -> None:
     )
     brush.box(x, z, half, 0.25, 0.85, color)
     roof = [
-        (x - half * 0.65, 0.85, z),
-        (x + half * 0.55, 0.85, z),
+        (x - half * 0.65, 0.82, z),
+        (x + half * 0.55, 0.82, z),
         (x + half * 0.35, 1.4, z),
         (x - half * 0.5, 1.4, z),
     ]
@@ -499,7 +574,8 @@ def _flag(rng, brush: Brush, x: float, z: float) -> None:
     stripes = int(rng.integers(1, 4))
     edges = np.linspace(low, low + high, stripes + 1)
     wave = rng.uniform(-0.2, 0.2)
-    for bottom, top in zip(edges[:-1], edges[1:], strict=True):
+    for bottom in edges[:-1]:  # up to the upper edge, or the seams would show what is behind
+        top = low + high
         corners = [(x, bottom, z), (x + wide, bottom + wave, z), (x + wide, top + wave, z), (x, top, z)]
         brush.polygon(corners, clutter.vivid(rng))
 
@@ -512,7 +588,7 @@ def _parasol(rng, brush: Brush, x: float, z: float) -> None:
     for number in order:
         rim = [
             (x + radius * np.cos(t), high, z + radius * np.sin(t))
-            for t in (angles[number], angles[number + 1])
+            for t in (angles[number] - 0.04, angles[number + 1] + 0.04)  # over the seams
         ]
         shade = rng.uniform(0.85, 1.05) if number % 2 else rng.uniform(0.95, 1.1)
         brush.polygon([*rim, (x, high + 0.45, z)], color * shade)
