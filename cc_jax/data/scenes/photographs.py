@@ -18,7 +18,7 @@ from cc_jax.errors import InputError
 FOLDER = pathlib.Path(__file__).with_name("photographs")
 SURFACES = ("surface_brick", "surface_grass", "surface_gravel")
 # Panoramas with a horizon under a daylight sky.
-_OPEN = ("bpy_city", "bpy_courtyard", "bpy_forest", "bpy_sunrise", "pmndrs_city", "pmndrs_dawn", "pmndrs_park")
+_OPEN = ("bpy_city", "bpy_forest", "bpy_sunrise", "pmndrs_city", "pmndrs_dawn", "pmndrs_park")
 
 Image = Float32[np.ndarray, "H W 3"]
 
