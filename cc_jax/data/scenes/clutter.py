@@ -1,7 +1,8 @@
 """Images without people, full of what a counter takes for heads: leaves, bricks, tiles, windows, cobbles, chairs, fruit.
 
 `render(seed, index)` returns an image. It shows one to three surfaces, one above the other or one filling the frame, each
-with a texture of its own, seen straight on or in perspective. One image in ten is nearly plain.
+with a texture of its own, seen straight on or in perspective. One image in four is a piece of a photograph, one in eight is
+nearly plain.
 
 A counter that has only seen crowds learns that texture means people. Half of what it counts in a street can then stand
 where nobody is.
@@ -14,11 +15,12 @@ import numpy as np
 import scipy.fft
 from jaxtyping import Float32, UInt8
 
+from cc_jax.data.scenes import photographs
 from cc_jax.data.scenes.canvas import pure_color
 
 # The canvas relative to the image. Shrinking it smooths all edges.
 _SCALE = 2
-_PLAIN_SHARE = 0.1
+_PLAIN_SHARE, _PHOTOGRAPH_SHARE = 0.125, 0.25
 # Bits behind the point of positions in cv2's drawing functions: ellipses lie at sixteenths of a pixel.
 _SHIFT = 4
 
@@ -35,11 +37,14 @@ def render(seed: int, index: int, *, height: int = 512, width: int = 768) -> UIn
       width: width of the image in pixels.
     """
     rng = np.random.default_rng([2, seed, index])
-    if rng.random() < _PLAIN_SHARE:
-        canvas = _plain(rng, height * _SCALE, width * _SCALE)
+    kind = rng.random()
+    if kind < _PLAIN_SHARE:
+        canvas = _lit(rng, _plain(rng, height * _SCALE, width * _SCALE))
+    elif kind < _PLAIN_SHARE + _PHOTOGRAPH_SHARE:
+        # It has its light already.
+        canvas = photographs.view(rng, height * _SCALE, width * _SCALE) * rng.uniform(0.6, 1.2)
     else:
-        canvas = _surfaces(rng, height * _SCALE, width * _SCALE)
-    canvas = _lit(rng, canvas)
+        canvas = _lit(rng, _surfaces(rng, height * _SCALE, width * _SCALE))
     small = cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA)
     return np.clip(np.round(small), 0, 255).astype(np.uint8)
 
@@ -310,6 +315,13 @@ def _heap(rng: np.random.Generator, rows: int, columns: int) -> Image:
     return canvas.astype(np.float32)
 
 
+def _photograph(rng: np.random.Generator, rows: int, columns: int) -> Image:
+    """Bricks, grass or gravel as a camera saw them."""
+    gray = photographs.surface(rng, rows, columns, _unit(rng, 0.3, 1.2))
+    contrast = rng.uniform(0.5, 1.3)
+    return (gray - gray.mean()) * contrast * rng.uniform(0.7, 1.0, 3) + _color(rng)
+
+
 TEXTURES: dict[str, Callable[[np.random.Generator, int, int], Image]] = {
     "stone": _stone,
     "leaves": _leaves,
@@ -320,6 +332,7 @@ TEXTURES: dict[str, Callable[[np.random.Generator, int, int], Image]] = {
     "stripes": _stripes,
     "strands": _strands,
     "heap": _heap,
+    "photograph": _photograph,
 }
 
 

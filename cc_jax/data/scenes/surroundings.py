@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from cc_jax.data.scenes import clutter
+from cc_jax.data.scenes import clutter, photographs
 from cc_jax.data.scenes.canvas import Camera, noise
 
 Image = Float32[np.ndarray, "_ _ 3"]
@@ -49,7 +49,7 @@ class Place:
     things: tuple[str, ...]
 
 
-_PAVED = ("stone", "bricks", "cobbles")
+_PAVED = ("stone", "bricks", "cobbles", "photograph")
 _STREET = ("pole", "sign", "tree", "car", "barrier", "flag", "hedge", "goods", "board")
 _SQUARE = ("pole", "tree", "stall", "flag", "barrier", "parasol", "hedge", "goods", "board")
 _FIELD = ("tree", "stall", "flag", "barrier", "hedge", "hedge", "goods")
@@ -59,7 +59,7 @@ _INDOORS = ("pole", "sign", "barrier", "goods", "board")
 PLACES = (
     Place("street", _PAVED, None, (5, 14), (30, 120), True, False, _STREET),
     Place("square", _PAVED, None, (20, 50), (30, 110), False, False, _SQUARE),
-    Place("field", ("stone", "strands"), (95, 118, 62), (40, 90), (60, 200), False, False, _FIELD),
+    Place("field", ("stone", "strands", "photograph"), (95, 118, 62), (40, 90), (60, 200), False, False, _FIELD),
     Place("beach", ("stone",), (196, 172, 130), (40, 90), (50, 150), False, False, _BEACH),
     Place("market", _PAVED, None, (5, 12), (25, 60), True, False, _MARKET),
     Place("hall", ("stone", "bricks", "stripes"), None, (10, 30), (20, 50), True, True, _INDOORS),
@@ -136,9 +136,15 @@ def backdrop(
       shade: how dark the shadows on the ground are, between 0 and 1, `[H, W]`.
     """
     x, z, depth = camera.ground(1)
-    canvas = _ceiling(rng, camera) if place.roofed else _sky(rng, camera, light)
+    real = light.name in ("overcast", "sun", "haze") and rng.random() < 0.5
+    if place.roofed:
+        canvas = _ceiling(rng, camera)
+    elif real:
+        canvas = light.hazed(photographs.beyond(rng, camera), 100)
+    else:
+        canvas = _sky(rng, camera, light)
     ground = _ground(rng, camera, place, x, z, depth) * (1 - 0.5 * shade[..., None])
-    if not place.roofed and rng.random() < 0.6:
+    if not (place.roofed or real) and rng.random() < 0.6:
         _hills(rng, camera, canvas, light)
     # The ground ends at its horizon, which seldom lies between two rows of pixels.
     below = camera.height * camera.focal * (1 / depth - 1 / _HORIZON) + 0.5
