@@ -20,7 +20,7 @@ from cc_jax.data.scenes import Scene, clutter, sprites, surroundings
 from cc_jax.data.scenes.canvas import Camera, noise
 
 _VISIBLE_SHARE = 0.25
-_MIN_HEAD = (4.5, 16.0)
+_MIN_HEAD = (4.5, 13.0)
 _HEAD = 0.23  # metres from the chin to the crown
 _EMPTY_SHARE = 0.2
 _MAX_PEOPLE = 4000
@@ -137,7 +137,7 @@ def _grid(
 
 def _block(rng: np.random.Generator, box) -> np.ndarray:
     """A dense crowd that thins out in places; most face the same way."""
-    apart = float(np.exp(rng.uniform(np.log(0.42), np.log(1.3))))
+    apart = float(np.exp(rng.uniform(np.log(0.42), np.log(1.1))))
     points = _grid(rng, box, apart, apart * 0.9, 0.33)
     field = noise(rng, 256, 16, 0.6)
     scale = rng.uniform(10, 60)
@@ -159,7 +159,7 @@ def _strollers(rng: np.random.Generator, box) -> np.ndarray:
     """Single people here and there, in all directions."""
     x0, x1, z0, z1 = box
     number = rng.poisson(
-        min(600, (x1 - x0) * (z1 - z0) * float(np.exp(rng.uniform(np.log(0.004), np.log(0.25)))))
+        min(600, (x1 - x0) * (z1 - z0) * float(np.exp(rng.uniform(np.log(0.01), np.log(0.3)))))
     )
     points = np.stack([rng.uniform(x0, x1, number), rng.uniform(z0, z1, number)], 1)
     return np.column_stack([points, np.zeros(number), rng.uniform(0, 360, number)])
@@ -201,13 +201,13 @@ def _arrange(
     wide = min(bounds.half_width - 0.4, 0.6 * camera.columns / camera.focal * far + 2)
     if place.name == "stand":
         return _in_stand(rng, near, far, wide), ["stand"]
-    ways = rng.choice(list(_WAYS), rng.integers(1, 4), p=[0.22, 0.1, 0.3, 0.26, 0.12], replace=True).tolist()
+    ways = rng.choice(list(_WAYS), rng.integers(1, 4), p=[0.38, 0.14, 0.18, 0.2, 0.1], replace=True).tolist()
     spots = []
     for way in ways:
         # Somewhere between all of the ground in sight and a part of it.
-        x0, x1 = sorted(rng.uniform(-wide, wide, 2)) if rng.random() < 0.5 else (-wide, wide)
+        x0, x1 = sorted(rng.uniform(-wide, wide, 2)) if rng.random() < 0.35 else (-wide, wide)
         z0, z1 = near, far
-        if rng.random() < 0.6:
+        if rng.random() < 0.4:
             z0 = near + (far - near) * rng.uniform(0, 0.5) ** 2
             z1 = z0 + max(3.0, (far - z0) * rng.uniform(0.15, 1))
         spots.append(_WAYS[way](rng, (x0, max(x1, x0 + 3), z0, min(z1, far))))
