@@ -10,8 +10,9 @@ import pytest
 import scipy.io
 
 from cc_jax import registry
-from cc_jax.data import images, resizing, scenes
+from cc_jax.data import images, resizing
 from cc_jax.data.density import Density
+from cc_jax.data.scenes import crowds
 from cc_jax.models import sfcn
 from cc_jax.tools import bench
 from cc_jax.tools.bench.suites import density as suite
@@ -128,7 +129,7 @@ def test_without_data_the_case_says_so():
 
 def test_the_peers_crops_are_ours(tmp_path):
     """From one image and one random generator, both sides of the pipeline suite make the same crop."""
-    drawn = scenes.render("target", 0, 4, height=352, width=512)
+    drawn = crowds.render(0, 4, look="target", height=352, width=512)
     record = {
         "id": "0", "image": images.encode_image(drawn.image, ".jpg", 95), "points": drawn.points, "labelled": True,
         "roi": np.zeros((0, 2), np.float32), "height": 352, "width": 512,

@@ -11,7 +11,8 @@ from raw_trees import shanghaitech
 
 from cc_jax import Counter
 from cc_jax.counting.evaluate_workdir import evaluate_workdir
-from cc_jax.data import images, preparation, scenes
+from cc_jax.data import images, preparation
+from cc_jax.data.scenes import crowds
 from cc_jax.errors import CheckpointError, ConfigError, InputError
 from cc_jax.evaluation import calibration, conformal
 
@@ -27,7 +28,7 @@ def counted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("counted")
     lines = ["image,count"]
     for i in range(12):
-        drawn = scenes.render("target", 5, i, height=96, width=128)
+        drawn = crowds.render(5, i, look="target", height=96, width=128)
         images.write_image(folder / f"{i}.png", drawn.image)
         lines.append(f"{i}.png,{len(drawn.points)}")
     (folder / "counts.csv").write_text("\n".join(lines) + "\n")

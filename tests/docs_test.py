@@ -26,7 +26,7 @@ import yaml
 from conftest import ROOT
 
 from cc_jax import cli
-from cc_jax.data import scenes
+from cc_jax.data.scenes import crowds
 from cc_jax.workdir import config as workdir_config
 
 DOCS = ROOT / "docs"
@@ -192,7 +192,7 @@ def desk(tmp_path_factory) -> pathlib.Path:
     for split, number in (("train", 12), ("test", 2)):
         (folder / "photos" / split).mkdir(parents=True)
         for i in range(number):
-            scene = scenes.render("target", 1000 + (split == "test"), i, height=256, width=384)
+            scene = crowds.render(1000 + (split == "test"), i, look="target", height=256, width=384)
             name = f"{split}/{i}.jpg"
             cv2.imwrite(str(folder / "photos" / name), scene.image[..., ::-1])
             rows += [(name, *map(float, point)) for point in scene.points] if split == "test" else []

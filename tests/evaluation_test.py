@@ -11,9 +11,10 @@ from frames_of import Records, record_of
 from raw_trees import nwpu, picture, save_points, worldexpo10
 
 from cc_jax import build
-from cc_jax.data import images, preparation, scenes, sources
+from cc_jax.data import images, preparation, sources
 from cc_jax.data.density import Density
 from cc_jax.data.examples import Examples
+from cc_jax.data.scenes import crowds
 from cc_jax.distributed import mesh
 from cc_jax.evaluation.evaluate import TrainedCounter, counter_variables, evaluate_examples
 from cc_jax.inference.predict import make_sampler
@@ -51,7 +52,7 @@ SIDE, STEPS, BATCH = 128, 60, 8
 
 
 def drawn(seed, number):
-    return [scenes.render("source", seed, i, height=SIDE, width=SIDE) for i in range(number)]
+    return [crowds.render(seed, i, look="source", height=SIDE, width=SIDE) for i in range(number)]
 
 
 def crops_of(drawn_scenes):

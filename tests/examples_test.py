@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from frames_of import Records, record_of
 
-from cc_jax.data import examples, pipeline, resizing, scenes, transforms
+from cc_jax.data import examples, pipeline, resizing, transforms
 from cc_jax.data.density import Density
 from cc_jax.data.examples import Examples
 from cc_jax.data.resizing import ResizeRule
+from cc_jax.data.scenes import crowds
 from cc_jax.errors import ConfigError, InputError
 
 SIDE, FRAME = 96, ResizeRule(max_side=80)
@@ -18,7 +19,7 @@ SMALL = 80 * 80 * 3
 
 @pytest.fixture(scope="module")
 def records():
-    drawn = [scenes.render("target", 3, i, height=SIDE, width=SIDE) for i in range(6)]
+    drawn = [crowds.render(3, i, look="target", height=SIDE, width=SIDE) for i in range(6)]
     return Records(record_of(one.image, one.points, id=f"{i}", suffix=".jpg") for i, one in enumerate(drawn))
 
 

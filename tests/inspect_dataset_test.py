@@ -6,14 +6,15 @@ import programs
 import pytest
 from raw_trees import SPOT, worldexpo10
 
-from cc_jax.data import images, preparation, scenes, sources, survey
+from cc_jax.data import images, preparation, sources, survey
+from cc_jax.data.scenes import crowds
 from cc_jax.report import dataset_page
 
 
 @pytest.fixture
 def doubled(tmp_path):
     """Six training and six test images. Of the test images, one is a copy, one a smaller and darker copy, one grey."""
-    pictures = [scenes.render("source", 5, i, height=128, width=192).image for i in range(10)]
+    pictures = [crowds.render(5, i, look="source", height=128, width=192).image for i in range(10)]
     grey = cv2.cvtColor(pictures[9], cv2.COLOR_RGB2GRAY)
     near = cv2.resize(pictures[1], (150, 100), interpolation=cv2.INTER_AREA)
     test = [pictures[0], (near * 0.8).astype(np.uint8), *pictures[6:9]]

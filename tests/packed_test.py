@@ -9,7 +9,7 @@ import pytest
 from counter_test import make_workdir
 
 from cc_jax.counting.counter import Counter
-from cc_jax.data import scenes
+from cc_jax.data.scenes import crowds
 from cc_jax.errors import CheckpointError
 from cc_jax.workdir.layout import Layout
 from cc_jax.workdir.packed import Packed, read_packed, write_packed
@@ -28,7 +28,7 @@ def packed(workdir, tmp_path):
 
 
 def test_it_counts_as_the_workdir_does(workdir, packed):
-    image = scenes.render("target", 5, 0, height=96, width=128).image
+    image = crowds.render(5, 0, look="target", height=96, width=128).image
     trained, found = Counter.load(workdir), Counter.load(packed)
     assert (found.step, found.stage) == (trained.step, trained.stage) == (5, "stage1")
     a, b = trained.count(image), found.count(image)

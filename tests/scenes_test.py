@@ -1,4 +1,4 @@
-"""Procedural scenes: determined by their seed, with points at the heads, without hidden heads."""
+"""Looks of composed crowds, the camera, and images without people: determined by their seed, and as they are described."""
 
 import cv2
 import numpy as np
@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cc_jax.data import scenes
 from cc_jax.data.builders import synthetic
-from cc_jax.data.scenes import clutter, crowd, looks, optics, people
-from cc_jax.data.scenes.canvas import Camera, Canvas, noise
+from cc_jax.data.scenes import clutter, crowds, optics, photographs
+from cc_jax.data.scenes.canvas import Camera, noise
+
+PAIR = ("source", "target")
 
 
 def make_camera(**changes):
@@ -18,74 +19,67 @@ def make_camera(**changes):
     )
 
 
-def make_person(x=0.0, z=10.0, facing=np.pi, domain="source", **changes):
-    look = looks.draw_look(domain, np.random.default_rng(0))
-    (person,) = people.make_people(np.random.default_rng(1), np.array([[x, z, facing]]), look)
-    return people.dataclasses.replace(person, hat=None, umbrella=None, **changes)
-
-
-def draw(camera, persons):
-    """Return a canvas with the persons drawn in order and numbered from 1."""
-    canvas = Canvas(np.full((camera.rows, camera.columns, 3), 128, np.uint8), np.zeros(3), 1e9)
-    look = looks.draw_look("source", np.random.default_rng(0))
-    for number, (person, axes) in enumerate(zip(persons, people.axes_of(persons, camera), strict=True), 1):
-        people.draw_person(canvas, axes, person, look, number)
-    return canvas
-
-
-@pytest.mark.parametrize("domain", scenes.DOMAINS)
-def test_a_scene_is_a_function_of_its_seed(domain):
-    one, again = (
-        scenes.render(domain, 3, 7, height=96, width=144),
-        scenes.render(domain, 3, 7, height=96, width=144),
-    )
+@pytest.mark.parametrize("look", PAIR)
+def test_a_scene_is_a_function_of_its_seed(look):
+    one, again = (crowds.render(3, 7, look=look, height=96, width=144) for _ in range(2))
     np.testing.assert_array_equal(one.image, again.image)
     np.testing.assert_array_equal(one.points, again.points)
     others = [
-        scenes.render(domain, 3, 8, height=96, width=144),
-        scenes.render(domain, 4, 7, height=96, width=144),
+        crowds.render(3, 8, look=look, height=96, width=144),
+        crowds.render(4, 7, look=look, height=96, width=144),
     ]
     assert all((other.image != one.image).any() for other in others)
 
 
 def test_a_scene_does_not_depend_on_numpys_global_generator_or_on_threads():
     np.random.seed(0)
-    one = scenes.render("target", 0, 0, height=96, width=144)
+    one = crowds.render(0, 0, look="target", height=96, width=144)
     np.random.seed(1)
     threads = cv2.getNumThreads()
     try:
         cv2.setNumThreads(1)
-        np.testing.assert_array_equal(scenes.render("target", 0, 0, height=96, width=144).image, one.image)
+        again = crowds.render(0, 0, look="target", height=96, width=144)
+        np.testing.assert_array_equal(again.image, one.image)
     finally:
         cv2.setNumThreads(threads)
 
 
 @settings(max_examples=12, deadline=None)
-@given(
-    st.sampled_from(scenes.DOMAINS), st.integers(0, 2**31), st.sampled_from([(64, 96), (90, 61), (128, 128)])
-)
-def test_points_are_inside_the_frame_and_distinct(domain, seed, size):
-    scene = scenes.render(domain, seed, 0, height=size[0], width=size[1])
+@given(st.sampled_from(PAIR), st.integers(0, 2**31), st.sampled_from([(64, 96), (90, 61), (128, 128)]))
+def test_points_are_inside_the_frame_and_distinct(look, seed, size):
+    scene = crowds.render(seed, 0, look=look, height=size[0], width=size[1])
     assert scene.image.shape == (*size, 3) and scene.image.dtype == np.uint8
     assert scene.points.dtype == np.float32 and scene.points.shape[1] == 2
     assert (scene.points >= 0).all() and (scene.points < (size[1], size[0])).all()
     assert len(np.unique(scene.points, axis=0)) == len(scene.points)
 
 
-def test_counts_of_the_domains_overlap_and_vary():
-    counts = {
-        d: [len(scenes.render(d, 5, i, height=128, width=192).points) for i in range(24)]
-        for d in scenes.DOMAINS
-    }
+@pytest.fixture(scope="module")
+def pair():
+    return {look: [crowds.render(5, i, look=look, height=128, width=192) for i in range(32)] for look in PAIR}
+
+
+def test_the_pair_shows_about_as_many_people(pair):
+    """What differs is the look: a counter that is right about one should be about right about the other."""
+    counts = {look: [len(scene.points) for scene in scenes] for look, scenes in pair.items()}
     for values in counts.values():
-        assert min(values) >= 1 and max(values) > 100 and np.percentile(values, 25) < 60
+        assert max(values) > 80 and np.percentile(values, 25) < 40 and max(values) < 400
     low, high = sorted(np.mean(values) for values in counts.values())
-    assert high < 2 * low
+    assert low > 15 and high < 2 * low
 
 
-def test_an_unknown_domain_is_refused():
-    with pytest.raises(ValueError, match="source.*target"):
-        scenes.render("real", 0, 0)
+def test_an_unknown_look_is_refused():
+    with pytest.raises(ValueError, match="any, source, target"):
+        crowds.render(0, 0, look="real")
+
+
+def test_heads_grow_with_the_image():
+    """Else the images of a test, which are small, would show hundreds where those of the demo show ten."""
+    small, large = (
+        [len(crowds.render(0, i, look="source", height=h, width=h).points) for i in range(8)]
+        for h in (96, 192)
+    )
+    assert 0.5 < np.mean(small) / np.mean(large) < 1.3
 
 
 def test_a_projected_point_is_where_a_textbook_camera_puts_it():
@@ -115,47 +109,6 @@ def test_the_ground_projects_back_to_the_pixel_it_was_seen_in():
     assert not np.isfinite(make_camera(tilt=0.0, roll=0.0).ground(8)[2][0]).any()  # sky above the horizon
 
 
-@pytest.mark.parametrize("z", [5.0, 10.0, 25.0])
-@pytest.mark.parametrize("x", [-1.5, 0.0, 2.0])
-def test_a_heads_point_is_the_middle_of_the_pixels_drawn_as_head(x, z):
-    camera, person = make_camera(), make_person(x, z, long_hair=False)
-    canvas = draw(camera, [person])
-    v, u = np.nonzero(canvas.heads == 1)
-    (head,), depth = camera.project(people.head_positions([person]))
-    radius = people.HEAD * camera.focal / depth[0]
-    np.testing.assert_allclose([u.mean() + 0.5, v.mean() + 0.5], head, atol=0.5 + 0.05 * radius)
-    np.testing.assert_allclose(len(u), np.pi * 1.1 * (radius + 0.3) ** 2, rtol=0.2)
-
-
-def test_heads_are_above_feet():
-    """People are upright, so an image that is upside down looks wrong."""
-    camera = make_camera()
-    (axes,) = people.axes_of([make_person()], camera)
-    (head,), _ = camera.project(people.head_positions([make_person()]))
-    assert head[1] < axes.foot[1] - 20
-
-
-def test_only_visible_heads_count():
-    camera = make_camera(height=1.6, tilt=0.0, roll=0.0)
-    behind, before = make_person(0.0, 14.0, height=1.6), make_person(0.0, 4.0, height=1.95)
-    aside = make_person(2.5, 14.0, height=1.6)
-    persons = [behind, aside, before]  # far to near
-    points = scenes._visible_heads(draw(camera, persons), camera, persons)
-    heads, _ = camera.project(people.head_positions(persons))
-    np.testing.assert_allclose(points, heads[[1, 2]] / 2, atol=1e-3)
-
-
-def test_people_keep_their_distance_and_stay_in_the_frame():
-    camera, rng = make_camera(), np.random.default_rng(0)
-    for _ in range(5):
-        spots = crowd.arrange(rng, camera, 120, 15.0, 6.0, 40.0)
-        offset = np.linalg.norm(spots[:, None, :2] - spots[None, :, :2], axis=-1) + 1e9 * np.eye(len(spots))
-        assert 20 < len(spots) <= 120 and offset.min() > 0.42
-        assert (np.abs(spots[:, 0]) < 15).all() and (spots[:, 1] > 6).all() and (spots[:, 1] < 40).all()
-        heads, _ = camera.project(np.column_stack([spots[:, 0], np.full(len(spots), 1.6), spots[:, 1]]))
-        assert (heads >= 0).all() and (heads < (768, 512)).all()
-
-
 def test_noise_tiles_and_is_normalised():
     texture = noise(np.random.default_rng(0), 128, 32)
     assert abs(texture.mean()) < 1e-4 and texture.std() == pytest.approx(1, abs=1e-3)
@@ -163,14 +116,26 @@ def test_noise_tiles_and_is_normalised():
     assert np.abs(texture[0] - texture[-1]).mean() < 2 * inside
 
 
-def test_the_target_looks_unlike_the_source():
-    """Renders have areas of one color, images of the target domain have none."""
+def test_the_target_has_the_blur_of_a_photograph(pair):
+    """Its steps from one pixel to the next are smaller, compared with what its scenes show over longer distances."""
 
-    def share_of_flat_pixels(domain):
-        images = [scenes.render(domain, 1, i, height=128, width=192).image.astype(int) for i in range(8)]
-        return np.mean([(np.abs(np.diff(image, axis=1)).max(axis=2) == 0).mean() for image in images])
+    def sharpness(scenes):
+        images = [cv2.cvtColor(scene.image, cv2.COLOR_RGB2GRAY).astype(float) for scene in scenes]
+        return np.median([np.abs(np.diff(one, axis=1)).mean() / one.std() for one in images])
 
-    assert share_of_flat_pixels("source") > 0.2 > share_of_flat_pixels("target")
+    assert sharpness(pair["source"]) > 1.3 * sharpness(pair["target"])
+
+
+@pytest.mark.parametrize("tilt", [0.1, 0.4])
+def test_a_panorama_has_its_horizon_where_the_camera_has_it(tilt, monkeypatch):
+    """Bright above and dark below: the border lies in the row that the camera says."""
+    panorama = np.full((512, 1024, 3), 200, np.uint8)
+    panorama[256:] = 50
+    monkeypatch.setattr(photographs, "read", lambda name: panorama)
+    camera = make_camera(tilt=tilt, roll=0.0)
+    seen = photographs.around(np.random.default_rng(0), camera)
+    assert seen.shape == (512, 768, 3)
+    assert (seen[:, 384, 0] > 125).sum() == pytest.approx(max(camera.horizon, 0), abs=2)
 
 
 def test_optics_move_nothing():
@@ -205,7 +170,7 @@ def test_one_image_of_clutter_in_ten_is_plain():
     """A gradient, also under uneven light, has little contrast between neighbors."""
     images = [clutter.render(0, index, height=48, width=72).astype(float) for index in range(100)]
     plain = [np.abs(np.diff(image, axis=1)).max() < 16 for image in images]
-    assert 5 <= sum(plain) <= 30  # some surfaces are smooth at this size
+    assert 3 <= sum(plain) <= 30  # some surfaces are smooth at this size
 
 
 def test_clutter_is_prepared_as_images_without_people():

@@ -15,9 +15,10 @@ import pytest
 from conftest import ROOT
 from raw_trees import shanghaitech
 
-from cc_jax.data import preparation, scenes, sources, storage
+from cc_jax.data import preparation, sources, storage
 from cc_jax.data.builders import synthetic
 from cc_jax.data.images import encode_image, read_image
+from cc_jax.data.scenes import crowds
 from cc_jax.errors import ConfigError, InputError
 
 POINTS = {"train": {n: [(10 + n, 20), (80, 5 + n)] for n in range(1, 8)}, "test": {1: [(50, 30)], 2: []}}
@@ -162,7 +163,7 @@ def test_synthetic_sets_are_drawn_on_first_use_and_found_on_the_second(monkeypat
     assert capsys.readouterr().out == ""
     assert len(source) == 6 and len(again) == 2 and source.sizes[0] == (64, 96)
     record = next(record for record in source if record["id"] == "train_00004")
-    scene = scenes.render("source", 0, 4, height=64, width=96)
+    scene = crowds.render(0, 4, look="source", height=64, width=96)
     np.testing.assert_array_equal(record["points"], scene.points)
     assert record["image"] == encode_image(scene.image, ".jpg", 95)
     tests = {record["image"] for record in again}

@@ -1,6 +1,6 @@
 """`synthetic/{source,target,validation,crowds,clutter}`: images that are made from a seed (see `data/scenes`).
 
-`source` has 240 training and 60 test images, `target` 240 and 240, `validation` 320 test images of the target's kind from
+`source` has 240 training and 20 test images, `target` 240 and 200, `validation` 200 test images of the target's kind from
 another seed. `crowds` has 800 and 100 images of rendered people, `clutter` 240 and 60 images without people. The license
 is that of this project.
 """
@@ -26,7 +26,7 @@ class Config(tfds.core.BuilderConfig):
     """What is drawn.
 
     Attributes:
-      domain: "source" or "target", see `scenes.render`; or "crowds" or "clutter", see the modules in `scenes`.
+      domain: "source" or "target", looks of `scenes.crowds`; "crowds" for all that it shows, "clutter" for `scenes.clutter`.
       train: Number of training images.
       test: Number of test images.
       height: Height of an image in pixels.
@@ -54,24 +54,26 @@ _SCENES_LIKE = {
 
 
 class Builder(base.CrowdDatasetBuilder):
-    """Crowds in perspective: clean renders (`source`) and renders with the defects of photographs (`target`)."""
+    """Crowds of rendered people: clean renders (`source`), scenes in photographs with their defects (`target`), others."""
 
     # Raise it when the pictures change. Otherwise the sets on disk stay as they were drawn.
-    VERSION = tfds.core.Version("1.5.0")
-    DESCRIPTION = "Procedurally drawn crowds in perspective with the position of every head."
+    VERSION = tfds.core.Version("1.6.0")
+    DESCRIPTION = "Crowds of rendered people with the position of every head."
     MANUAL_DOWNLOAD_INSTRUCTIONS = None
     BUILDER_CONFIGS = [
-        Config(name="source", domain="source", train=240, test=60, description="Clean renders."),
+        Config(
+            name="source", domain="source", train=240, test=20, description="Clean renders of painted places."
+        ),
         Config(
             name="target",
             domain="target",
             train=240,
-            test=240,
-            description="Renders that resemble photographs.",
+            test=200,
+            description="People in photographs of real places, as an ordinary camera takes them.",
         ),
         # For choosing settings. The target's test images are for the final numbers only.
         Config(
-            name="validation", domain="target", train=0, test=320, seed=1, description="More target images."
+            name="validation", domain="target", train=0, test=200, seed=1, description="More target images."
         ),
         # Larger, at the size of the photographs and renders that they are mixed with.
         Config(
@@ -131,15 +133,17 @@ def _draw_split(config: Config, split: str, indices: range) -> Sequence[base.Raw
 def _draw_image(config: Config, split: str, index: int) -> base.RawImage:
     """Draw image `index` of a split. The splits have different seeds, so no test image is a training image."""
     seed = 2 * config.seed + (split == "test")
-    size = {"height": config.height, "width": config.width}
+    height, width = config.height, config.width
     described: tuple[int, ...] = ()
     if config.domain == "clutter":
-        scene = scenes.Scene(clutter.render(seed, index, **size), np.zeros((0, 2), np.float32))
+        scene = scenes.Scene(
+            clutter.render(seed, index, height=height, width=width), np.zeros((0, 2), np.float32)
+        )
     elif config.domain == "crowds":
-        scene = crowds.render(seed, index, **size)
+        scene = crowds.render(seed, index, height=height, width=width)
         described = tuple(scene.parameters[name] for name in crowds.FIELDS)
     else:
-        scene = scenes.render(config.domain, seed, index, **size)
+        scene = crowds.render(seed, index, look=config.domain, height=height, width=width)
     image = images.encode_image(scene.image, ".jpg", 95)
     return base.RawImage(
         f"{split}_{index:05d}",

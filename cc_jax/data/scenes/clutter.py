@@ -13,7 +13,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 import scipy.fft
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float, Float32, UInt8
 
 from cc_jax.data.scenes import photographs
 from cc_jax.data.scenes.canvas import pure_color
@@ -24,7 +24,7 @@ _PLAIN_SHARE, _PHOTOGRAPH_SHARE = 0.125, 0.25
 # Bits behind the point of positions in cv2's drawing functions: ellipses lie at sixteenths of a pixel.
 _SHIFT = 4
 
-Image = Float32[np.ndarray, "H W 3"]
+Image = Float[np.ndarray, "H W 3"]
 
 
 def render(seed: int, index: int, *, height: int = 512, width: int = 768) -> UInt8[np.ndarray, "H W 3"]:

@@ -1,12 +1,12 @@
-"""Crowds composed of rendered people (`sprites`) in painted surroundings (`surroundings`).
+"""Crowds composed of rendered people (`sprites`) in painted surroundings (`surroundings`) or in `photographs`.
 
 `render(seed, index)` returns an image, the position of every head that a person would mark, and how the scene was made.
 One scene in five shows nobody. The others show up to a few thousand people: dense blocks, rows, queues, groups and single
-people, from a raised hand to a tower.
+people, from a raised hand to a tower. Other looks (`looks`) show a part of this, or something else.
 
 A head is where it is drawn: its position and its pixels come from the sprite. It counts if its middle is inside the image
 and at least a quarter of it is visible. Nobody stands so far away that their head is smaller than a size that is drawn for
-each scene between the limits of `_MIN_HEAD`, in pixels. Behind them the place goes on without people.
+each scene between the limits of its look. Behind them the place goes on without people.
 """
 
 import dataclasses
@@ -16,21 +16,21 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Float32, Int32, UInt8
 
-from cc_jax.data.scenes import Scene, clutter, sprites, surroundings
+from cc_jax.data.scenes import Scene, clutter, optics, sprites, surroundings
 from cc_jax.data.scenes.canvas import Camera, noise
+from cc_jax.data.scenes.looks import LOOKS, Look
 
 _VISIBLE_SHARE = 0.25
-_MIN_HEAD = (4.5, 13.0)
 _HEAD = 0.23  # metres from the chin to the crown
-_EMPTY_SHARE = 0.2
 _MAX_PEOPLE = 4000
 # From how many of the sprites that fit best one is drawn, and for how many people they are looked for at once.
 _BEST, _CHUNK = 12, 256
 # Metres of someone's height above the ground at which the camera's elevation is measured.
 _MIDDLE = 1.2
 
-# What describes a scene: numbers of its place in `surroundings.PLACES` and of its light in `surroundings.LIGHTS`, the
-# camera's height in centimetres, its tilt and its horizontal angle of view in degrees, and how many heads count.
+# What describes a scene: numbers of its place in `surroundings.PLACES` (a panorama has the next one) and of its light in
+# `surroundings.LIGHTS`, the camera's height in centimetres, its tilt and its horizontal angle of view in degrees, and how
+# many heads count.
 FIELDS = ("place", "light", "camera_cm", "tilt", "view", "count")
 
 # x and z in metres, height of the ground, facing in degrees (0 is towards the camera).
@@ -48,37 +48,49 @@ class CrowdScene(Scene):
     parameters: dict[str, int]
 
 
-def render(seed: int, index: int, *, height: int = 512, width: int = 768) -> CrowdScene:
+def render(seed: int, index: int, *, look: str = "any", height: int = 512, width: int = 768) -> CrowdScene:
     """Compose a scene. The same arguments always give the same pixels.
 
     Args:
       seed: seed of a series of scenes.
       index: index of the scene in the series.
+      look: one of `LOOKS`.
       height: height of the image in pixels.
       width: width of the image in pixels.
+
+    Raises:
+      ValueError: There is no such look.
     """
-    rng = np.random.default_rng([3, seed, index])
-    place = surroundings.PLACES[rng.integers(len(surroundings.PLACES))]
-    light = surroundings.draw_light(rng, place)
-    camera = _camera(rng, place, height, width)
+    if look not in LOOKS:
+        raise ValueError(f"look must be one of {', '.join(LOOKS)}, not {look!r}")
+    chosen = LOOKS[look]
+    rng = np.random.default_rng([chosen.stream, seed, index])
+    place = surroundings.draw_place(rng, chosen.places)
+    light = surroundings.draw_light(rng, place, chosen.lights)
+    camera = _camera(rng, chosen, place, height, width)
     bounds = surroundings.draw_bounds(rng, place)
-    near, far = _depths(rng, camera, bounds, light)
+    near, far = _depths(rng, chosen, camera, bounds, light)
     spots, ways = np.zeros((0, 4)), []
-    if rng.random() >= _EMPTY_SHARE:
+    if rng.random() >= chosen.empty_share:
         spots, ways = _arrange(rng, camera, place, bounds, near, far)
+        spots = _thinned(rng, chosen, spots)
     crowd = _Crowd.make(rng, camera, light, spots, ways)
     shade = crowd.shadows(camera, light)
     canvas = surroundings.backdrop(rng, camera, place, bounds, light, shade)
+    if place is surroundings.PANORAMA:
+        # People stand in its light.
+        crowd.gains[:] *= (canvas.mean((0, 1)) / canvas.mean()) ** 0.6
     heads = np.zeros((height, width), np.int32)
     brush = surroundings.Brush(canvas, heads, camera, light)
     if place.name == "stand":
         _steps(rng, brush, near, far)
-    _paint(rng, brush, crowd, _scattered(rng, place, bounds, near, far, len(spots)))
-    image = _lit(rng, canvas, light)
+    things = [name for name in place.things if name in chosen.things]
+    _paint(rng, brush, crowd, _scattered(rng, place, things, bounds, near, far, len(spots)))
+    image = _photographed(rng, canvas) if chosen.photographed else _lit(rng, canvas, light)
     points = crowd.visible(heads, height, width)
     view = 2 * np.degrees(np.arctan(width / 2 / camera.focal))
     numbers = (
-        surroundings.PLACES.index(place),
+        (*surroundings.PLACES, surroundings.PANORAMA).index(place),
         surroundings.LIGHTS.index(light.name),
         100 * camera.height,
         np.degrees(camera.tilt),
@@ -89,21 +101,27 @@ def render(seed: int, index: int, *, height: int = 512, width: int = 768) -> Cro
     return CrowdScene(image, points, parameters)
 
 
-def _camera(rng: np.random.Generator, place: surroundings.Place, rows: int, columns: int) -> Camera:
-    """A camera between a raised hand and a tower that looks at the ground somewhere ahead."""
-    top = 5.0 if place.roofed else 28.0
-    high = float(np.exp(rng.uniform(np.log(1.6), np.log(top))))
-    focal = columns * float(np.exp(rng.uniform(np.log(0.65), np.log(2.6))))
-    ahead = high * rng.uniform(1.2, 6) + 6
+def _camera(
+    rng: np.random.Generator, look: Look, place: surroundings.Place, rows: int, columns: int
+) -> Camera:
+    """A camera, held by hand or up to a tower, that looks at the ground somewhere ahead."""
+    low, top = look.camera
+    high = float(np.exp(rng.uniform(np.log(low), np.log(min(top, 5.0) if place.roofed else top))))
+    focal = columns * float(np.exp(rng.uniform(*np.log(look.lens))))
+    ahead = high * rng.uniform(*look.ahead) + 6
     tilt = np.arctan(high / ahead)
-    if rng.random() < 0.08:  # nearly straight down
+    if rng.random() < look.overhead_share:  # nearly straight down
         tilt = np.radians(rng.uniform(50, 75))
         high = max(high, 6.0)
     return Camera(high, float(tilt), float(rng.normal(0, 0.02)), focal, rows, columns)
 
 
 def _depths(
-    rng: np.random.Generator, camera: Camera, bounds: surroundings.Bounds, light: surroundings.Light
+    rng: np.random.Generator,
+    look: Look,
+    camera: Camera,
+    bounds: surroundings.Bounds,
+    light: surroundings.Light,
 ) -> tuple[float, float]:
     """The smallest and the largest distance on the ground at which people stand."""
     half = np.arctan(camera.rows / 2 / camera.focal)
@@ -111,10 +129,20 @@ def _depths(
     # People whose heads are below the lower edge do not count but hide nobody either.
     near = max(2.0, (camera.height - 1.7) / np.tan(min(below, 1.5)))
     # As far as heads are large enough, and clear enough in the haze, for somebody to mark them.
-    smallest = float(np.exp(rng.uniform(*np.log(_MIN_HEAD))))
+    smallest = float(np.exp(rng.uniform(*np.log(look.smallest_head))))
+    if look.rows:
+        smallest *= camera.rows / look.rows
     far = min(_HEAD * camera.focal / smallest, 1.3 * light.haze_range)
     edge = camera.height / np.tan(above) if above > 0 else np.inf
     return near, max(near + 4, min(far, edge, bounds.back - 0.5))
+
+
+def _thinned(rng: np.random.Generator, look: Look, spots: Spots) -> Spots:
+    """At most as many people as the look has room for, from anywhere among them."""
+    if look.people is None:
+        return spots
+    room = int(np.exp(rng.uniform(*np.log(look.people))))
+    return spots[np.sort(rng.permutation(len(spots))[:room])]
 
 
 # Arrangements: function(rng, x0, x1, z0, z1) -> spots in this rectangle of the ground.
@@ -280,15 +308,17 @@ def _steps(rng: np.random.Generator, brush: surroundings.Brush, near: float, far
 
 
 def _scattered(
-    rng: np.random.Generator, place, bounds, near: float, far: float, people: int
+    rng: np.random.Generator, place, names: Sequence[str], bounds, near: float, far: float, people: int
 ) -> list[tuple[str, float, float]]:
     """What stands about: name, x and z. There is little of it in a crowd."""
     number = rng.poisson(4 if people > 300 else 12)
     things = []
+    if not names:
+        return things
     for _ in range(number if place.name != "stand" else number // 3):
         z = near + 3 + (min(far + 15, bounds.back) - near) * rng.random() ** 1.3
         wide = min(bounds.half_width, 0.6 * z)
-        things.append((str(rng.choice(place.things)), rng.uniform(-wide, wide), z))
+        things.append((str(rng.choice(names)), rng.uniform(-wide, wide), z))
     return things
 
 
@@ -458,6 +488,11 @@ def _paint_person(brush: surroundings.Brush, crowd: _Crowd, number: int) -> None
     canvas += color
     solid = alpha[..., 0] > 0.5
     brush.heads[covered][solid] = np.where(regions == sprites.HEAD, number + 1, 0)[solid]
+
+
+def _photographed(rng: np.random.Generator, canvas: np.ndarray) -> UInt8[np.ndarray, "H W 3"]:
+    """The image as a phone or a surveillance camera took it."""
+    return optics.photograph(rng, np.clip(canvas, 0, 255).round().astype(np.uint8))
 
 
 def _lit(

@@ -19,6 +19,11 @@ FOLDER = pathlib.Path(__file__).with_name("photographs")
 SURFACES = ("surface_brick", "surface_grass", "surface_gravel")
 # Panoramas with a horizon under a daylight sky.
 _OPEN = ("bpy_city", "bpy_forest", "bpy_sunrise", "pmndrs_city", "pmndrs_dawn", "pmndrs_park")
+# Panoramas of places where a crowd can stand around the camera.
+_ROOMY = (
+    "bpy_city", "bpy_forest", "bpy_sunrise", "pmndrs_city", "pmndrs_esplanade", "pmndrs_forest", "pmndrs_park",
+    "pmndrs_warehouse",
+)  # fmt: skip
 
 Image = Float32[np.ndarray, "H W 3"]
 
@@ -64,6 +69,22 @@ def beyond(rng: np.random.Generator, camera: Camera) -> Image:
     return _cut(rng, panorama, top, camera.rows, camera.columns, zoom)
 
 
+def around(rng: np.random.Generator, camera: Camera) -> Image:
+    """What a camera sees that is turned anywhere in the middle of a panorama of a place with room for a crowd."""
+    panorama = read(str(rng.choice(_ROOMY)))
+    high, wide = panorama.shape[:2]
+    u = (np.arange(camera.columns, dtype=np.float32) + 0.5 - camera.columns / 2) / camera.focal
+    v = (np.arange(camera.rows, dtype=np.float32)[:, None] + 0.5 - camera.rows / 2) / camera.focal
+    # The direction of each pixel's ray: to the right, down and ahead.
+    cos, sin = np.cos(camera.roll), np.sin(camera.roll)
+    right, lower = u * cos + v * sin, v * cos - u * sin
+    down = lower * np.cos(camera.tilt) + np.sin(camera.tilt)
+    ahead = np.cos(camera.tilt) - lower * np.sin(camera.tilt)
+    x = (rng.uniform(0, 1) + np.arctan2(right, ahead) / (2 * np.pi)) * wide
+    y = (0.5 + np.arctan2(down, np.hypot(right, ahead)) / np.pi) * high
+    return _taken(panorama, np.mod(x, wide) - 0.5, y - 0.5, cv2.BORDER_WRAP)
+
+
 def _cut(
     rng: np.random.Generator,
     photograph: np.ndarray,
@@ -85,8 +106,14 @@ def _cut(
         x = x[::-1]
     x = _mirrored(x, wide)
     y = _mirrored(y, high) if endless else np.clip(y, 0, high - 1)
-    grid = [np.ascontiguousarray(g, np.float32) for g in np.broadcast_arrays(x[None], y[:, None])]
-    return cv2.remap(photograph, *grid, cv2.INTER_CUBIC).astype(np.float32)
+    return _taken(photograph, *np.broadcast_arrays(x[None], y[:, None]), cv2.BORDER_CONSTANT)
+
+
+def _taken(photograph: np.ndarray, x: np.ndarray, y: np.ndarray, border: int) -> Image:
+    """The colors of a photograph at these positions; `border` is OpenCV's way to go on beside its edges."""
+    across, down = (np.ascontiguousarray(places, np.float32) for places in (x, y))
+    seen = cv2.remap(photograph, across, down, cv2.INTER_CUBIC, borderMode=border)
+    return seen.astype(np.float32)
 
 
 def _mirrored(position: np.ndarray, length: int) -> np.ndarray:

@@ -14,8 +14,8 @@ from cc_jax.data.scenes import clutter, photographs
 from cc_jax.data.scenes.canvas import Camera, noise
 
 Image = Float32[np.ndarray, "_ _ 3"]
-# Side of the square texture of a ground, in pixels.
-_TILE = 512
+# Side of the square texture of a ground, in pixels: in images of more than `_SMALL` rows, and in smaller ones.
+_TILES, _SMALL = (512, 256), 256
 # How far the ground is drawn, in metres.
 _HORIZON = 400.0
 # Parts of a pixel along each axis from which its coverage is counted, a power of two.
@@ -79,6 +79,16 @@ class Bounds:
     back: float
 
 
+# Where a panorama was taken.
+PANORAMA = Place("panorama", (), None, (8, 25), (14, 60), False, False, ())
+
+
+def draw_place(rng: np.random.Generator, names: Sequence[str]) -> Place:
+    """Choose one of the places with these names, or a panorama if there are none."""
+    places = [place for place in PLACES if place.name in names]
+    return places[rng.integers(len(places))] if places else PANORAMA
+
+
 def draw_bounds(rng: np.random.Generator, place: Place) -> Bounds:
     """Choose how large a place is."""
     return Bounds(float(rng.uniform(*place.half_width)), float(rng.uniform(*place.back)))
@@ -109,11 +119,12 @@ class Light:
         return color * clear + self.haze.astype(color.dtype) * (1 - clear)
 
 
-def draw_light(rng: np.random.Generator, place: Place) -> Light:
-    """Choose a light that the place can have."""
+def draw_light(rng: np.random.Generator, place: Place, lights: Sequence[str] = LIGHTS) -> Light:
+    """Choose one of `lights` that the place can have."""
     names = ["indoors", "night", "stage"] if place.roofed else ["overcast", "sun", "haze", "night", "stage"]
     shares = [0.75, 0.1, 0.15] if place.roofed else [0.4, 0.35, 0.1, 0.09, 0.06]
-    name = str(rng.choice(names, p=shares))
+    odds = np.array([share * (name in lights) for name, share in zip(names, shares, strict=True)])
+    name = str(rng.choice(names, p=odds / odds.sum()))
     sun = float(rng.choice([-1, 1]) * rng.uniform(20, 140)) if name == "sun" else 0.0
     warm = rng.normal(0, 0.06) + (0.08 if name in ("indoors", "night") else 0)
     gain = rng.uniform(0.75, 1.2) * np.array([1 + warm, 1, 1 - warm])
@@ -135,6 +146,8 @@ def backdrop(
       light: its light.
       shade: how dark the shadows on the ground are, between 0 and 1, `[H, W]`.
     """
+    if place is PANORAMA:
+        return photographs.around(rng, camera) * (1 - 0.8 * shade[..., None])
     x, z, depth = camera.ground(1)
     real = light.name in ("overcast", "sun", "haze") and rng.random() < 0.5
     if place.roofed:
@@ -207,13 +220,14 @@ def _stripes(place: np.ndarray, every: float, wide: float, footprint: np.ndarray
 def _ground(rng: np.random.Generator, camera: Camera, place: Place, x, z, depth) -> Image:
     """The ground with a texture that repeats every few metres, stains and markings."""
     name = str(rng.choice(place.grounds))
-    tile = clutter.TEXTURES[name](rng, _TILE, _TILE).clip(0, 255)
+    side = _TILES[camera.rows <= _SMALL]
+    tile = clutter.TEXTURES[name](rng, side, side).clip(0, 255)
     tint = np.array(place.tint) * rng.uniform(0.8, 1.15) if place.tint else clutter.grey(rng, 60, 190)
     contrast = rng.uniform(0.15, 0.6)
     tile = ((tile - tile.mean((0, 1))) * contrast + tint).astype(np.float32)
     metres = float(np.exp(rng.uniform(np.log(2.5), np.log(9))))
     across, along = _footprint(camera, depth)
-    ground = _repeated(tile, x / metres, z / metres, along / metres * _TILE)
+    ground = _repeated(tile, x / metres, z / metres, along / metres * side)
     stains = noise(rng, 256, 64, 0.7)
     value = np.ones_like(x)
     for size, strength in ((60.0, 0.05), (11.0, 0.04)):
@@ -237,7 +251,7 @@ def _repeated(tile: Image, u: np.ndarray, v: np.ndarray, texels: np.ndarray) -> 
         if not len(rows):
             continue
         part = slice(rows[0], rows[-1] + 1)
-        side = _TILE >> number
+        side = len(tile) >> number
         small = cv2.resize(tile, (side, side), interpolation=cv2.INTER_AREA)
         seen = cv2.remap(small, u[part] * (side - 1), v[part] * (side - 1), cv2.INTER_LINEAR)
         result[part] += share[part][..., None] * seen
@@ -315,9 +329,12 @@ def _wall(rng, camera: Camera, light: Light, canvas: Image, a, b, high: float) -
     box = _box(seen, camera)
     if depth.min() < 1.0 or box is None:
         return
-    # The texture has about as many pixels as the wall on the canvas, so that little of it is lost.
-    rows = int(np.clip(np.linalg.norm(seen[[1, 2]][0] - seen[[1, 2]][1]), 24, 700))
-    columns = int(np.clip(rows * np.hypot(a[0] - b[0], a[1] - b[1]) / high, 24, 1200))
+    # The texture has about as many pixels as the wall on the canvas, so that little of it is lost. Most of a wall that
+    # is much larger than the image lies beside it.
+    rows = np.linalg.norm(seen[[1, 2]][0] - seen[[1, 2]][1])
+    rows = int(np.clip(rows, 24, min(700, 2 * camera.rows)))
+    columns = rows * np.hypot(a[0] - b[0], a[1] - b[1]) / high
+    columns = int(np.clip(columns, 24, min(1200, 3 * camera.rows)))
     texture = clutter.front(rng, rows, columns)
     texture = 0.5 * texture + 0.5 * texture.mean(-1, keepdims=True, dtype=np.float32)
     # A wall seen from the side shows its length on few columns: shrunk first, or its windows turn into broken lines.

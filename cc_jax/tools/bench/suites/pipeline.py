@@ -17,11 +17,12 @@ from collections.abc import Generator, Iterable
 
 import numpy as np
 
-from cc_jax.data import pipeline, scenes, transforms
+from cc_jax.data import pipeline, transforms
 from cc_jax.data.density import Density, resize_density
 from cc_jax.data.examples import Examples
 from cc_jax.data.images import cv2, encode_image
 from cc_jax.data.photometric import photometric
+from cc_jax.data.scenes import crowds
 from cc_jax.tools.bench import Options, Row, alternate, import_torch
 from cc_jax.units import CELL
 
@@ -134,7 +135,7 @@ def _records(options: Options) -> tuple[list[dict], str]:
 
         source = sources.open_source("shanghaitech/part_a", f"train[:{_IMAGES}]", options.data_dir)
         return [source[i] for i in range(len(source))], "ShanghaiTech A"
-    drawn = [scenes.render("target", 0, i, height=704, width=1024) for i in range(_IMAGES)]
+    drawn = [crowds.render(0, i, look="target", height=704, width=1024) for i in range(_IMAGES)]
     records = [
         {"id": f"{i}", "image": encode_image(one.image, ".jpg", 95), "points": one.points, "labelled": True,
          "roi": np.zeros((0, 2), np.float32), "height": 704, "width": 1024}
