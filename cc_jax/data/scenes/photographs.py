@@ -21,7 +21,7 @@ SURFACES = ("surface_brick", "surface_grass", "surface_gravel")
 _OPEN = ("bpy_city", "bpy_forest", "bpy_sunrise", "pmndrs_city", "pmndrs_dawn", "pmndrs_park")
 # Panoramas of places where a crowd can stand around the camera.
 _ROOMY = (
-    "bpy_city", "bpy_forest", "bpy_sunrise", "pmndrs_city", "pmndrs_esplanade", "pmndrs_forest", "pmndrs_park",
+    "bpy_city", "bpy_forest", "bpy_sunrise", "pmndrs_city", "pmndrs_esplanade", "pmndrs_forest",
     "pmndrs_warehouse",
 )  # fmt: skip
 
@@ -106,7 +106,8 @@ def _cut(
         x = x[::-1]
     x = _mirrored(x, wide)
     y = _mirrored(y, high) if endless else np.clip(y, 0, high - 1)
-    return _taken(photograph, *np.broadcast_arrays(x[None], y[:, None]), cv2.BORDER_CONSTANT)
+    across, down = np.broadcast_arrays(x[None], y[:, None])
+    return _taken(photograph, across, down, cv2.BORDER_CONSTANT)
 
 
 def _taken(photograph: np.ndarray, x: np.ndarray, y: np.ndarray, border: int) -> Image:
