@@ -43,7 +43,7 @@ def expose(rng: np.random.Generator, light: np.ndarray) -> np.ndarray:
 
 def blur(rng: np.random.Generator, light: np.ndarray) -> np.ndarray:
     """Apply a slight defocus, and sometimes motion blur. Sigmas are in pixels."""
-    light = cv2.GaussianBlur(light, (0, 0), rng.uniform(0.3, 0.75))
+    light = cv2.GaussianBlur(light, (0, 0), rng.uniform(0.5, 1.3))
     if rng.random() < 0.12:
         length, angle = int(rng.integers(3, 5)), rng.uniform(0, np.pi)
         kernel = np.zeros((7, 7), np.float32)
