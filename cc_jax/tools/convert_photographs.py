@@ -45,6 +45,9 @@ def main(args: list[str]) -> None:
     del args
     from cc_jax.data.scenes import photographs
 
+    missing = [source for source in _SOURCE.value if not pathlib.Path(source).expanduser().is_file()]
+    if missing:
+        raise errors.ConfigError(f"--source={missing[0]}: there is no such file")
     if not _SOURCE.value:
         raise errors.ConfigError("--source: name the npm package, the wheels, or some of them")
     folder = pathlib.Path(_OUTPUT.value).expanduser() if _OUTPUT.value else photographs.FOLDER
