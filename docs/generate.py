@@ -45,11 +45,11 @@ def pages() -> dict[str, str]:
 COUNTER_PICTURES = """
 ## Pictures
 
-![Six images with the density that the counter finds: two composed scenes, a render, and three without people](../images/counter.jpg)
+![Six images and their densities: composed scenes, a render, and three without people](../images/counter.jpg)
 
-Each image beside its density and its count. The composed scenes and the Unity render are of kinds that it was trained on. In the
-second and third, people near the camera are missed. Nobody is in the last three: panoramas by Poly Haven, gravel from scikit-image
-(all CC0).
+Each image beside its density and its count. The composed scenes and the Unity render are of kinds that it was trained on.
+In the second and third, people near the camera are missed. Nobody is in the last three: panoramas by Poly Haven, gravel
+from scikit-image (all CC0).
 """
 
 

@@ -38,7 +38,14 @@ def test_it_counts_nobody_in_photographs_of_places_without_people(counter):
     """Brick, grass, halls and streets. Those of a wood and of a hall full of machines are known faults, see the card."""
     counts = [
         counter.count(photographs.read(name)).count
-        for name in ("surface_brick", "surface_grass", "surface_gravel", "bpy_city", "pmndrs_esplanade", "pmndrs_park")
+        for name in (
+            "surface_brick",
+            "surface_grass",
+            "surface_gravel",
+            "bpy_city",
+            "pmndrs_esplanade",
+            "pmndrs_park",
+        )
     ]
     assert max(counts) < 3
 

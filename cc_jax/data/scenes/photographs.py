@@ -85,8 +85,8 @@ def _cut(
         x = x[::-1]
     x = _mirrored(x, wide)
     y = _mirrored(y, high) if endless else np.clip(y, 0, high - 1)
-    grid = [np.ascontiguousarray(g, np.float32) for g in np.broadcast_arrays(x[None], y[:, None])]
-    return cv2.remap(photograph, *grid, cv2.INTER_CUBIC).astype(np.float32)
+    at_x, at_y = (np.ascontiguousarray(g, np.float32) for g in np.broadcast_arrays(x[None], y[:, None]))
+    return cv2.remap(photograph, at_x, at_y, cv2.INTER_CUBIC).astype(np.float32)
 
 
 def _mirrored(position: np.ndarray, length: int) -> np.ndarray:
