@@ -236,6 +236,8 @@ def _evaluation() -> ConfigDict:
     evaluation.max_buckets = 6
     # GiB that the network's intermediate results may take. Larger images are counted in tiles, with the same result.
     evaluation.memory_gib = 2.0
+    # Cells in which the estimate, the mean over the samples, is fewer people count as empty.
+    evaluation.empty_below = 0.0
     # Level of the intervals.
     evaluation.interval_level = 0.9
     # Further labelled sets to count, (dataset, split) each: to select by, which a test split is not for.

@@ -37,8 +37,20 @@ def pages() -> dict[str, str]:
     return {
         "reference/commands.md": commands_page(),
         "reference/config.md": config_page(),
-        "reference/counter.md": (ROOT / "cc_jax/weights/card.md").read_text(),
+        "reference/counter.md": (ROOT / "cc_jax/weights/card.md").read_text() + COUNTER_PICTURES,
     }
+
+
+# The card is part of the package, the picture is not.
+COUNTER_PICTURES = """
+## Pictures
+
+![Six images and their densities: composed scenes, a render, and three without people](../images/counter.jpg)
+
+Each image beside its density and its count. The composed scenes and the Unity render are of kinds that it was trained on.
+In the second and third, people near the camera are missed. Nobody is in the last three: panoramas by Poly Haven, gravel
+from scikit-image (all CC0).
+"""
 
 
 # Commands

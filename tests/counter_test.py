@@ -118,6 +118,28 @@ def test_interval_of_known_samples():
     assert estimate_counts(np.array([0.0, 1.0]), 0.9)[2] == 0.0
 
 
+def test_cells_with_too_little_count_as_empty(workdir, counter, photo):
+    """The limit holds for the mean over the samples: a cell is kept or emptied in all of them."""
+    usual = counter.count(photo)
+    limit = float(np.median(usual.density))
+    path = workdir / "config.json"
+    before = path.read_text()
+    fields = json.loads(before)
+    fields["evaluation"]["empty_below"] = limit
+    path.write_text(json.dumps(fields))
+    found = Counter.load(workdir).count(photo)
+    fields["evaluation"]["empty_below"] = -1.0
+    path.write_text(json.dumps(fields))
+    with pytest.raises(ConfigError, match="evaluation.empty_below=-1.0"):
+        Counter.load(workdir)
+    path.write_text(before)
+    kept = usual.density >= limit
+    assert 0.4 < kept.mean() < 0.6
+    np.testing.assert_allclose(found.density, np.where(kept, usual.density, 0), rtol=1e-5)
+    np.testing.assert_allclose(found.uncertainty, np.where(kept, usual.uncertainty, 0), rtol=1e-4)
+    assert found.count == pytest.approx(float(usual.density[kept].sum()), rel=1e-4)
+
+
 def test_interval_covers_one_more_draw():
     """With normal samples, the interval contains a further draw as often as its level says."""
     draws = np.random.default_rng(0).normal(100, 5, (4000, 4))

@@ -76,7 +76,8 @@ class Counter:
         self.variables = variables
         self.step = step
         self.stage = stage
-        self.sampler = make_sampler(network, config.evaluation.memory_gib)
+        evaluation = config.evaluation
+        self.sampler = make_sampler(network, evaluation.memory_gib, evaluation.empty_below)
         self.resize_rule = self.trained_resize_rule = ResizeRule(**config.resize)
         self.interval_level: float = config.evaluation.interval_level
         self.weights_sha256 = weights_sha256(variables["params"])

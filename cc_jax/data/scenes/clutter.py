@@ -319,7 +319,8 @@ def _photograph(rng: np.random.Generator, rows: int, columns: int) -> Image:
     """Bricks, grass or gravel as a camera saw them."""
     gray = photographs.surface(rng, rows, columns, _unit(rng, 0.3, 1.2))
     contrast = rng.uniform(0.5, 1.3)
-    return (gray - gray.mean()) * contrast * rng.uniform(0.7, 1.0, 3) + _color(rng)
+    colored = (gray - gray.mean()) * contrast * rng.uniform(0.7, 1.0, 3) + _color(rng)
+    return colored.astype(np.float32)
 
 
 TEXTURES: dict[str, Callable[[np.random.Generator, int, int], Image]] = {

@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from cc_jax.data import images
 from cc_jax.data.scenes.canvas import Camera
-from cc_jax.errors import InputError
 
 FOLDER = pathlib.Path(__file__).with_name("photographs")
 SURFACES = ("surface_brick", "surface_grass", "surface_gravel")
@@ -37,11 +37,7 @@ def panoramas() -> tuple[str, ...]:
 @functools.cache
 def read(name: str) -> UInt8[np.ndarray, "h w 3"]:
     """Read a photograph: RGB. A panorama has longitudes from left to right, latitudes from the zenith to the nadir."""
-    path = FOLDER / f"{name}.webp"
-    image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
-    if image is None:
-        raise InputError(f"{path} cannot be read: install cc_jax again")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return images.read_image(FOLDER / f"{name}.webp")
 
 
 def view(rng: np.random.Generator, rows: int, columns: int) -> Image:
