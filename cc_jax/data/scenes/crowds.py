@@ -14,9 +14,9 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Float32, Int32, UInt8
+from jaxtyping import Float, Float32, Int, Int32, UInt8
 
-from cc_jax.data.scenes import Scene, clutter, optics, sprites, surroundings
+from cc_jax.data.scenes import Scene, cloth, clutter, optics, sprites, surroundings
 from cc_jax.data.scenes.canvas import Camera, noise
 from cc_jax.data.scenes.looks import LOOKS, Look
 
@@ -334,6 +334,8 @@ class _Crowd:
       depth: distance along the optical axis in metres.
       angle: by how much each is rotated so that it stands upright in the image, in degrees.
       gains: factors on the colors of each: for regions 0 to 4, on red, green and blue.
+      cloth: number of the cloth that each wears.
+      detail: how strongly it shows in regions 0 to 4, from 0 (not at all) to 1.
       sizes: how many pixels each head has, filled in by `paint`.
     """
 
@@ -344,6 +346,8 @@ class _Crowd:
     depth: Float[np.ndarray, " N"]
     angle: Float[np.ndarray, " N"]
     gains: Float32[np.ndarray, "N 5 3"]
+    cloth: Int[np.ndarray, " N"]
+    detail: Float32[np.ndarray, "N 5"]
     sizes: Int32[np.ndarray, " N"]
 
     @classmethod
@@ -380,6 +384,8 @@ class _Crowd:
             head_depth,
             angle,
             _gains(rng, len(spots)),
+            rng.integers(1000, size=len(spots)),
+            _detail(rng, len(spots)),
             np.zeros(len(spots), np.int32),
         )
 
@@ -451,6 +457,14 @@ def _gains(rng: np.random.Generator, number: int) -> Float32[np.ndarray, "N 5 3"
     return gains.astype(np.float32)
 
 
+def _detail(rng: np.random.Generator, number: int) -> Float32[np.ndarray, "N 5"]:
+    """How strongly a cloth shows: on clothes from a little to fully, on heads, skin and bags a little."""
+    detail = np.zeros((number, 5))
+    detail[:, [sprites.OTHER, sprites.HEAD]] = rng.uniform(0, 0.35, (number, 1))
+    detail[:, [sprites.UPPER, sprites.LOWER]] = rng.uniform(0.1, 1, (number, 2))
+    return detail.astype(np.float32)
+
+
 def _paint(
     rng: np.random.Generator, brush: surroundings.Brush, crowd: _Crowd, things: list[tuple[str, float, float]]
 ) -> None:
@@ -460,12 +474,14 @@ def _paint(
         while waiting and waiting[0][2] > crowd.spots[number, 1]:
             name, x, z = waiting.pop(0)
             surroundings.THINGS[name](rng, brush, x, z)
-        _paint_person(brush, crowd, number)
+        _paint_person(rng, brush, crowd, number)
     for name, x, z in waiting:
         surroundings.THINGS[name](rng, brush, x, z)
 
 
-def _paint_person(brush: surroundings.Brush, crowd: _Crowd, number: int) -> None:
+def _paint_person(
+    rng: np.random.Generator, brush: surroundings.Brush, crowd: _Crowd, number: int
+) -> None:
     sprite, mirrored = crowd.which[number]
     scale, angle = float(crowd.scale[number]), float(crowd.angle[number])
     image, regions, head = sprites.at_scale(sprite, scale, mirrored, angle)
@@ -481,7 +497,9 @@ def _paint_person(brush: surroundings.Brush, crowd: _Crowd, number: int) -> None
     alpha = image[..., 3:].astype(np.float32) / 255
     # Like the sprite, the air before it is multiplied by alpha.
     clear = float(np.exp(-crowd.depth[number] / brush.light.haze_range))
-    color = np.minimum(image[..., :3] * crowd.gains[number][regions], 255 * alpha)
+    worn = cloth.piece(rng, int(crowd.cloth[number]), sprite.metre * scale, *regions.shape)
+    factors = crowd.gains[number][regions] * (1 + crowd.detail[number][regions][..., None] * (worn - 1))
+    color = np.minimum(image[..., :3] * factors, 255 * alpha)
     color = color * clear + alpha * ((1 - clear) * brush.light.haze.astype(np.float32))
     canvas = brush.canvas[covered]
     canvas *= 1 - alpha
@@ -513,6 +531,8 @@ def _lit(
         gain = gain * cv2.resize(lamps, (columns, rows), interpolation=cv2.INTER_CUBIC)
     elif light.name == "sun":
         gain = gain * 1.05
+        if rng.random() < 0.3:
+            gain = gain * _dappled(rng, rows, columns)
     image = canvas * gain
     # Most cameras and most light show less color than paint has. One image in twelve is grey.
     saturation = 0.0 if rng.random() < 1 / 12 else rng.uniform(0.5, 1.1)
@@ -520,5 +540,18 @@ def _lit(
     # The camera exposes for the middle of what it sees. What is far brighter or darker is lost.
     level = rng.uniform(45, 95) if light.name in ("night", "stage") else rng.uniform(85, 150)
     image = image * (level / max(float(image.mean()), 20.0))
-    contrast = rng.uniform(0.9, 1.4)
-    return np.clip(level + (image - level) * contrast, 0, 255).round().astype(np.uint8)
+    contrast = rng.uniform(0.9, 1.7)
+    image = level + (image - level) * np.float32(contrast)
+    if rng.random() < 0.6:  # as cameras and photographs on the web are sharpened
+        smooth = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.7, 1.6))
+        image = image + np.float32(rng.uniform(0.2, 1.2)) * (image - smooth)
+    return np.clip(image, 0, 255).round().astype(np.uint8)
+
+
+def _dappled(rng: np.random.Generator, rows: int, columns: int) -> Float32[np.ndarray, "H W 1"]:
+    """How much of the sun comes through leaves."""
+    side = 256
+    through = noise(rng, side, int(rng.choice([16, 32, 64])), 0.8, coarsest=8)
+    through = cv2.resize(through, (columns, rows), interpolation=cv2.INTER_LINEAR)
+    bright = np.clip(0.5 + rng.uniform(0.5, 2) * (through - rng.uniform(-1, 1)), 0, 1)
+    return (1 - rng.uniform(0.3, 0.6) * (1 - bright))[..., None].astype(np.float32)

@@ -14,7 +14,7 @@ class Look:
 
     Attributes:
       stream: first number of the seeds, so that no two looks share a scene.
-      places: names of the places in `surroundings.PLACES`; none if scenes take place in panoramas.
+      places: names of the places in `surroundings.PLACES`, or "panorama"; one that stands twice is twice as frequent.
       lights: names of the lights in `surroundings.LIGHTS`.
       things: what may stand about, of `surroundings.THINGS`.
       camera: height of the camera in metres.
@@ -47,7 +47,7 @@ class Look:
 LOOKS = {
     "any": Look(
         stream=3,
-        places=("street", "square", "field", "beach", "market", "hall", "station", "stand"),
+        places=("street", "square", "field", "beach", "market", "hall", "station", "stand", "panorama", "panorama"),
         lights=("overcast", "sun", "haze", "night", "stage", "indoors"),
         things=("pole", "sign", "tree", "car", "barrier", "flag", "hedge", "goods", "board", "stall", "parasol"),
         camera=(1.6, 28.0),
@@ -77,7 +77,7 @@ LOOKS = {
     ),
     "target": Look(
         stream=5,
-        places=(),
+        places=("panorama",),
         lights=("overcast",),
         things=(),
         camera=(2.2, 6.0),

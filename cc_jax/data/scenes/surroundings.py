@@ -84,9 +84,9 @@ PANORAMA = Place("panorama", (), None, (8, 25), (14, 60), False, False, ())
 
 
 def draw_place(rng: np.random.Generator, names: Sequence[str]) -> Place:
-    """Choose one of the places with these names, or a panorama if there are none."""
-    places = [place for place in PLACES if place.name in names]
-    return places[rng.integers(len(places))] if places else PANORAMA
+    """Choose one of the places with these names. A name that stands twice is chosen twice as often."""
+    name = names[rng.integers(len(names))]
+    return next(place for place in (*PLACES, PANORAMA) if place.name == name)
 
 
 def draw_bounds(rng: np.random.Generator, place: Place) -> Bounds:
@@ -120,7 +120,9 @@ class Light:
 
 
 def draw_light(rng: np.random.Generator, place: Place, lights: Sequence[str] = LIGHTS) -> Light:
-    """Choose one of `lights` that the place can have."""
+    """Choose one of `lights` that the place can have. A panorama has its own light, which counts as overcast."""
+    if place is PANORAMA:
+        lights = ("overcast",)
     names = ["indoors", "night", "stage"] if place.roofed else ["overcast", "sun", "haze", "night", "stage"]
     shares = [0.75, 0.1, 0.15] if place.roofed else [0.4, 0.35, 0.1, 0.09, 0.06]
     odds = np.array([share * (name in lights) for name, share in zip(names, shares, strict=True)])
