@@ -45,7 +45,7 @@ def get_config(arg: str | None = None):
     )
     config.method.name, config.sweep.methods = "no_adapt", ()
     # The last steps see clean pixels at all scales.
-    config.source.end.share, config.source.end.unscaled_share = 0.3, 0.25
+    config.source.end.share, config.source.end.unscaled_share, config.source.end.tone = 0.3, 0.25, 0.8
     config.optimizer.encoder_scale = 0.1
     # Without clipping, one run in three never learns, see docs/results/counter.md.
     config.optimizer.clip = 1.0

@@ -98,6 +98,8 @@ def _end() -> ConfigDict:
     end.unscaled_share = 1.0
     # Strength of their photometric changes, from 0 (none) to 1 (strong).
     end.photometric = 0.0
+    # Strength of their changes of tone and color, where it is larger. These hide no head.
+    end.tone = 0.0
     return end
 
 

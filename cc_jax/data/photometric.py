@@ -15,7 +15,11 @@ _LEVELS = np.linspace(0, 1, 256)[None]
 
 
 def photometric(
-    image: UInt8[np.ndarray, "H W 3"], rng: np.random.Generator, strength: float, grey: float = 0.0
+    image: UInt8[np.ndarray, "H W 3"],
+    rng: np.random.Generator,
+    strength: float,
+    grey: float = 0.0,
+    tone: float | None = None,
 ) -> UInt8[np.ndarray, "H W 3"]:
     """Return the image with random photometric changes. The image itself is not modified.
 
@@ -32,12 +36,15 @@ def photometric(
       rng: Random generator.
       strength: Strength of all changes except grey, from 0 (none) to 1.
       grey: Probability of a grey image.
+      tone: Strength of the changes of tone and color. None stands for `strength`.
     """
+    tone = strength if tone is None else tone
     if strength > 0:
         if rng.random() < 0.5:
             image = cv2.GaussianBlur(image, (0, 0), 0.01 + 1.5 * strength * rng.random())
-        image = cv2.LUT(image, _tone(rng, strength))
-        image = cv2.transform(image, _color(rng, strength))
+    if tone > 0:
+        image = cv2.LUT(image, _tone(rng, tone))
+        image = cv2.transform(image, _color(rng, tone))
     if grey > 0 and rng.random() < grey:
         image = cv2.transform(image, _GREY)
     if strength > 0:

@@ -30,6 +30,7 @@ class Augment:
       flip: Mirror half of the crops from left to right. Crops are never turned upside down, because that is the label of
         the auxiliary task.
       photometric: Strength of the changes in photometric.py, from 0 (none) to 1 (strong).
+      tone: Strength of the changes of tone and color among them. None stands for `photometric`.
       grey: Share of the crops that become grey.
       clean: Whether a crop also has "clean", its image before the photometric changes.
     """
@@ -40,6 +41,7 @@ class Augment:
     unscaled_share: float = 0.0
     flip: bool = True
     photometric: float = 0.0
+    tone: float | None = None
     grey: float = 0.0
     clean: bool = False
 
@@ -71,9 +73,11 @@ class Augment:
         """Return the same crops without random scales and photometric changes, as the evaluation sees images."""
         return self.with_changes(unscaled_share=1.0, photometric=0.0)
 
-    def with_changes(self, *, unscaled_share: float, photometric: float) -> "Augment":
+    def with_changes(
+        self, *, unscaled_share: float, photometric: float, tone: float | None = None
+    ) -> "Augment":
         """Return the same crops with other shares of scaled ones and other photometric changes."""
-        return dataclasses.replace(self, unscaled_share=unscaled_share, photometric=photometric)
+        return dataclasses.replace(self, unscaled_share=unscaled_share, photometric=photometric, tone=tone)
 
     def __call__(self, example: Example, rng: np.random.Generator, density: Density) -> dict[str, np.ndarray]:
         """Return a random crop.
@@ -103,7 +107,7 @@ class Augment:
         if self.flip and rng.random() < 0.5:
             image = cv2.flip(image, 1)
             roi, target, weight = (array[:, ::-1] for array in (roi, target, weight))
-        changed = photometric(image, rng, self.photometric, self.grey)
+        changed = photometric(image, rng, self.photometric, self.grey, self.tone)
         maps = (np.ascontiguousarray(array)[..., None] for array in (roi, target, weight))
         crop = (np.ascontiguousarray(changed), *maps)
         clean = {"clean": np.ascontiguousarray(image)} if self.clean else {}

@@ -106,7 +106,9 @@ class Batches:
             before[name] = dataset(augment=crops.augment.plain() if span.stage.plain else crops.augment)
             end[name] = dataset(
                 augment=crops.augment.with_changes(
-                    unscaled_share=changes.unscaled_share, photometric=changes.photometric
+                    unscaled_share=changes.unscaled_share,
+                    photometric=changes.photometric,
+                    tone=max(changes.tone, changes.photometric),
                 )
             )
             # The share is one of the steps that train the counter, so the others are added to the step it begins at.

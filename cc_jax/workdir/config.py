@@ -118,7 +118,7 @@ def _checks(config) -> Iterator[tuple[str, Any, bool, str]]:
     for name in [
         f"{own}.end.{field}"
         for own in ("source", "target")
-        for field in ("share", "unscaled_share", "photometric")
+        for field in ("share", "unscaled_share", "photometric", "tone")
     ]:
         yield name, fields[name], 0 <= fields[name] <= 1, "between 0 and 1"
     for name in ("evaluation.memory_gib", "label_scale"):
