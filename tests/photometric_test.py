@@ -79,3 +79,13 @@ def test_noise_is_gaussian_white_and_new_each_time(side):
 def test_the_codec_keeps_the_picture():
     image = np.tile(np.uint8([200, 120, 40]), (32, 32, 1))
     np.testing.assert_allclose(module._through_jpeg(image, 90), image, atol=3)
+
+
+def test_tone_alone_keeps_every_edge_where_and_as_sharp_as_it_is():
+    """With tone alone, one level becomes one level: what is equal stays equal, and there is no blur, noise or JPEG."""
+    image = np.repeat(np.random.default_rng(0).integers(60, 200, (24, 24, 1), np.uint8), 3, axis=2)
+    changed = photometric(image, np.random.default_rng(1), 0.0, tone=1.0)
+    assert (changed != image).mean() > 0.5
+    for level in np.unique(image[..., 0]):
+        assert len(np.unique(changed[image[..., 0] == level], axis=0)) == 1
+    np.testing.assert_array_equal(photometric(image, np.random.default_rng(1), 0.0), image)
