@@ -18,7 +18,7 @@ Without an argument, the chosen recipe is trained on all 232, for longer. `:smok
 
 from configs import default, shb_to_sha
 
-_CROWDS, _CLUTTER = ("synthetic/crowds", "train", 1.5), ("synthetic/clutter", "train", 1.0)
+_CROWDS, _CLUTTER = ("synthetic/crowds", "train", 2.2), ("synthetic/clutter", "train", 1.1)
 # Changes of the recipe, one by one.
 VARIANTS = (
     ("as it is", {}),

@@ -165,7 +165,7 @@ def _grid(
 
 def _block(rng: np.random.Generator, box) -> np.ndarray:
     """A dense crowd that thins out in places; most face the same way."""
-    apart = float(np.exp(rng.uniform(np.log(0.42), np.log(1.1))))
+    apart = float(np.exp(rng.uniform(np.log(0.38), np.log(1.0))))
     points = _grid(rng, box, apart, apart * 0.9, 0.33)
     field = noise(rng, 256, 16, 0.6)
     scale = rng.uniform(10, 60)
@@ -253,7 +253,7 @@ def _in_sight(camera: Camera, spots: Spots, near: float, far: float) -> Spots:
     return spots[inside][:_MAX_PEOPLE]
 
 
-def _apart(spots: Spots, least: float = 0.36) -> Spots:
+def _apart(spots: Spots, least: float = 0.34) -> Spots:
     """Without those who would stand inside of somebody who comes before them in the list."""
     taken: set[tuple[int, int]] = set()
     keep = []
