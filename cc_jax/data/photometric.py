@@ -39,9 +39,8 @@ def photometric(
       tone: Strength of the changes of tone and color. None stands for `strength`.
     """
     tone = strength if tone is None else tone
-    if strength > 0:
-        if rng.random() < 0.5:
-            image = cv2.GaussianBlur(image, (0, 0), 0.01 + 1.5 * strength * rng.random())
+    if strength > 0 and rng.random() < 0.5:
+        image = cv2.GaussianBlur(image, (0, 0), 0.01 + 1.5 * strength * rng.random())
     if tone > 0:
         image = cv2.LUT(image, _tone(rng, tone))
         image = cv2.transform(image, _color(rng, tone))

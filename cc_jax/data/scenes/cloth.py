@@ -1,7 +1,7 @@
 """What clothes show: folds, stripes, checks, dots and prints.
 
-The rendered people wear plain clothes. A counter that has only seen those takes every detail on a real one for a head: a bag, a
-hand, a print. So everyone in a scene wears a cloth from here, as factors on the colors of what is rendered.
+Few of the rendered people wear patterned clothes. A counter that has only seen those takes every detail on a real one for a
+head: a bag, a hand, a print. So everyone in a scene wears a cloth from here, as factors on the colors of what is rendered.
 """
 
 import functools
@@ -58,7 +58,9 @@ def _tile(number: int) -> tuple[Float32[np.ndarray, "s s 3"], ...]:
 
 def _folds(rng: np.random.Generator) -> np.ndarray:
     """Light and shade of folds that mostly hang down."""
-    folds = cv2.resize(noise(rng, _SIZE, 64, 0.75, coarsest=4), (_SIZE // 2, _SIZE), interpolation=cv2.INTER_AREA)
+    folds = cv2.resize(
+        noise(rng, _SIZE, 64, 0.75, coarsest=4), (_SIZE // 2, _SIZE), interpolation=cv2.INTER_AREA
+    )
     folds = np.tile(folds, (1, 2))
     return np.exp(rng.uniform(0.1, 0.35) * folds)[..., None]
 

@@ -479,9 +479,7 @@ def _paint(
         surroundings.THINGS[name](rng, brush, x, z)
 
 
-def _paint_person(
-    rng: np.random.Generator, brush: surroundings.Brush, crowd: _Crowd, number: int
-) -> None:
+def _paint_person(rng: np.random.Generator, brush: surroundings.Brush, crowd: _Crowd, number: int) -> None:
     sprite, mirrored = crowd.which[number]
     scale, angle = float(crowd.scale[number]), float(crowd.angle[number])
     image, regions, head = sprites.at_scale(sprite, scale, mirrored, angle)
