@@ -85,7 +85,7 @@ PANORAMA = Place("panorama", (), None, (8, 25), (14, 60), False, False, ())
 
 def draw_place(rng: np.random.Generator, names: Sequence[str]) -> Place:
     """Choose one of the places with these names. A name that stands twice is chosen twice as often."""
-    name = names[rng.integers(len(names))]
+    name = names[int(rng.integers(len(names)))]
     return next(place for place in (*PLACES, PANORAMA) if place.name == name)
 
 
