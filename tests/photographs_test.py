@@ -26,6 +26,19 @@ def test_no_scene_shows_the_panoramas_that_are_kept_apart_or_show_people():
     assert not {*convert_photographs._KEPT_APART, *convert_photographs._PEOPLE} & set(photographs.panoramas())
 
 
+def test_no_light_in_a_panorama_has_a_black_hole():
+    """Compression leaves negative values beside the brightest lights."""
+    for name in photographs.panoramas():
+        image = photographs.read(name)
+        beside_white = cv2.dilate((image.min(-1) > 245).astype(np.uint8), np.ones((3, 3)))
+        assert ((image.max(-1) < 25) & (beside_white > 0)).sum() < 5, name
+    linear = np.full((16, 16, 3), 0.5, np.float32)
+    linear[6:10, 6:10] = 50
+    linear[6, 7] = -3
+    developed = convert_photographs._developed(linear)
+    assert developed[6, 7].min() > 100 and (developed[12:] == developed[0, 0]).all()
+
+
 @pytest.fixture
 def sky_and_ground(monkeypatch):
     """All panoramas are white above the horizon and black below it."""

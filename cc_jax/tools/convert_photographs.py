@@ -103,10 +103,15 @@ def _decoded(data: bytes) -> np.ndarray:
 
 
 def _developed(linear: np.ndarray) -> UInt8[np.ndarray, "H W 3"]:
-    """The photograph that a camera takes: exposed for the middle of the brightnesses, with soft highlights, in sRGB."""
-    exposed = linear / np.percentile(linear.mean(-1), 55) * 0.45
+    """The photograph that a camera takes: exposed for the middle of the brightnesses, with soft highlights, in sRGB.
+
+    The compression of some panoramas has left negative values beside the brightest lights. They are filled in.
+    """
+    exposed = np.maximum(linear, 0) / np.percentile(linear.mean(-1), 55) * 0.45
     soft = np.clip(exposed / (1 + 0.25 * exposed), 0, 1)
-    return (255 * soft ** (1 / 2.2)).round().astype(np.uint8)
+    image = (255 * soft ** (1 / 2.2)).round().astype(np.uint8)
+    holes = cv2.dilate((linear.min(-1) < 0).astype(np.uint8), np.ones((3, 3), np.uint8))
+    return cv2.inpaint(image, holes, 3, cv2.INPAINT_TELEA) if holes.any() else image
 
 
 if __name__ == "__main__":
