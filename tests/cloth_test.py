@@ -6,7 +6,7 @@ import pytest
 from cc_jax.data.scenes import cloth, crowds, sprites
 
 
-@pytest.mark.parametrize("which", range(8))
+@pytest.mark.parametrize("which", range(11))
 def test_cloth_is_factors_around_one(which):
     piece = cloth.piece(np.random.default_rng(0), which, 128.0, 256, 256)
     assert piece.shape == (256, 256, 3) and piece.dtype == np.float32

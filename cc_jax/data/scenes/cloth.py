@@ -1,4 +1,4 @@
-"""What clothes show: folds, stripes, checks, dots and prints.
+"""What clothes show: folds, stripes, checks, dots, prints and pieces of photographs.
 
 Few of the rendered people wear patterned clothes. A counter that has only seen those takes every detail on a real one for a
 head: a bag, a hand, a print. So everyone in a scene wears a cloth from here, as factors on the colors of what is rendered.
@@ -10,11 +10,12 @@ import cv2
 import numpy as np
 from jaxtyping import Float32
 
+from cc_jax.data.scenes import photographs
 from cc_jax.data.scenes.canvas import noise
 
 # A tile of cloth is this many pixels wide and 2 metres.
 _SIZE, _METRES = 256, 2.0
-_TILES = 48
+_TILES = 66
 # Tiles are kept at sizes that differ by this factor, down to a tile of at least this many pixels.
 _STEP, _SMALLEST = 2**0.5, 12
 
@@ -130,4 +131,27 @@ def _prints(rng: np.random.Generator) -> np.ndarray:
     return _spots(rng, 0.05, 0.14, rng.uniform(0.15, 0.35))
 
 
-_PATTERNS = (_plain, _stripes, _plain, _checks, _plain, _dots, _prints, _prints)
+def _photographed(rng: np.random.Generator) -> np.ndarray:
+    """A piece of a photograph, mirrored so that it has no seam: light, shade and edges as real things have them."""
+    names = (*photographs.panoramas(), *photographs.SURFACES)
+    photograph = photographs.read(names[int(rng.integers(len(names)))])
+    side = int(rng.integers(32, min(192, len(photograph))))
+    top, left = (int(rng.integers(length - side + 1)) for length in photograph.shape[:2])
+    half = cv2.resize(photograph[top : top + side, left : left + side], (_SIZE // 2,) * 2).astype(float) + 20
+    half = np.concatenate([half, half[::-1]])
+    return np.concatenate([half, half[:, ::-1]], axis=1) / half.mean((0, 1))
+
+
+_PATTERNS = (
+    _plain,
+    _stripes,
+    _plain,
+    _checks,
+    _plain,
+    _dots,
+    _prints,
+    _prints,
+    _photographed,
+    _photographed,
+    _photographed,
+)
