@@ -56,7 +56,7 @@ def test_points_are_inside_the_frame_and_distinct(look, seed, size):
 
 @pytest.fixture(scope="module")
 def pair():
-    return {look: [crowds.render(5, i, look=look, height=128, width=192) for i in range(32)] for look in PAIR}
+    return {look: [crowds.render(6, i, look=look, height=128, width=192) for i in range(64)] for look in PAIR}
 
 
 def test_the_pair_shows_about_as_many_people(pair):
