@@ -44,7 +44,7 @@ def get_config(arg: str | None = None):
         size, source="unity_crowd", target="unity_crowd", scales=(0.7, 1.6), unscaled_share=0.25
     )
     config.method.name, config.sweep.methods = "no_adapt", ()
-    # The last steps see clean pixels at all scales.
+    # The last steps see no blur, noise or compression, but all scales and tones.
     config.source.end.share, config.source.end.unscaled_share, config.source.end.tone = 0.3, 0.25, 0.8
     config.optimizer.encoder_scale = 0.1
     # Without clipping, one run in three never learns, see docs/results/counter.md.

@@ -1,4 +1,4 @@
-"""Crowds composed of rendered people (`sprites`) in painted surroundings (`surroundings`) or in `photographs`.
+"""Crowds composed of rendered people (`sprites`), dressed (`cloth`), in painted `surroundings` or in `photographs`.
 
 `render(seed, index)` returns an image, the position of every head that a person would mark, and how the scene was made.
 One scene in five shows nobody. The others show up to a few thousand people: dense blocks, rows, queues, groups and single
