@@ -1,7 +1,7 @@
 """Unity crowd renders: 232 images of dense crowds from a game engine. License: public domain (Unlicense).
 
-Published totals: 232 images and 97,399 people. People who are hidden are labelled too, so a counter that is right about these
-labels counts too many in photographs; see docs/results/counter.md.
+Published totals: 232 images and 97,399 people. People who are hidden are labelled too, so a counter that is right about
+these labels counts too many in photographs; see docs/results/counter.md.
 
 Layout: `images/IMG_n.jpg` and `ground_truth_txt/IMG_n.txt`, with lines `x y` where y is measured from the bottom.
 
