@@ -47,12 +47,16 @@ class Camera:
         uv = np.stack([self.columns / 2 + a * cos - b * sin, self.rows / 2 + a * sin + b * cos], axis=1)
         return uv, depth
 
-    def ground(self, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return world x and z and the depth of the ground that every `step`-th pixel shows. In the sky, depth is inf."""
+    def rays(self, step: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        """Return how far the rays of every `step`-th pixel go to the right and down, per unit along the optical axis."""
         u = (np.arange(0, self.columns, step, dtype=np.float32) + step / 2 - self.columns / 2) / self.focal
         v = (np.arange(0, self.rows, step, dtype=np.float32) + step / 2 - self.rows / 2) / self.focal
         cos, sin = math.cos(self.roll), math.sin(self.roll)
-        a, b = u[None] * cos + v[:, None] * sin, v[:, None] * cos - u[None] * sin
+        return u[None] * cos + v[:, None] * sin, v[:, None] * cos - u[None] * sin
+
+    def ground(self, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return world x and z and the depth of the ground that every `step`-th pixel shows. In the sky, depth is inf."""
+        a, b = self.rays(step)
         falling = b * math.cos(self.tilt) + math.sin(self.tilt)
         depth = np.where(falling > 1e-3, self.height / np.maximum(falling, 1e-3), np.inf).astype(np.float32)
         finite = np.minimum(depth, 1e3)

@@ -6,6 +6,7 @@ from Poly Haven, the surfaces (brick, grass, gravel) from scikit-image; all are 
 """
 
 import functools
+import math
 import pathlib
 
 import cv2
@@ -69,13 +70,9 @@ def around(rng: np.random.Generator, camera: Camera) -> Image:
     """What a camera sees that is turned anywhere in the middle of a panorama of a place with room for a crowd."""
     panorama = read(str(rng.choice(_ROOMY)))
     high, wide = panorama.shape[:2]
-    u = (np.arange(camera.columns, dtype=np.float32) + 0.5 - camera.columns / 2) / camera.focal
-    v = (np.arange(camera.rows, dtype=np.float32)[:, None] + 0.5 - camera.rows / 2) / camera.focal
-    # The direction of each pixel's ray: to the right, down and ahead.
-    cos, sin = np.cos(camera.roll), np.sin(camera.roll)
-    right, lower = u * cos + v * sin, v * cos - u * sin
-    down = lower * np.cos(camera.tilt) + np.sin(camera.tilt)
-    ahead = np.cos(camera.tilt) - lower * np.sin(camera.tilt)
+    right, lower = camera.rays()
+    down = lower * math.cos(camera.tilt) + math.sin(camera.tilt)
+    ahead = math.cos(camera.tilt) - lower * math.sin(camera.tilt)
     x = (rng.uniform(0, 1) + np.arctan2(right, ahead) / (2 * np.pi)) * wide
     y = (0.5 + np.arctan2(down, np.hypot(right, ahead)) / np.pi) * high
     return _taken(panorama, np.mod(x, wide) - 0.5, y - 0.5, cv2.BORDER_WRAP)
