@@ -254,8 +254,10 @@ def test_the_last_steps_of_a_set_see_plain_crops():
         assert (a["target"]["image"] != c["target"]["image"]).any()
 
 
-@pytest.mark.parametrize("unscaled_share, photometric", [(1.0, 0.0), (0.0, 0.0), (0.0, 0.7)])
-def test_scale_and_photometry_of_the_last_steps_are_set_apart(unscaled_share, photometric):
+@pytest.mark.parametrize(
+    "unscaled_share, photometric, tone", [(1.0, 0.0, 0.0), (0.0, 0.0, 0.0), (0.0, 0.7, 0.0), (1.0, 0.0, 0.8)]
+)
+def test_scale_and_photometry_of_the_last_steps_are_set_apart(unscaled_share, photometric, tone):
     """The last steps are those of a run that has such crops from the beginning, and the first steps are not."""
     image = np.random.default_rng(0).integers(0, 256, (160, 160, 3), np.uint8)
     sets = {name: TrainSet(Examples([record_of(image, [(80, 80)])])) for name in ("source", "target")}
@@ -266,13 +268,15 @@ def test_scale_and_photometry_of_the_last_steps_are_set_apart(unscaled_share, ph
         batches = list(Batches(config, mesh.make_mesh()).stream(Span(STAGE), sets, 0))
         return [jax.device_get(batches[i]["source"]["image"]) for i in (-1, 0)]
 
-    end = {"share": 0.5, "unscaled_share": unscaled_share, "photometric": photometric}
+    end = {"share": 0.5, "unscaled_share": unscaled_share, "photometric": photometric, "tone": tone}
     last, first = last_and_first(end=end)
     as_always, other = last_and_first(end={"share": 0.0})
     np.testing.assert_array_equal(first, other)
     assert (last != as_always).any()
     throughout, _ = last_and_first(end={**end, "share": 1.0})
     np.testing.assert_array_equal(last, throughout)
+    without_tone, _ = last_and_first(end={**end, "tone": 0.0})
+    assert (last != without_tone).any() == (tone > photometric)
 
 
 def test_a_step_is_compiled_before_there_is_a_state_or_a_batch():
