@@ -86,6 +86,20 @@ def test_a_thing_before_somebody_hides_them():
     assert len(hidden) <= 1 and len(before) == 1
 
 
+@pytest.mark.parametrize("ahead, least", [(5, 0.45), (35, None)])
+def test_a_head_counts_if_enough_of_it_is_visible(ahead, least):
+    """Nine in twenty of its pixels, and eight of them."""
+    crowd, points, _, heads = paint([[0, ahead, 0, 0]])
+    rows, columns = np.nonzero(heads == 1)
+    assert len(points) == 1 and len(rows) == crowd.sizes[0]
+    enough = 8 if least is None else int(np.ceil(least * len(rows)))
+    assert (least is None) == (0.45 * len(rows) < 8)
+    for visible, counted in ((enough, 1), (enough - 1, 0)):
+        shown = heads.copy()
+        shown[rows[visible:], columns[visible:]] = 0
+        assert len(crowd.visible(shown, *shown.shape)) == counted
+
+
 def test_people_look_smaller_farther_away():
     _, _, _, heads = paint([[-1, 5, 0, 0], [1, 10, 0, 0]])
     near, far = (heads == 2).sum(), (heads == 1).sum()  # painted from far to near

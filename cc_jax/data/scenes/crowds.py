@@ -5,7 +5,7 @@ One scene in five shows nobody. The others show up to a few thousand people: den
 people, from a raised hand to a tower. Other looks (`looks`) show a part of this, or something else.
 
 A head is where it is drawn: its position and its pixels come from the sprite. It counts if its middle is inside the image
-and at least a quarter of it is visible. Nobody stands so far away that their head is smaller than a size that is drawn for
+and enough of it is visible (`_SEEN_SHARE`, `_SEEN_PIXELS`). Nobody stands so far away that their head is smaller than a size that is drawn for
 each scene between the limits of its look. Behind them the place goes on without people.
 """
 
@@ -14,13 +14,16 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Float32, Int, Int32, UInt8
+from jaxtyping import Bool, Float, Float32, Int, Int32, UInt8
 
 from cc_jax.data.scenes import Scene, cloth, clutter, optics, sprites, surroundings
 from cc_jax.data.scenes.canvas import Camera, noise
 from cc_jax.data.scenes.looks import LOOKS, Look
 
-_VISIBLE_SHARE = 0.25
+# A head counts if this share of its pixels, and this many of them, are visible. Twelve windows of dense scenes were counted by
+# eye: 262 heads. This rule labels 265, a quarter of the pixels alone would label 356.
+_SEEN_SHARE, _SEEN_PIXELS = 0.45, 8
+_LEAST_CONTRAST = 32  # standard deviation of an image's grey levels
 _HEAD = 0.23  # metres from the chin to the crown
 _MAX_PEOPLE = 4000
 # From how many of the sprites that fit best one is drawn, and for how many people they are looked for at once.
@@ -410,7 +413,7 @@ class _Crowd:
         """The heads that count."""
         seen = np.bincount(shown.ravel(), minlength=len(self.spots) + 1)[1:]
         inside = ((self.heads >= 0) & (self.heads < (width, height))).all(1)
-        counts = inside & (seen >= np.maximum(_VISIBLE_SHARE * self.sizes, 1))
+        counts = inside & (seen >= np.maximum(_SEEN_SHARE * self.sizes, _SEEN_PIXELS))
         return self.heads[counts].astype(np.float32).reshape(-1, 2)
 
 
@@ -486,7 +489,7 @@ def _paint_person(rng: np.random.Generator, brush: surroundings.Brush, crowd: _C
     left, top = (int(round(v)) for v in crowd.heads[number] - head)
     # Whole pixels: the head is drawn where the sprite was put, so its position is that of its pixels.
     crowd.heads[number] = head + (left, top)
-    crowd.sizes[number] = int((regions == sprites.HEAD).sum())
+    crowd.sizes[number] = int(((regions == sprites.HEAD) & _solid(image)).sum())
     found = surroundings.overlap(brush.canvas, image, left, top)
     if found is None:
         return
@@ -502,8 +505,13 @@ def _paint_person(rng: np.random.Generator, brush: surroundings.Brush, crowd: _C
     canvas = brush.canvas[covered]
     canvas *= 1 - alpha
     canvas += color
-    solid = alpha[..., 0] > 0.5
+    solid = _solid(image)
     brush.heads[covered][solid] = np.where(regions == sprites.HEAD, number + 1, 0)[solid]
+
+
+def _solid(image: UInt8[np.ndarray, "H W 4"]) -> Bool[np.ndarray, "H W"]:
+    """The pixels that hide what is behind them."""
+    return image[..., 3] > 127
 
 
 def _photographed(rng: np.random.Generator, canvas: np.ndarray) -> UInt8[np.ndarray, "H W 3"]:
@@ -538,7 +546,8 @@ def _lit(
     # The camera exposes for the middle of what it sees. What is far brighter or darker is lost.
     level = rng.uniform(45, 95) if light.name in ("night", "stage") else rng.uniform(85, 150)
     image = image * (level / max(float(image.mean()), 20.0))
-    contrast = rng.uniform(0.9, 1.7)
+    # Cameras stretch what is all grey. In haze a person would not see most heads otherwise.
+    contrast = max(rng.uniform(0.9, 1.7), min(_LEAST_CONTRAST / max(float(image.std()), 1.0), 3.0))
     image = level + (image - level) * np.float32(contrast)
     if rng.random() < 0.6:  # as cameras and photographs on the web are sharpened
         smooth = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.7, 1.6))
