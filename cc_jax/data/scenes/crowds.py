@@ -5,8 +5,8 @@ One scene in five shows nobody. The others show up to a few thousand people: den
 people, from a raised hand to a tower. Other looks (`looks`) show a part of this, or something else.
 
 A head is where it is drawn: its position and its pixels come from the sprite. It counts if its middle is inside the image
-and enough of it is visible (`_SEEN_SHARE`, `_SEEN_PIXELS`). Nobody stands so far away that their head is smaller than a size that is drawn for
-each scene between the limits of its look. Behind them the place goes on without people.
+and enough of it is visible (`_SEEN_SHARE`, `_SEEN_PIXELS`). Nobody stands so far away that their head is smaller than a
+size that is drawn for each scene between the limits of its look. Behind them the place goes on without people.
 """
 
 import dataclasses
@@ -20,8 +20,8 @@ from cc_jax.data.scenes import Scene, cloth, clutter, optics, sprites, surroundi
 from cc_jax.data.scenes.canvas import Camera, noise
 from cc_jax.data.scenes.looks import LOOKS, Look
 
-# A head counts if this share of its pixels, and this many of them, are visible. Twelve windows of dense scenes were counted by
-# eye: 262 heads. This rule labels 265, a quarter of the pixels alone would label 356.
+# A head counts if this share of its pixels, and this many of them, are visible. Twelve windows of dense scenes were
+# counted by eye: 262 heads. This rule labels 265, a quarter of the pixels alone would label 356.
 _SEEN_SHARE, _SEEN_PIXELS = 0.45, 8
 _LEAST_CONTRAST = 32  # standard deviation of an image's grey levels
 _HEAD = 0.23  # metres from the chin to the crown
