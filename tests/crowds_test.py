@@ -43,6 +43,22 @@ def test_scenes_have_from_nobody_to_hundreds_of_people(scenes):
         assert scene.parameters["count"] == len(scene.points) and set(scene.parameters) == set(crowds.FIELDS)
 
 
+def test_people_stand_up_to_the_upper_half_of_the_image():
+    """Without `last_row`, most of a high camera's image shows empty ground beyond the last people."""
+    look = dataclasses.replace(crowds.LOOKS["any"], overhead_share=0.0)
+    rows = []
+    for index in range(200):
+        rng = np.random.default_rng(index)
+        place = surroundings.draw_place(rng, look.places)
+        light = surroundings.draw_light(rng, place, look.lights)
+        bounds = surroundings.draw_bounds(rng, place)
+        camera, near, far = crowds._view(rng, look, place, bounds, light, (512, 768))
+        ((_, row),), _ = camera.project(np.array([[0, 1.6, far]]))
+        assert near + 4 <= far and row < 0.5 * 512
+        rows.append(row)
+    assert 0.05 < (np.array(rows) < 0).mean() < 0.6  # the crowd goes on beyond the upper edge
+
+
 def paint(spots, *, camera=None, things=()):
     """The heads that count and the canvas when people stand at these spots on a plain ground."""
     camera = camera or Camera(2.5, 0.15, 0.0, 700.0, 384, 512)

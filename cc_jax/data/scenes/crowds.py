@@ -70,9 +70,8 @@ def render(seed: int, index: int, *, look: str = "any", height: int = 512, width
     rng = np.random.default_rng([chosen.stream, seed, index])
     place = surroundings.draw_place(rng, chosen.places)
     light = surroundings.draw_light(rng, place, chosen.lights)
-    camera = _camera(rng, chosen, place, height, width)
     bounds = surroundings.draw_bounds(rng, place)
-    near, far = _depths(rng, chosen, camera, bounds, light)
+    camera, near, far = _view(rng, chosen, place, bounds, light, (height, width))
     spots, ways = np.zeros((0, 4)), []
     if rng.random() >= chosen.empty_share:
         spots, ways = _arrange(rng, camera, place, bounds, near, far)
@@ -104,40 +103,43 @@ def render(seed: int, index: int, *, look: str = "any", height: int = 512, width
     return CrowdScene(image, points, parameters)
 
 
-def _camera(
-    rng: np.random.Generator, look: Look, place: surroundings.Place, rows: int, columns: int
-) -> Camera:
-    """A camera, held by hand or up to a tower, that looks at the ground somewhere ahead."""
-    low, top = look.camera
-    high = float(np.exp(rng.uniform(np.log(low), np.log(min(top, 5.0) if place.roofed else top))))
-    focal = columns * float(np.exp(rng.uniform(*np.log(look.lens))))
-    ahead = high * rng.uniform(*look.ahead) + 6
-    tilt = np.arctan(high / ahead)
-    if rng.random() < look.overhead_share:  # nearly straight down
-        tilt = np.radians(rng.uniform(50, 75))
-        high = max(high, 6.0)
-    return Camera(high, float(tilt), float(rng.normal(0, 0.02)), focal, rows, columns)
-
-
-def _depths(
+def _view(
     rng: np.random.Generator,
     look: Look,
-    camera: Camera,
+    place: surroundings.Place,
     bounds: surroundings.Bounds,
     light: surroundings.Light,
-) -> tuple[float, float]:
-    """The smallest and the largest distance on the ground at which people stand."""
-    half = np.arctan(camera.rows / 2 / camera.focal)
-    below, above = camera.tilt + half, camera.tilt - half
-    # People whose heads are below the lower edge do not count but hide nobody either.
-    near = max(2.0, (camera.height - 1.7) / np.tan(min(below, 1.5)))
+    size: tuple[int, int],
+) -> tuple[Camera, float, float]:
+    """A camera, held by hand or up to a tower, and the least and the largest distance at which people stand."""
+    rows, columns = size
+    focal = columns * float(np.exp(rng.uniform(*np.log(look.lens))))
+    if place is surroundings.PANORAMA:  # a longer lens would show its pixels
+        focal = min(focal, 1.1 * columns)
     # As far as heads are large enough, and clear enough in the haze, for somebody to mark them.
     smallest = float(np.exp(rng.uniform(*np.log(look.smallest_head))))
     if look.rows:
-        smallest *= camera.rows / look.rows
-    far = min(_HEAD * camera.focal / smallest, 1.3 * light.haze_range)
+        smallest *= rows / look.rows
+    reach = min(_HEAD * focal / smallest, 1.3 * light.haze_range, bounds.back - 0.5)
+    low, top = look.camera
+    top = min(top, 5.0) if place.roofed else top
+    if look.last_row:  # nobody looks for a crowd from where its people are out of reach
+        top = max(low, min(top, 0.7 * reach))
+    high = float(np.exp(rng.uniform(np.log(low), np.log(top))))
+    if look.last_row:
+        tilt = np.arctan((high - 1.6) / reach) + np.arctan((0.5 - rng.uniform(*look.last_row)) * rows / focal)
+    else:
+        tilt = np.arctan(high / (high * rng.uniform(*look.ahead) + 6))
+    if rng.random() < look.overhead_share:  # nearly straight down
+        tilt = np.radians(rng.uniform(50, 75))
+        high = max(high, 6.0)
+    camera = Camera(high, float(tilt), float(rng.normal(0, 0.02)), focal, rows, columns)
+    half = np.arctan(rows / 2 / focal)
+    below, above = camera.tilt + half, camera.tilt - half
+    # People whose heads are below the lower edge do not count but hide nobody either.
+    near = max(2.0, (camera.height - 1.7) / np.tan(min(below, 1.5)))
     edge = camera.height / np.tan(above) if above > 0 else np.inf
-    return near, max(near + 4, min(far, edge, bounds.back - 0.5))
+    return camera, near, max(near + 4, min(reach, edge))
 
 
 def _thinned(rng: np.random.Generator, look: Look, spots: Spots) -> Spots:

@@ -19,7 +19,9 @@ class Look:
       things: what may stand about, of `surroundings.THINGS`.
       camera: height of the camera in metres.
       lens: focal length, where the width of the image is 1.
-      ahead: how far ahead the camera looks, where its height is 1; six metres are added.
+      ahead: how far ahead the camera looks, where its height is 1; six metres are added. None if `last_row` says it.
+      last_row: where the farthest people stand in the image: 0 is its upper edge, 1 the lower one. The camera is tilted,
+        and held low enough, for that. None if `ahead` says it.
       overhead_share: share of the scenes seen nearly from straight above.
       smallest_head: size of the heads of those who stand farthest away, in pixels.
       rows: height of the images for which `smallest_head` is meant; in others it grows and shrinks with them. None
@@ -35,7 +37,8 @@ class Look:
     things: tuple[str, ...]
     camera: tuple[float, float]
     lens: tuple[float, float]
-    ahead: tuple[float, float]
+    ahead: tuple[float, float] | None
+    last_row: tuple[float, float] | None
     overhead_share: float
     smallest_head: tuple[float, float]
     rows: int | None
@@ -52,7 +55,8 @@ LOOKS = {
         things=("pole", "sign", "tree", "car", "barrier", "flag", "hedge", "goods", "board", "stall", "parasol"),
         camera=(1.6, 28.0),
         lens=(0.65, 2.6),
-        ahead=(1.2, 6),
+        ahead=None,
+        last_row=(-0.15, 0.45),
         overhead_share=0.08,
         smallest_head=(4.5, 13.0),
         rows=None,
@@ -68,6 +72,7 @@ LOOKS = {
         camera=(3.0, 12.0),
         lens=(0.7, 1.4),
         ahead=(1.2, 4),
+        last_row=None,
         overhead_share=0.0,
         smallest_head=(4.0, 8.0),
         rows=256,
@@ -83,6 +88,7 @@ LOOKS = {
         camera=(2.2, 6.0),
         lens=(0.6, 1.0),
         ahead=(1.2, 5),
+        last_row=None,
         overhead_share=0.0,
         smallest_head=(4.0, 7.0),
         rows=256,
