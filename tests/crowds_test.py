@@ -68,7 +68,7 @@ def paint(spots, *, camera=None, things=()):
     canvas = np.full((camera.rows, camera.columns, 3), 128, np.float32)
     heads = np.zeros((camera.rows, camera.columns), np.int32)
     crowds._paint(rng, surroundings.Brush(canvas, heads, camera, light), crowd, list(things))
-    return crowd, crowd.visible(heads, camera.rows, camera.columns), canvas, heads
+    return crowd, crowd.visible(heads), canvas, heads
 
 
 @pytest.mark.parametrize("high, tilt", [(1.6, 0.05), (3.0, 0.25), (9.0, 0.6), (12.0, 1.1)])
@@ -113,7 +113,7 @@ def test_a_head_counts_if_enough_of_it_is_visible(ahead, least):
     for visible, counted in ((enough, 1), (enough - 1, 0)):
         shown = heads.copy()
         shown[rows[visible:], columns[visible:]] = 0
-        assert len(crowd.visible(shown, *shown.shape)) == counted
+        assert len(crowd.visible(shown)) == counted
 
 
 def test_people_look_smaller_farther_away():

@@ -89,7 +89,9 @@ def render(seed: int, index: int, *, look: str = "any", height: int = 512, width
     things = [name for name in place.things if name in chosen.things]
     _paint(rng, brush, crowd, _scattered(rng, place, things, bounds, near, far, len(spots)))
     image = _photographed(rng, canvas) if chosen.photographed else _lit(rng, canvas, light)
-    points = crowd.visible(heads, height, width)
+    # Small images of a look whose heads shrink with the image show small heads.
+    shrunk = min(height / chosen.rows, 1.0) if chosen.rows else 1.0
+    points = crowd.visible(heads, _SEEN_PIXELS * shrunk**2)
     view = 2 * np.degrees(np.arctan(width / 2 / camera.focal))
     numbers = (
         (*surroundings.PLACES, surroundings.PANORAMA).index(place),
@@ -129,6 +131,7 @@ def _view(
     if look.last_row:
         tilt = np.arctan((high - 1.6) / reach) + np.arctan((0.5 - rng.uniform(*look.last_row)) * rows / focal)
     else:
+        assert look.ahead is not None, "a look has either last_row or ahead"
         tilt = np.arctan(high / (high * rng.uniform(*look.ahead) + 6))
     if rng.random() < look.overhead_share:  # nearly straight down
         tilt = np.radians(rng.uniform(50, 75))
@@ -411,11 +414,14 @@ class _Crowd:
         strength = 0.9 if light.sun else 0.5
         return cv2.GaussianBlur(shade, (0, 0), blur).astype(np.float32) * (strength / 255)
 
-    def visible(self, shown: Int32[np.ndarray, "H W"], height: int, width: int) -> Float32[np.ndarray, "N 2"]:
-        """The heads that count."""
+    def visible(
+        self, shown: Int32[np.ndarray, "H W"], least: float = _SEEN_PIXELS
+    ) -> Float32[np.ndarray, "N 2"]:
+        """The heads that count: in the image, and `_SEEN_SHARE` of their pixels and `least` pixels are visible."""
+        height, width = shown.shape
         seen = np.bincount(shown.ravel(), minlength=len(self.spots) + 1)[1:]
         inside = ((self.heads >= 0) & (self.heads < (width, height))).all(1)
-        counts = inside & (seen >= np.maximum(_SEEN_SHARE * self.sizes, _SEEN_PIXELS))
+        counts = inside & (seen >= np.maximum(_SEEN_SHARE * self.sizes, max(least, 1)))
         return self.heads[counts].astype(np.float32).reshape(-1, 2)
 
 
