@@ -47,9 +47,9 @@ COUNTER_PICTURES = """
 
 ![Six images and their densities: composed scenes, a render, and three without people](../images/counter.jpg)
 
-Each image beside its density and its count. The composed scenes and the Unity render are of kinds that it was trained on.
-In the second and third, people near the camera are missed. Nobody is in the last three: panoramas by Poly Haven, gravel
-from scikit-image (all CC0).
+Each image beside its density and its count. The composed scenes are of a kind that it was trained on, the Unity render is
+not. There it misses people near the camera, and those who are hidden are counted in its 169. Nobody is in the last three:
+panoramas by Poly Haven, gravel from scikit-image (all CC0).
 """
 
 
