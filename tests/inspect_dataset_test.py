@@ -17,7 +17,7 @@ def doubled(tmp_path):
 
     Of the scenes of this seed, none is grey.
     """
-    pictures = [crowds.render(10, i, look="source", height=128, width=192).image for i in range(10)]
+    pictures = [crowds.render(11, i, look="source", height=128, width=192).image for i in range(10)]
     grey = cv2.cvtColor(pictures[9], cv2.COLOR_RGB2GRAY)
     near = cv2.resize(pictures[1], (150, 100), interpolation=cv2.INTER_AREA)
     test = [pictures[0], (near * 0.8).astype(np.uint8), *pictures[6:9]]
