@@ -48,7 +48,7 @@ def evaluate(counter, raw, data_dir):
     return found.counts, found.results
 
 
-SIDE, STEPS, BATCH = 128, 60, 8
+SIDE, STEPS, BATCH = 128, 120, 8
 
 
 def drawn(seed, number):
@@ -68,8 +68,8 @@ def crops_of(drawn_scenes):
 
 
 @pytest.mark.slow
-def test_a_counter_trained_for_60_steps_beats_the_best_constant():
-    """60 steps on 96 scenes, evaluated on 48 others. What has learned nothing has a correlation near 0."""
+def test_a_counter_trained_for_120_steps_beats_the_best_constant():
+    """120 steps on 96 scenes, evaluated on 48 others. What has learned nothing has a correlation near 0."""
     config = demo.get_config()
     config.method.name, config.uncertainty.name, config.steps = "no_adapt", "single", STEPS
     config.optimizer.learning_rate = 3e-3
@@ -95,7 +95,7 @@ def test_a_counter_trained_for_60_steps_beats_the_best_constant():
     counter = TrainedCounter(sampler, counter_variables(state), "source", STEPS)
     (row,) = evaluate_examples(config, counter, Examples(records)).results
     assert row["images"] == 48 and row["mae_constant"] > 20
-    assert row["mae"] < 0.88 * row["mae_constant"] and row["pearson"] > 0.45
+    assert row["mae"] < 0.8 * row["mae_constant"] and row["pearson"] > 0.7
 
 
 def test_each_scene_has_a_row_and_their_mean_is_the_last(counter, tmp_path):
