@@ -22,7 +22,7 @@ def bank():
 
 @pytest.fixture(scope="module")
 def scenes():
-    return [crowds.render(5, index, height=192, width=288) for index in range(40)]
+    return [crowds.render(6, index, height=192, width=288) for index in range(40)]
 
 
 def test_a_scene_is_a_function_of_its_seed():
@@ -43,19 +43,41 @@ def test_scenes_have_from_nobody_to_hundreds_of_people(scenes):
         assert scene.parameters["count"] == len(scene.points) and set(scene.parameters) == set(crowds.FIELDS)
 
 
+def test_packed_crowds_fill_the_image(monkeypatch):
+    """Where one finds several people in every square of 32 pixels of the lower half, and hundreds in the image."""
+    filled = {}
+    for share in (0.0, 1.0):
+        look = dataclasses.replace(
+            crowds.LOOKS["any"], packed_share=share, empty_share=0.0, places=("square",)
+        )
+        monkeypatch.setitem(crowds.LOOKS, "any", look)
+        cells = []
+        for index in range(8):
+            points = crowds.render(1, index, height=256, width=384).points
+            counts, _, _ = np.histogram2d(*points.T, bins=(12, 8), range=((0, 384), (0, 256)))
+            cells.append((counts[:, 4:] > 0).mean())
+        filled[share] = cells
+    assert np.median(filled[1.0]) > 0.9 and np.median(filled[0.0]) < 0.7
+
+
 def test_people_stand_up_to_the_upper_half_of_the_image():
     """Without `last_row`, most of a high camera's image shows empty ground beyond the last people."""
     look = dataclasses.replace(crowds.LOOKS["any"], overhead_share=0.0)
-    rows = []
+    rows, slopes = [], []
     for index in range(200):
         rng = np.random.default_rng(index)
         place = surroundings.draw_place(rng, look.places)
         light = surroundings.draw_light(rng, place, look.lights)
         bounds = surroundings.draw_bounds(rng, place)
-        camera, near, far = crowds._view(rng, look, place, bounds, light, (512, 768))
+        packed = index % 2 == 1
+        camera, near, far = crowds._view(rng, look, place, bounds, light, (512, 768), packed=packed)
         ((_, row),), _ = camera.project(np.array([[0, 1.6, far]]))
         assert near + 4 <= far and row < 0.5 * 512
         rows.append(row)
+        slopes.append(camera.height / far)
+    # A packed crowd is seen from above, except where a ceiling is low.
+    low = [np.mean(np.array(part) < 0.12) for part in (slopes[1::2], slopes[::2])]
+    assert low[0] < 0.15 < 0.3 < low[1], low
     assert 0.05 < (np.array(rows) < 0).mean() < 0.6  # the crowd goes on beyond the upper edge
 
 

@@ -5,6 +5,7 @@ head: a bag, a hand, a print. So everyone in a scene wears a cloth from here, as
 """
 
 import functools
+import math
 
 import cv2
 import numpy as np
@@ -33,8 +34,8 @@ def piece(
       columns: width of the piece in pixels.
     """
     sizes = _tile(which % _TILES)
-    finer = np.log(max(_SIZE / _METRES / metre, 1e-6)) / np.log(_STEP)
-    tile = sizes[int(np.clip(round(finer), 0, len(sizes) - 1))]
+    finer = math.log(max(_SIZE / _METRES / metre, 1e-6), _STEP)
+    tile = sizes[min(max(round(finer), 0), len(sizes) - 1)]
     size = len(tile) // 2
     top, left = rng.integers(size, size=2)
     if rows > size or columns > size:

@@ -1,8 +1,9 @@
 """Crowds composed of rendered people (`sprites`), dressed (`cloth`), in painted `surroundings` or in `photographs`.
 
 `render(seed, index)` returns an image, the position of every head that a person would mark, and how the scene was made.
-One scene in five shows nobody. The others show up to a few thousand people: dense blocks, rows, queues, groups and single
-people, from a raised hand to a tower. Other looks (`looks`) show a part of this, or something else.
+One scene in five shows nobody, and one in four a packed crowd, seen from above. The others show up to a few thousand
+people: dense blocks, rows, queues, groups and single people, from a raised hand to a tower. Other looks (`looks`) show a
+part of this, or something else.
 
 A head is where it is drawn: its position and its pixels come from the sprite. It counts if its middle is inside the image
 and enough of it is visible (`_SEEN_SHARE`, `_SEEN_PIXELS`). Nobody stands so far away that their head is smaller than a
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int, Int32, UInt8
+from jaxtyping import Float, Float32, Int, Int32, UInt8
 
 from cc_jax.data.scenes import Scene, cloth, clutter, optics, sprites, surroundings
 from cc_jax.data.scenes.canvas import Camera, noise
@@ -24,6 +25,7 @@ from cc_jax.data.scenes.looks import LOOKS, Look
 # counted by eye: 262 heads. This rule labels 265, a quarter of the pixels alone would label 356.
 _SEEN_SHARE, _SEEN_PIXELS = 0.45, 8
 _LEAST_CONTRAST = 32  # standard deviation of an image's grey levels
+_LEAST_SLOPE = 0.15  # height of the camera over a packed crowd, where the distance of its last people is 1
 _HEAD = 0.23  # metres from the chin to the crown
 _MAX_PEOPLE = 4000
 # From how many of the sprites that fit best one is drawn, and for how many people they are looked for at once.
@@ -71,10 +73,11 @@ def render(seed: int, index: int, *, look: str = "any", height: int = 512, width
     place = surroundings.draw_place(rng, chosen.places)
     light = surroundings.draw_light(rng, place, chosen.lights)
     bounds = surroundings.draw_bounds(rng, place)
-    camera, near, far = _view(rng, chosen, place, bounds, light, (height, width))
+    packed = chosen.packed_share > 0 and rng.random() < chosen.packed_share
+    camera, near, far = _view(rng, chosen, place, bounds, light, (height, width), packed=packed)
     spots, ways = np.zeros((0, 4)), []
-    if rng.random() >= chosen.empty_share:
-        spots, ways = _arrange(rng, camera, place, bounds, near, far)
+    if packed or rng.random() >= chosen.empty_share / (1 - chosen.packed_share):
+        spots, ways = _arrange(rng, camera, place, bounds, near, far, packed=packed)
         spots = _thinned(rng, chosen, spots)
     crowd = _Crowd.make(rng, camera, light, spots, ways)
     shade = crowd.shadows(camera, light)
@@ -112,8 +115,13 @@ def _view(
     bounds: surroundings.Bounds,
     light: surroundings.Light,
     size: tuple[int, int],
+    *,
+    packed: bool,
 ) -> tuple[Camera, float, float]:
-    """A camera, held by hand or up to a tower, and the least and the largest distance at which people stand."""
+    """A camera, held by hand or up to a tower, and the least and the largest distance at which people stand.
+
+    A packed crowd is seen from above: from the height of its heads, those in front hide all others.
+    """
     rows, columns = size
     focal = columns * float(np.exp(rng.uniform(*np.log(look.lens))))
     if place is surroundings.PANORAMA:  # a longer lens would show its pixels
@@ -127,6 +135,8 @@ def _view(
     top = min(top, 5.0) if place.roofed else top
     if look.last_row:  # nobody looks for a crowd from where its people are out of reach
         top = max(low, min(top, 0.7 * reach))
+    if packed:
+        low = max(low, min(_LEAST_SLOPE * reach, top))
     high = float(np.exp(rng.uniform(np.log(low), np.log(top))))
     if look.last_row:
         tilt = np.arctan((high - 1.6) / reach) + np.arctan((0.5 - rng.uniform(*look.last_row)) * rows / focal)
@@ -227,14 +237,26 @@ def _queue(rng: np.random.Generator, box) -> np.ndarray:
     return np.concatenate(found)
 
 
+def _throng(rng: np.random.Generator, box) -> np.ndarray:
+    """A packed crowd without gaps, two to seven people a square metre; most face the same way."""
+    apart = float(np.exp(rng.uniform(np.log(0.34), np.log(0.62))))
+    points = _grid(rng, box, apart, apart * rng.uniform(0.9, 1.3), 0.35)
+    points = points[rng.random(len(points)) < rng.uniform(0.85, 1.0)]
+    facing = rng.choice([0.0, 180.0, rng.uniform(0, 360)]) + rng.normal(0, rng.uniform(10, 60), len(points))
+    return np.column_stack([points, np.zeros(len(points)), facing])
+
+
 _WAYS = {"block": _block, "rows": _rows, "strollers": _strollers, "groups": _groups, "queue": _queue}
 
 
 def _arrange(
-    rng: np.random.Generator, camera: Camera, place, bounds, near: float, far: float
+    rng: np.random.Generator, camera: Camera, place, bounds, near: float, far: float, *, packed: bool
 ) -> tuple[Spots, list[str]]:
     """Where people are, and how they are arranged. Only people near the image are kept."""
     wide = min(bounds.half_width - 0.4, 0.6 * camera.columns / camera.focal * far + 2)
+    if packed and place.name != "stand":
+        spots = _throng(rng, (-wide, wide, near, far))
+        return _apart(_in_sight(camera, spots, near, far)), ["throng"]
     if place.name == "stand":
         return _in_stand(rng, near, far, wide), ["stand"]
     ways = rng.choice(list(_WAYS), rng.integers(1, 4), p=[0.38, 0.14, 0.18, 0.2, 0.1], replace=True).tolist()
@@ -497,29 +519,29 @@ def _paint_person(rng: np.random.Generator, brush: surroundings.Brush, crowd: _C
     left, top = (int(round(v)) for v in crowd.heads[number] - head)
     # Whole pixels: the head is drawn where the sprite was put, so its position is that of its pixels.
     crowd.heads[number] = head + (left, top)
-    crowd.sizes[number] = int(((regions == sprites.HEAD) & _solid(image)).sum())
+    solid, is_head = image[..., 3] > 127, regions == sprites.HEAD  # solid pixels hide what is behind them
+    crowd.sizes[number] = np.count_nonzero(is_head & solid)
     found = surroundings.overlap(brush.canvas, image, left, top)
     if found is None:
         return
     covered, part = found
-    image, regions = image[part], regions[part]
+    image, regions, solid, is_head = image[part], regions[part], solid[part], is_head[part]
     alpha = image[..., 3:].astype(np.float32) / 255
     # Like the sprite, the air before it is multiplied by alpha.
     clear = float(np.exp(-crowd.depth[number] / brush.light.haze_range))
     worn = cloth.piece(rng, int(crowd.cloth[number]), sprite.metre * scale, *regions.shape)
-    factors = crowd.gains[number][regions] * (1 + crowd.detail[number][regions][..., None] * (worn - 1))
-    color = np.minimum(image[..., :3] * factors, 255 * alpha)
-    color = color * clear + alpha * ((1 - clear) * brush.light.haze.astype(np.float32))
+    color = worn - 1
+    color *= np.take(crowd.detail[number], regions)[..., None]
+    color += 1
+    color *= np.take(crowd.gains[number], regions, axis=0)
+    color *= image[..., :3]
+    np.minimum(color, 255 * alpha, out=color)
+    color *= clear
+    color += alpha * ((1 - clear) * brush.light.haze.astype(np.float32))
     canvas = brush.canvas[covered]
     canvas *= 1 - alpha
     canvas += color
-    solid = _solid(image)
-    brush.heads[covered][solid] = np.where(regions == sprites.HEAD, number + 1, 0)[solid]
-
-
-def _solid(image: UInt8[np.ndarray, "H W 4"]) -> Bool[np.ndarray, "H W"]:
-    """The pixels that hide what is behind them."""
-    return image[..., 3] > 127
+    np.copyto(brush.heads[covered], np.where(is_head, number + 1, 0), where=solid, casting="unsafe")
 
 
 def _photographed(rng: np.random.Generator, canvas: np.ndarray) -> UInt8[np.ndarray, "H W 3"]:

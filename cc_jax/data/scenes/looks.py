@@ -27,6 +27,7 @@ class Look:
       rows: height of the images for which `smallest_head` is meant; in others it grows and shrinks with them. None
         takes it as it is in images of every height.
       empty_share: share of the scenes that show nobody.
+      packed_share: share of the scenes that a packed crowd fills, seen from above.
       people: for how many people there is room at most, drawn for each scene; None leaves it to the place.
       photographed: whether a simulated camera (`optics`) takes the picture. Otherwise it is as clean as a render.
     """
@@ -43,6 +44,7 @@ class Look:
     smallest_head: tuple[float, float]
     rows: int | None
     empty_share: float
+    packed_share: float
     people: tuple[int, int] | None
     photographed: bool
 
@@ -61,6 +63,7 @@ LOOKS = {
         smallest_head=(4.5, 13.0),
         rows=None,
         empty_share=0.2,
+        packed_share=0.25,
         people=None,
         photographed=False,
     ),
@@ -77,6 +80,7 @@ LOOKS = {
         smallest_head=(4.0, 8.0),
         rows=256,
         empty_share=0.04,
+        packed_share=0.0,
         people=(12, 300),
         photographed=False,
     ),
@@ -93,6 +97,7 @@ LOOKS = {
         smallest_head=(4.0, 7.0),
         rows=256,
         empty_share=0.04,
+        packed_share=0.0,
         people=(16, 400),
         photographed=True,
     ),

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import io
+import math
 import pathlib
 from collections.abc import Sequence
 
@@ -111,7 +112,7 @@ def at_scale(
     Returns:
       RGB multiplied by alpha, and alpha; the regions; x and y of the middle of the head.
     """
-    level = int(np.clip(np.floor(np.log2(1 / scale)), 0, _LEVELS - 1)) if scale < 1 else 0
+    level = min(math.floor(math.log2(1 / scale)), _LEVELS - 1) if scale < 1 else 0
     image, regions = _levels(sprite)[level]
     factor = scale * 2**level
     head = sprite.head * scale
