@@ -238,7 +238,7 @@ def _queue(rng: np.random.Generator, box) -> np.ndarray:
 
 
 def _throng(rng: np.random.Generator, box) -> np.ndarray:
-    """A packed crowd without gaps, two to seven people a square metre; most face the same way."""
+    """A packed crowd without gaps, two to nine people a square metre; most face the same way."""
     apart = float(np.exp(rng.uniform(np.log(0.34), np.log(0.62))))
     points = _grid(rng, box, apart, apart * rng.uniform(0.9, 1.3), 0.35)
     points = points[rng.random(len(points)) < rng.uniform(0.85, 1.0)]
@@ -254,11 +254,11 @@ def _arrange(
 ) -> tuple[Spots, list[str]]:
     """Where people are, and how they are arranged. Only people near the image are kept."""
     wide = min(bounds.half_width - 0.4, 0.6 * camera.columns / camera.focal * far + 2)
-    if packed and place.name != "stand":
-        spots = _throng(rng, (-wide, wide, near, far))
-        return _apart(_in_sight(camera, spots, near, far)), ["throng"]
     if place.name == "stand":
         return _in_stand(rng, near, far, wide), ["stand"]
+    if packed:
+        spots = _throng(rng, (-wide, wide, near, far))
+        return _apart(_in_sight(camera, spots, near, far)), ["throng"]
     ways = rng.choice(list(_WAYS), rng.integers(1, 4), p=[0.38, 0.14, 0.18, 0.2, 0.1], replace=True).tolist()
     spots = []
     for way in ways:

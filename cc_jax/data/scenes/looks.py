@@ -27,7 +27,7 @@ class Look:
       rows: height of the images for which `smallest_head` is meant; in others it grows and shrinks with them. None
         takes it as it is in images of every height.
       empty_share: share of the scenes that show nobody.
-      packed_share: share of the scenes that a packed crowd fills, seen from above.
+      packed_share: share of the scenes that a packed crowd fills, seen from above; in a stand, people sit in its rows.
       people: for how many people there is room at most, drawn for each scene; None leaves it to the place.
       photographed: whether a simulated camera (`optics`) takes the picture. Otherwise it is as clean as a render.
     """
