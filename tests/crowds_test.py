@@ -44,7 +44,7 @@ def test_scenes_have_from_nobody_to_hundreds_of_people(scenes):
 
 
 def test_packed_crowds_fill_the_image(monkeypatch):
-    """Where one finds several people in every square of 32 pixels of the lower half, and hundreds in the image."""
+    """There is someone in almost every square of 32 pixels of the lower half. In other scenes there is not."""
     filled = {}
     for share in (0.0, 1.0):
         look = dataclasses.replace(

@@ -73,6 +73,7 @@ def render(seed: int, index: int, *, look: str = "any", height: int = 512, width
     place = surroundings.draw_place(rng, chosen.places)
     light = surroundings.draw_light(rng, place, chosen.lights)
     bounds = surroundings.draw_bounds(rng, place)
+    # Without such a share nothing is drawn, so that looks without packed crowds keep their scenes.
     packed = chosen.packed_share > 0 and rng.random() < chosen.packed_share
     camera, near, far = _view(rng, chosen, place, bounds, light, (height, width), packed=packed)
     spots, ways = np.zeros((0, 4)), []
@@ -530,6 +531,7 @@ def _paint_person(rng: np.random.Generator, brush: surroundings.Brush, crowd: _C
     # Like the sprite, the air before it is multiplied by alpha.
     clear = float(np.exp(-crowd.depth[number] / brush.light.haze_range))
     worn = cloth.piece(rng, int(crowd.cloth[number]), sprite.metre * scale, *regions.shape)
+    # In place, because a packed scene spends most of its time here.
     color = worn - 1
     color *= np.take(crowd.detail[number], regions)[..., None]
     color += 1
