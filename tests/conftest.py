@@ -8,6 +8,7 @@ import hashlib
 import importlib.metadata
 import os
 import pathlib
+from collections.abc import Iterator
 
 import jaxtyping
 import pytest
@@ -21,12 +22,35 @@ CACHE = pathlib.Path(os.environ.get("CC_JAX_TEST_CACHE", ROOT / ".test_cache"))
 
 
 def _digest_of_data_code() -> str:
-    """Digest of the code that draws and writes datasets: changed code does not read what older code wrote."""
+    """Digest of the code and files that datasets are made with: changed code does not read what older code wrote."""
     digest = hashlib.sha256()
-    for path in sorted((ROOT / "cc_jax" / "data").rglob("*.py")):
-        digest.update(path.read_bytes())
+    for path in sorted((ROOT / "cc_jax" / "data").rglob("*.*")):
+        if path.suffix != ".pyc" and path.is_file():
+            digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Three workers for two cores: while one waits for a file or another process, the others work."""
+    cores = os.cpu_count() or 1
+    return cores + cores // 2
+
+
+def _keep_to_one_core() -> None:
+    """Keep a worker, and the programs that it starts, to one core where workers share cores.
+
+    Otherwise each of them starts a thread for every core, and these threads wait for one another.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker is None or not hasattr(os, "sched_setaffinity"):  # macOS has none
+        return
+    cores = sorted(os.sched_getaffinity(0))
+    if int(os.environ["PYTEST_XDIST_WORKER_COUNT"]) >= len(cores):
+        os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
+
+
+_keep_to_one_core()
 
 # Set before anything imports JAX, and inherited by the processes that tests start.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -36,7 +60,9 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 # 0.11 know the flag; one that does not ends at once and says so.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
-os.environ["TFDS_DATA_DIR"] = str(CACHE / f"datasets-{_digest_of_data_code()}")
+_DATA_CODE = _digest_of_data_code()
+os.environ["TFDS_DATA_DIR"] = str(CACHE / f"datasets-{_DATA_CODE}")
+SCENES = CACHE / f"scenes-{_DATA_CODE}"
 
 # Files in the order in which they start, the longest first: a long file that starts last keeps one worker busy alone.
 # Files that are not listed follow in alphabetical order.
@@ -62,6 +88,17 @@ def real_data() -> pathlib.Path:
     if not (folder / "shanghaitech").is_dir():
         pytest.skip(f"no real data under {folder}; set CC_JAX_DATA")
     return folder
+
+
+@pytest.fixture
+def optimized_programs() -> Iterator[None]:
+    """Compile programs as users do, for tests that run them for longer than this takes."""
+    import jax
+
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.fixture(scope="session")

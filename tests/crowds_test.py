@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import programs
 import pytest
+from kept_scenes import drawn
 
 from cc_jax.data.builders import synthetic
 from cc_jax.data.scenes import crowds, sprites, surroundings
@@ -22,7 +23,7 @@ def bank():
 
 @pytest.fixture(scope="module")
 def scenes():
-    return [crowds.render(6, index, height=192, width=288) for index in range(40)]
+    return drawn(40, 6, height=192, width=288)
 
 
 def test_a_scene_is_a_function_of_its_seed():

@@ -24,9 +24,9 @@ import cv2
 import pytest
 import yaml
 from conftest import ROOT
+from kept_scenes import drawn
 
 from cc_jax import cli
-from cc_jax.data.scenes import crowds
 from cc_jax.workdir import config as workdir_config
 
 DOCS = ROOT / "docs"
@@ -189,10 +189,9 @@ def desk(tmp_path_factory) -> pathlib.Path:
     for name in ("configs", "launch"):
         (folder / name).symlink_to(ROOT / name)
     rows = []
-    for split, number in (("train", 12), ("test", 2)):
+    for seed, split, number in ((1000, "train", 12), (1001, "test", 2)):
         (folder / "photos" / split).mkdir(parents=True)
-        for i in range(number):
-            scene = crowds.render(1000 + (split == "test"), i, look="target", height=256, width=384)
+        for i, scene in enumerate(drawn(number, seed, look="target", height=256, width=384)):
             name = f"{split}/{i}.jpg"
             cv2.imwrite(str(folder / "photos" / name), scene.image[..., ::-1])
             rows += [(name, *map(float, point)) for point in scene.points] if split == "test" else []

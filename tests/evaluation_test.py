@@ -8,13 +8,13 @@ import programs
 import pytest
 from counter_test import make_workdir
 from frames_of import Records, record_of
+from kept_scenes import drawn
 from raw_trees import nwpu, picture, save_points, worldexpo10
 
 from cc_jax import build
 from cc_jax.data import images, preparation, sources
 from cc_jax.data.density import Density
 from cc_jax.data.examples import Examples
-from cc_jax.data.scenes import crowds
 from cc_jax.distributed import mesh
 from cc_jax.evaluation.evaluate import TrainedCounter, counter_variables, evaluate_examples
 from cc_jax.inference.predict import make_sampler
@@ -49,10 +49,7 @@ def evaluate(counter, raw, data_dir):
 
 
 SIDE, STEPS, BATCH = 128, 120, 8
-
-
-def drawn(seed, number):
-    return [crowds.render(seed, i, look="source", height=SIDE, width=SIDE) for i in range(number)]
+SCENES = {"look": "source", "height": SIDE, "width": SIDE}
 
 
 def crops_of(drawn_scenes):
@@ -68,7 +65,7 @@ def crops_of(drawn_scenes):
 
 
 @pytest.mark.slow
-def test_a_counter_trained_for_120_steps_beats_the_best_constant():
+def test_a_counter_trained_for_120_steps_beats_the_best_constant(optimized_programs):
     """120 steps on 96 scenes, evaluated on 48 others. What has learned nothing has a correlation near 0."""
     config = demo.get_config()
     config.method.name, config.uncertainty.name, config.steps = "no_adapt", "single", STEPS
@@ -83,12 +80,12 @@ def test_a_counter_trained_for_120_steps_beats_the_best_constant():
         state, _ = method.labelled_update("source", state, {"source": batch}, rng, network.draw)
         return state.replace(step=state.step + 1)
 
-    crops, order = crops_of(drawn(1, 96)), np.random.default_rng(0)
+    crops, order = crops_of(drawn(96, 1, **SCENES)), np.random.default_rng(0)
     for _ in range(STEPS):
         chosen = order.choice(96, BATCH, replace=False)
         state = train_step(state, {name: values[chosen] for name, values in crops.items()})
 
-    records = [record_of(one.image, one.points, id=str(i)) for i, one in enumerate(drawn(8, 48))]
+    records = [record_of(one.image, one.points, id=str(i)) for i, one in enumerate(drawn(48, 8, **SCENES))]
     records = Records(records, split="test")
     records.scenes_apart = False
     sampler = make_sampler(network, config.evaluation.memory_gib)

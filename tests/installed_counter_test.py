@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+from kept_scenes import drawn
 
 from cc_jax.counting.counter import Counter
-from cc_jax.data.scenes import clutter, crowds, photographs
+from cc_jax.data.scenes import clutter, photographs
 from cc_jax.workdir import packed
+
+pytestmark = pytest.mark.usefixtures("optimized_programs")
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +55,9 @@ def test_it_counts_nobody_in_photographs_of_places_without_people(counter):
 
 def test_it_counts_crowds_and_what_only_looks_like_one(counter):
     """On scenes of a seed that no prepared set has. A counter that has learned nothing has a correlation near 0."""
-    scenes = [scene for scene in (crowds.render(901, index) for index in range(14)) if len(scene.points)]
+    scenes = [scene for scene in drawn(14, 901) if len(scene.points)]
     true = np.array([len(scene.points) for scene in scenes])
     counts = np.array([counter.count(scene.image).count for scene in scenes])
     assert np.corrcoef(true, counts)[0, 1] > 0.6 and 0.5 < counts.sum() / true.sum() < 1.6
-    empty = [counter.count(clutter.render(901, index)).count for index in range(6)]
+    empty = [counter.count(image).count for image in drawn(6, 901, render=clutter.render)]
     assert np.median(empty) < 5

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kept_scenes import drawn
 
 from cc_jax.data.builders import synthetic
 from cc_jax.data.scenes import clutter, crowds, optics, photographs
@@ -56,7 +57,7 @@ def test_points_are_inside_the_frame_and_distinct(look, seed, size):
 
 @pytest.fixture(scope="module")
 def pair():
-    return {look: [crowds.render(6, i, look=look, height=128, width=192) for i in range(64)] for look in PAIR}
+    return {look: drawn(64, 6, look=look, height=128, width=192) for look in PAIR}
 
 
 def test_the_pair_shows_about_as_many_people(pair):
