@@ -1,4 +1,4 @@
-"""Prepares a dataset for training and evaluation: checks its raw files, writes it once, and prints what it contains.
+"""Prepare a dataset for training and evaluation: check its raw files, write it once, and print what it contains.
 
 usage: python -m cc_jax.prepare --dataset=NAME --manual_dir=DIR [--data_dir=DIR] [--overwrite]
 

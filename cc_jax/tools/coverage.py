@@ -1,4 +1,4 @@
-"""Measures how well intervals that are calibrated on a few counted images cover other images, over many random choices.
+"""Measure how well intervals that are calibrated on a few counted images cover other images, over many random choices.
 
 usage: python -m cc_jax.tools.coverage --counted=predictions.csv --test=predictions.csv [--images=30] [--draws=20]
 

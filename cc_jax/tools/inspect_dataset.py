@@ -1,4 +1,4 @@
-"""Shows what a prepared dataset contains: a page, contact sheets, totals, and duplicates within and across splits.
+"""Show what a prepared dataset contains: a page, contact sheets, totals, and duplicates within and across splits.
 
 usage: python -m cc_jax.tools.inspect_dataset --dataset=NAME --output=DIR [--split=SPLIT ...] [--data_dir=DIR]
 """

@@ -1,4 +1,4 @@
-"""Simulates a training step on many devices from the time of a step on one device and the speed of the network.
+"""Simulate a training step on many devices from the time of a step on one device and the speed of the network.
 
 usage: python -m cc_jax.tools.simulate_scaling --workdir=DIR [--stage=NAME]       # takes the step's time from log.jsonl
        python -m cc_jax.tools.simulate_scaling --config=configs/X.py:ARG --step_ms=MS

@@ -1,4 +1,4 @@
-"""Measures parts of cc_jax beside reference implementations on this machine.
+"""Measure parts of cc_jax beside reference implementations on this machine.
 
 usage: python -m cc_jax.tools.bench --suite=density --json=bench.json [--manual_dir=SHANGHAITECH | --data_dir=PREPARED]
 

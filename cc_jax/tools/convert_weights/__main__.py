@@ -1,4 +1,4 @@
-"""Converts published encoder weights into the one file that `config.model.pretrained` takes.
+"""Convert published encoder weights into the one file that `config.model.pretrained` takes.
 
 usage: python -m cc_jax.tools.convert_weights --source=FILE --output=weights/NAME.safetensors
 
