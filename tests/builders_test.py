@@ -683,7 +683,7 @@ def test_a_render_that_changes_needs_a_new_version():
         np.testing.assert_allclose(found, expected, atol=2)
 
 
-GOLDEN = ("1.9.0", {"source": [19, 3, 18, 8, 129, 24], "target": [35, 42, 28, 17, 27, 0]})
+GOLDEN = ("1.10.0", {"source": [19, 3, 18, 8, 129, 24], "target": [35, 42, 28, 17, 27, 0]})
 
 
 # Real files

@@ -45,11 +45,17 @@ def test_scenes_have_from_nobody_to_hundreds_of_people(scenes):
 
 
 def test_packed_crowds_fill_the_image(monkeypatch):
-    """There is someone in almost every square of 32 pixels of the lower half. In other scenes there is not."""
+    """From above, someone is in almost every square of 32 pixels of the lower half. In other scenes there is not."""
     filled = {}
     for share in (0.0, 1.0):
         look = dataclasses.replace(
-            crowds.LOOKS["any"], packed_share=share, empty_share=0.0, places=("square",)
+            crowds.LOOKS["any"],
+            packed_share=share,
+            level_share=0.0,
+            empty_share=0.0,
+            overhead_share=0.0,
+            places=("square",),
+            camera=(5.0, 28.0),
         )
         monkeypatch.setitem(crowds.LOOKS, "any", look)
         cells = []
@@ -63,21 +69,23 @@ def test_packed_crowds_fill_the_image(monkeypatch):
 
 def test_people_stand_up_to_the_upper_half_of_the_image():
     """Without `last_row`, most of a high camera's image shows empty ground beyond the last people."""
-    look = dataclasses.replace(crowds.LOOKS["any"], overhead_share=0.0)
-    rows, slopes = [], []
+    rows, slopes, levels = [], [], []
     for index in range(200):
+        packed, level = index % 2 == 1, index % 4 == 3
+        look = dataclasses.replace(crowds.LOOKS["any"], overhead_share=0.0, level_share=float(level))
         rng = np.random.default_rng(index)
         place = surroundings.draw_place(rng, look.places)
         light = surroundings.draw_light(rng, place, look.lights)
         bounds = surroundings.draw_bounds(rng, place)
-        packed = index % 2 == 1
         camera, near, far = crowds._view(rng, look, place, bounds, light, (512, 768), packed=packed)
         ((_, row),), _ = camera.project(np.array([[0, 1.6, far]]))
         assert near + 4 <= far and row < 0.5 * 512
         rows.append(row)
         slopes.append(camera.height / far)
-    # A packed crowd is seen from above, except where a ceiling is low.
-    low = [np.mean(np.array(part) < 0.12) for part in (slopes[1::2], slopes[::2])]
+        levels.append(camera.height)
+    # A packed crowd is seen from the height of its heads or from above, except where a ceiling is low.
+    assert max(levels[3::4]) <= 5 and min(levels[3::4]) >= 1.9
+    low = [np.mean(np.array(part) < 0.12) for part in (slopes[1::4], slopes[::2])]
     assert low[0] < 0.15 < 0.3 < low[1], low
     assert 0.05 < (np.array(rows) < 0).mean() < 0.6  # the crowd goes on beyond the upper edge
 

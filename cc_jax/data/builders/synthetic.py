@@ -57,7 +57,7 @@ class Builder(base.CrowdDatasetBuilder):
     """Crowds of rendered people: clean renders (`source`), scenes in photographs with their defects (`target`), others."""
 
     # Raise it when the pictures change. Otherwise the sets on disk stay as they were drawn.
-    VERSION = tfds.core.Version("1.9.0")
+    VERSION = tfds.core.Version("1.10.0")
     DESCRIPTION = "Crowds of rendered people with the position of every head."
     MANUAL_DOWNLOAD_INSTRUCTIONS = None
     BUILDER_CONFIGS = [

@@ -1,9 +1,9 @@
 """Crowds composed of rendered people (`sprites`), dressed (`cloth`), in painted `surroundings` or in `photographs`.
 
 `render(seed, index)` returns an image, the position of every head that a person would mark, and how the scene was made.
-One scene in five shows nobody, and one in four a packed crowd, seen from above. The others show up to a few thousand
-people: dense blocks, rows, queues, groups and single people, from a raised hand to a tower. Other looks (`looks`) show a
-part of this, or something else.
+One scene in five shows nobody, and three in ten a packed crowd, seen from above or from the height of its heads. The
+others show up to a few thousand people: dense blocks, rows, queues, groups and single people, from a raised hand to a
+tower. Other looks (`looks`) show a part of this, or something else.
 
 A head is where it is drawn: its position and its pixels come from the sprite. It counts if its middle is inside the image
 and enough of it is visible (`_SEEN_SHARE`, `_SEEN_PIXELS`). Nobody stands so far away that their head is smaller than a
@@ -25,7 +25,11 @@ from cc_jax.data.scenes.looks import LOOKS, Look
 # counted by eye: 262 heads. This rule labels 265, a quarter of the pixels alone would label 356.
 _SEEN_SHARE, _SEEN_PIXELS = 0.45, 8
 _LEAST_CONTRAST = 32  # standard deviation of an image's grey levels
-_LEAST_SLOPE = 0.15  # height of the camera over a packed crowd, where the distance of its last people is 1
+_LEAST_SLOPE = (
+    0.15  # height of the camera high over a packed crowd, where the distance of its last people is 1
+)
+_LEVEL = (1.9, 5.0)  # height in metres of a camera that is held up in a packed crowd, or on a stage before it
+_DARK = (35, 90)  # mean grey level of an image at night, or of a stage's light
 _HEAD = 0.23  # metres from the chin to the crown
 _MAX_PEOPLE = 4000
 # From how many of the sprites that fit best one is drawn, and for how many people they are looked for at once.
@@ -92,7 +96,7 @@ def render(seed: int, index: int, *, look: str = "any", height: int = 512, width
         _steps(rng, brush, near, far)
     things = [name for name in place.things if name in chosen.things]
     _paint(rng, brush, crowd, _scattered(rng, place, things, bounds, near, far, len(spots)))
-    image = _photographed(rng, canvas) if chosen.photographed else _lit(rng, canvas, light)
+    image = _photographed(rng, canvas) if chosen.photographed else _lit(rng, canvas, light, chosen)
     # Small images of a look whose heads shrink with the image show small heads.
     shrunk = min(height / chosen.rows, 1.0) if chosen.rows else 1.0
     points = crowd.visible(heads, _SEEN_PIXELS * shrunk**2)
@@ -121,7 +125,7 @@ def _view(
 ) -> tuple[Camera, float, float]:
     """A camera, held by hand or up to a tower, and the least and the largest distance at which people stand.
 
-    A packed crowd is seen from above: from the height of its heads, those in front hide all others.
+    From above, a packed crowd shows its heads behind one another. From their height, those in front hide most others.
     """
     rows, columns = size
     focal = columns * float(np.exp(rng.uniform(*np.log(look.lens))))
@@ -136,7 +140,9 @@ def _view(
     top = min(top, 5.0) if place.roofed else top
     if look.last_row:  # nobody looks for a crowd from where its people are out of reach
         top = max(low, min(top, 0.7 * reach))
-    if packed:
+    if packed and rng.random() < look.level_share:
+        low, top = _LEVEL[0], max(_LEVEL[0], min(_LEVEL[1], top))
+    elif packed:
         low = max(low, min(_LEAST_SLOPE * reach, top))
     high = float(np.exp(rng.uniform(np.log(low), np.log(top))))
     if look.last_row:
@@ -552,7 +558,7 @@ def _photographed(rng: np.random.Generator, canvas: np.ndarray) -> UInt8[np.ndar
 
 
 def _lit(
-    rng: np.random.Generator, canvas: np.ndarray, light: surroundings.Light
+    rng: np.random.Generator, canvas: np.ndarray, light: surroundings.Light, look: Look
 ) -> UInt8[np.ndarray, "H W 3"]:
     """The image under its light, as an ordinary camera exposes it."""
     rows, columns = canvas.shape[:2]
@@ -561,7 +567,7 @@ def _lit(
         lamps = np.full((rows // 8, columns // 8, 3), rng.uniform(0.25, 0.45), np.float32)
         yy, xx = np.mgrid[: rows // 8, : columns // 8]
         for _ in range(rng.integers(2, 7)):
-            color = np.array([1.0, 0.85, 0.6]) if light.name == "night" else rng.dirichlet([1, 1, 1]) * 2.2
+            color = np.array([1.0, 0.85, 0.6]) if light.name == "night" else rng.dirichlet([2, 2, 2]) * 2.2
             x, y, reach = rng.uniform(0, columns / 8), rng.uniform(0, rows / 8), rng.uniform(8, 45)
             lamps += (rng.uniform(0.3, 1.0) * np.exp(-((xx - x) ** 2 + (yy - y) ** 2) / reach**2))[
                 ..., None
@@ -576,7 +582,7 @@ def _lit(
     saturation = 0.0 if rng.random() < 1 / 12 else rng.uniform(0.5, 1.1)
     image = saturation * image + (1 - saturation) * image.mean(-1, keepdims=True)
     # The camera exposes for the middle of what it sees. What is far brighter or darker is lost.
-    level = rng.uniform(45, 95) if light.name in ("night", "stage") else rng.uniform(85, 150)
+    level = rng.uniform(*(_DARK if light.name in ("night", "stage") else look.exposure))
     image = image * (level / max(float(image.mean()), 20.0))
     # Cameras stretch what is all grey. In haze a person would not see most heads otherwise.
     contrast = max(rng.uniform(0.9, 1.7), min(_LEAST_CONTRAST / max(float(image.std()), 1.0), 3.0))

@@ -27,8 +27,11 @@ class Look:
       rows: height of the images for which `smallest_head` is meant; in others it grows and shrinks with them. None
         takes it as it is in images of every height.
       empty_share: share of the scenes that show nobody.
-      packed_share: share of the scenes that a packed crowd fills, seen from above; in a stand, people sit in its rows.
+      packed_share: share of the scenes that a packed crowd fills; in a stand, people sit in its rows.
+      level_share: share of the packed crowds that are seen from the height of their heads, or little above. The others
+        are seen from well above.
       people: for how many people there is room at most, drawn for each scene; None leaves it to the place.
+      exposure: mean grey level of the images, except at night and in a stage's light.
       photographed: whether a simulated camera (`optics`) takes the picture. Otherwise it is as clean as a render.
     """
 
@@ -45,7 +48,9 @@ class Look:
     rows: int | None
     empty_share: float
     packed_share: float
+    level_share: float
     people: tuple[int, int] | None
+    exposure: tuple[int, int]
     photographed: bool
 
 
@@ -63,8 +68,10 @@ LOOKS = {
         smallest_head=(4.5, 13.0),
         rows=None,
         empty_share=0.2,
-        packed_share=0.25,
+        packed_share=0.3,
+        level_share=0.4,
         people=None,
+        exposure=(65, 150),
         photographed=False,
     ),
     "source": Look(
@@ -81,7 +88,9 @@ LOOKS = {
         rows=256,
         empty_share=0.04,
         packed_share=0.0,
+        level_share=0.0,
         people=(12, 300),
+        exposure=(85, 150),
         photographed=False,
     ),
     "target": Look(
@@ -98,7 +107,9 @@ LOOKS = {
         rows=256,
         empty_share=0.04,
         packed_share=0.0,
+        level_share=0.0,
         people=(16, 400),
+        exposure=(85, 150),
         photographed=True,
     ),
 }  # fmt: skip
