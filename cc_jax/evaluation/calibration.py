@@ -1,6 +1,5 @@
 """Calibrate a counter's intervals on images that somebody has counted, and tell images that do not look like these."""
 
-import csv
 import dataclasses
 import io
 import json
@@ -20,6 +19,7 @@ from cc_jax.data.files import write_atomic
 from cc_jax.data.resizing import ResizeRule
 from cc_jax.errors import CheckpointError, ConfigError, InputError
 from cc_jax.evaluation import conformal
+from cc_jax.evaluation.counts_file import SUFFIXES, read_counts
 from cc_jax.evaluation.intervals import mean_and_std
 from cc_jax.inference.predict import Prediction
 from cc_jax.workdir.layout import Layout
@@ -132,13 +132,12 @@ def predict_counted(
     """Predict the images that `on` names and attach the counts as their `true`.
 
     Args:
-      on: a prepared set such as "shanghaitech/part_a:train[:30]", or a CSV file with the columns `image` (a path
-        relative to the file's folder) and `count`.
+      on: a prepared set such as "shanghaitech/part_a:train[:30]", or a table of counts (see counts_file.py).
       predict: examples -> predictions.
       data_dir: where prepared sets are.
     """
-    if on.lower().endswith(".csv"):
-        counted = read_counts(pathlib.Path(on))
+    if on.lower().endswith(SUFFIXES):
+        counted = read_counts(pathlib.Path(on).expanduser())
         found = predict(Examples(_ImageFiles([path for path, _ in counted]), resize_rule))
         return [dataclasses.replace(p, true=counted[p.index][1]) for p in found]
     # Imported here because counting alone is installed without TFDS.
@@ -148,36 +147,6 @@ def predict_counted(
     if not split:
         raise ConfigError(f"--calibrate_on={on}: write DATASET:SPLIT, or the name of a .csv file")
     return list(predict(Examples(sources.open_source(dataset, split, data_dir), resize_rule)))
-
-
-def read_counts(path: pathlib.Path) -> list[tuple[pathlib.Path, float]]:
-    """Return (image, count) of each row of a CSV file. Raise InputError, naming the line, if one is wrong."""
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            if not {"image", "count"} <= set(reader.fieldnames or ()):
-                raise InputError(f"{path}: the first line must name the columns image and count")
-            rows = [_row(path, reader.line_num, row) for row in reader]
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: is not a CSV file ({error})") from error
-    if not rows:
-        raise InputError(f"{path}: has no rows; write one for each counted image")
-    return rows
-
-
-def _row(path: pathlib.Path, line: int, row: dict[str, str]) -> tuple[pathlib.Path, float]:
-    image = path.parent / (row["image"] or "")
-    if not image.is_file():
-        raise InputError(f"{path}, line {line}: there is no image {image}")
-    try:
-        count = float(row["count"] or "")
-    except ValueError:
-        count = math.nan
-    if not 0 <= count < math.inf:
-        raise InputError(f"{path}, line {line}: {row['count']!r} is not a number of people")
-    return image, count
 
 
 class _ImageFiles(Sequence):
