@@ -159,7 +159,8 @@ def define_calibrate_on() -> flags.FlagHolder:
         "calibrate_on",
         None,
         "Counted images, kept aside for this purpose, on which to calibrate the intervals: a CSV, TSV or TXT file with "
-        "the columns image and count, or DATASET:SPLIT of a prepared dataset. At least 10 images, better 30. Saved in the workdir.",
+        "the columns image and count, or DATASET:SPLIT of a prepared dataset. At least 10 images, better 30. Saved in "
+        "the workdir.",
     )
 
 
