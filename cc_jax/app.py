@@ -153,15 +153,21 @@ def required(flag: "flags.FlagHolder[Value | None]") -> Value:
     return flag.value
 
 
-def define_calibrate_on() -> flags.FlagHolder:
-    """Define --calibrate_on, the images on which counting programs calibrate their intervals."""
-    return flags.DEFINE_string(
+def define_calibration() -> tuple[flags.FlagHolder, flags.FlagHolder]:
+    """Define --calibrate_on, the images on which programs calibrate what they count, and --set_level."""
+    calibrate_on = flags.DEFINE_string(
         "calibrate_on",
         None,
-        "Counted images, kept aside for this purpose, on which to calibrate the intervals: a CSV, TSV or TXT file with "
-        "the columns image and count, or DATASET:SPLIT of a prepared dataset. At least 10 images, better 30. Saved in "
+        "Counted images, kept aside for this purpose, on which to calibrate counts and intervals: a CSV, TSV or TXT file "
+        "with the columns image and count, or DATASET:SPLIT of a prepared dataset. At least 10 images, better 30. Saved in "
         "the workdir.",
     )
+    set_level = flags.DEFINE_bool(
+        "set_level",
+        True,
+        "Whether a calibration also multiplies the counts by one factor, so that they have the level of the counted images.",
+    )
+    return calibrate_on, set_level
 
 
 def define_config(help_text: str) -> flags.FlagHolder:

@@ -20,7 +20,7 @@ _SPLIT = flags.DEFINE_string(
     "The split of the dataset. Default: the config's test split, or 'test' for another dataset.",
 )
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where prepared datasets are. Default: the config's.")
-_CALIBRATE_ON = app.define_calibrate_on()
+_CALIBRATE_ON, _SET_LEVEL = app.define_calibration()
 _OUTPUT = flags.DEFINE_string(
     "output",
     None,
@@ -43,6 +43,7 @@ def main(args: list[str]) -> None:
         split=_SPLIT.value,
         data_dir=_DATA_DIR.value or "",
         calibrate_on=_CALIBRATE_ON.value,
+        set_level=_SET_LEVEL.value,
         output=pathlib.Path(_OUTPUT.value) if _OUTPUT.value else None,
     )
 

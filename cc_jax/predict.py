@@ -9,6 +9,7 @@ read, they are named, the others are counted, and the exit code is 3.
 import pathlib
 import shlex
 import sys
+from typing import Any
 
 from absl import flags
 
@@ -24,7 +25,7 @@ _WORKDIR = flags.DEFINE_string(
 _INPUT = flags.DEFINE_string("input", None, "An image, a video, or a folder (with its subfolders).")
 _OUTPUT = flags.DEFINE_string("output", None, "The folder for the results.")
 _EVERY_S = flags.DEFINE_float("every_s", 1.0, "Seconds between a video's counted frames; 0: every frame.")
-_CALIBRATE_ON = app.define_calibrate_on()
+_CALIBRATE_ON, _SET_LEVEL = app.define_calibration()
 _MAX_SIDE = flags.DEFINE_integer(
     "max_side",
     None,
@@ -49,17 +50,20 @@ def main(args: list[str]) -> int:
     app.compile_cache()
     counter = Counter.load(_WORKDIR.value, max_side=_MAX_SIDE.value, memory_gib=_MEMORY_GIB.value)
     if _CALIBRATE_ON.value:
-        calibrated = counter.calibrate(_CALIBRATE_ON.value)
+        calibrated = counter.calibrate(_CALIBRATE_ON.value, set_level=_SET_LEVEL.value)
         if _WORKDIR.value is None:
             print("the calibration holds for this call alone: with --workdir it is kept there")
         else:
             calibrated.save(pathlib.Path(_WORKDIR.value))
     counter.plan(files.sizes(paths))
-    about = {
+    about: dict[str, Any] = {
         "command": shlex.join(["python", "-m", "cc_jax.predict", *sys.argv[1:]]),
         "weights_sha256": counter.weights_sha256,
     }
     if counter.calibration:
+        if not _SET_LEVEL.value:
+            counter.calibration = counter.calibration.without_factor()
+        about["factor"] = counter.calibration.errors.factor
         about["intervals"] = counter.calibration.describe(counter.interval_level)
         print(about["intervals"], flush=True)
     items = files.read(paths, source if source.is_dir() else source.parent, _EVERY_S.value)

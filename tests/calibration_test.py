@@ -46,10 +46,15 @@ def test_intervals_are_those_of_the_counted_images(workdir, counted):
     true = np.array([count for _, count in read_counts(counted)])
     counter.calibrate(str(counted))
     errors = conformal.calibrate(true, np.array([f.count for f in found]), np.array([f.std for f in found]))
-    for image in ("0.png", "7.png"):
-        one = counter.count(counted.parent / image)
-        low, high = errors.interval(one.count, one.std, 0.9)
+    assert errors.factor > 1.2  # an untrained counter finds few people
+    for i in (0, 7):
+        before, one = found[i], counter.count(counted.parent / f"{i}.png")
+        low, high = errors.interval(before.count, before.std, 0.9)
         assert (one.low, one.high) == pytest.approx((float(low), float(high)), rel=1e-3)
+        assert (one.count, one.std, one.density.sum()) == pytest.approx(
+            (errors.factor * before.count, errors.factor * before.std, one.count), rel=1e-3
+        )
+        np.testing.assert_allclose(one.density, errors.factor * before.density, rtol=1e-3)
     again = [counter.count(path) for path, _ in read_counts(counted)]
     assert sum(one.low <= t <= one.high for one, t in zip(again, true, strict=True)) >= 11
 
@@ -59,6 +64,13 @@ def test_it_is_kept_and_belongs_to_its_weights(workdir, counted, tmp_path):
     counter.calibrate(str(counted)).save(tmp_path)
     loaded = calibration.load(tmp_path, counter.weights_sha256)
     np.testing.assert_array_equal(loaded.errors.scores, counter.calibration.errors.scores)
+    np.testing.assert_array_equal(loaded.errors.counted, counter.calibration.errors.counted)
+    assert loaded.errors.factor == counter.calibration.errors.factor != 1
+    left = loaded.without_factor()
+    left.save(tmp_path)
+    again = calibration.load(tmp_path, counter.weights_sha256)
+    assert again.errors.counted is None and again.errors.factor == 1
+    assert "multiplied" in loaded.describe(0.9) and "multiplied" not in again.describe(0.9)
     np.testing.assert_array_equal(loaded.embeddings, counter.calibration.embeddings)
     assert loaded.on == str(counted) and calibration.load(tmp_path / "none", "") is None
     with pytest.raises(CheckpointError, match="other weights"):
@@ -108,6 +120,10 @@ def test_predict_calibrates_and_the_counter_uses_it_from_then_on(workdir, counte
     done = run("predict", *flags)
     assert done.returncode == 0, done.stderr
     counter = Counter.load(workdir)
+    at_its_own_level = run(
+        "predict", f"--workdir={workdir}", f"--input={photo}", f"--output={tmp_path / 'own'}", "--noset_level"
+    )
+    assert at_its_own_level.returncode == 0, at_its_own_level.stderr
     (workdir / "calibration.npz").unlink()
     result = json.loads((tmp_path / "counts.json").read_text())
     (row,) = result["counts"]
@@ -116,7 +132,11 @@ def test_predict_calibrates_and_the_counter_uses_it_from_then_on(workdir, counte
     found = counter.count(photo)
     for name in ("count", "low", "high"):
         assert row[name] == pytest.approx(getattr(found, name), rel=1e-6)
-    assert found.count == plain.count and (found.low, found.high) != (plain.low, plain.high)
+    assert result["factor"] == counter.calibration.errors.factor > 1.2
+    assert found.count == pytest.approx(result["factor"] * plain.count) and found.high > plain.high
+    own = json.loads((tmp_path / "own" / "counts.json").read_text())
+    assert own["factor"] == 1 and "calibrated on 12 images" in own["intervals"]
+    assert own["counts"][0]["count"] == pytest.approx(plain.count) and own["counts"][0]["high"] > plain.high
 
 
 def test_evaluate_covers_as_promised_and_keeps_its_own_results(workdir, tmp_path, capsys):

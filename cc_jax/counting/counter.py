@@ -35,7 +35,7 @@ class Count:
     """The people in one image.
 
     Attributes:
-      count: the estimate, in people.
+      count: the estimate, in people; at the level of the counted images if `Counter.calibration` is set.
       low, high: the interval at `Counter.interval_level`. It is calibrated if `Counter.calibration` is set. Otherwise it
         expresses the samples' disagreement only and promises no coverage.
       std: the standard deviation of the samples' counts.
@@ -68,7 +68,7 @@ class Counter:
       stage: the stage that the weights come from.
       step: how many steps have trained them.
       weights_sha256: a digest of the weights.
-      calibration: of the intervals, or None.
+      calibration: of the counts' level and of the intervals, or None.
     """
 
     def __init__(self, config, network: build.CountingNetwork, variables: dict, step: int, stage: str):
@@ -122,15 +122,19 @@ class Counter:
         counter.calibration = calibration.load(workdir, counter.weights_sha256)
         return counter
 
-    def calibrate(self, on: str, data_dir: str = "", progress: Callable = iter) -> calibration.Calibrated:
-        """Calibrate the intervals on images that somebody has counted: at least ten for 90 %, better thirty.
+    def calibrate(
+        self, on: str, data_dir: str = "", progress: Callable = iter, *, set_level: bool = True
+    ) -> calibration.Calibrated:
+        """Calibrate on images that somebody has counted: at least ten for intervals of 90 %, better thirty.
 
+        Counts are multiplied by one factor from then on, which sets their level, and intervals hold for images like these.
         `Calibrated.save(workdir)` keeps the calibration for later.
 
         Args:
           on: a prepared set such as "shanghaitech/part_a:train[:30]", or a CSV file with the columns `image` and `count`.
           data_dir: where prepared sets are; by default, the config's.
           progress: wraps the iterator over batches.
+          set_level: whether to multiply counts by a factor.
 
         Raises InputError or ConfigError if the images or their counts cannot be read.
         """
@@ -141,7 +145,9 @@ class Counter:
 
         data_dir = data_dir or self.config.data_dir
         predictions = calibration.predict_counted(on, predict, self.resize_rule, data_dir)
-        self.calibration = calibration.calibrate(predictions, on, self.weights_sha256, self.interval_level)
+        self.calibration = calibration.calibrate(
+            predictions, on, self.weights_sha256, self.interval_level, set_level=set_level
+        )
         return self.calibration
 
     def plan(self, sizes: Iterable[Size]) -> None:
@@ -180,7 +186,9 @@ class Counter:
                 f"{share:.0%} of the count lies where the samples disagree (hatched in the overlay)"
             )
         count, std, low, high = map(float, estimate)
-        return Count(count, low, high, std, samples.mean(0), samples.std(0), untrusted, share, warnings)
+        factor = calibrated.errors.factor if calibrated else 1.0
+        density, deviation = factor * samples.mean(0), factor * samples.std(0)
+        return Count(count, low, high, std, density, deviation, untrusted, share, warnings)
 
     def _padded_shape(self, size: Size) -> Size:
         """Return the smallest planned shape that an image of this size fits into, or one from a coarse grid of shapes."""

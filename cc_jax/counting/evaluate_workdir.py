@@ -25,6 +25,7 @@ def evaluate_workdir(
     split: str | None = None,
     data_dir: str = "",
     calibrate_on: str | None = None,
+    set_level: bool = True,
     output: pathlib.Path | None = None,
 ) -> pathlib.Path:
     """Evaluate, print the results, and write them with a report. Return the folder that they are in.
@@ -37,7 +38,8 @@ def evaluate_workdir(
       workdir: of `cc_jax.train`.
       dataset, split: the set; by default, the config's target and its test split ("test" if only `dataset` is given).
       data_dir: where prepared sets are; by default, the config's.
-      calibrate_on: counted images to calibrate the intervals on; see `Counter.calibrate`. Kept in the workdir.
+      calibrate_on: counted images to calibrate on; see `Counter.calibrate`. Kept in the workdir.
+      set_level: whether the calibration corrects the counts by one factor as well.
       output: the folder for the files, instead of the one described above.
 
     Raises ConfigError, InputError or CheckpointError.
@@ -59,7 +61,7 @@ def evaluate_workdir(
 
     progress = functools.partial(progress_bar, description="evaluating")
     if calibrate_on:
-        counter.calibrate(calibrate_on, data_dir, progress).save(workdir)
+        counter.calibrate(calibrate_on, data_dir, progress, set_level=set_level).save(workdir)
     calibrated = counter.calibration if calibrate_on else None
     calibration = calibrated.errors if calibrated else None
     trained = TrainedCounter(counter.sampler, counter.variables, counter.stage, counter.step)

@@ -1,4 +1,4 @@
-"""Calibrate a counter's intervals on images that somebody has counted, and tell images that do not look like these."""
+"""Calibrate a counter on images that somebody has counted: its level and its intervals. Tell images that look otherwise."""
 
 import dataclasses
 import io
@@ -73,16 +73,31 @@ class Calibrated:
             "count": "with a width proportional to the count",
             "constant": "with one width for all images",
         }
+        factor = (
+            f"; counts are multiplied by {self.errors.factor:.2f}" if self.errors.counted is not None else ""
+        )
         return (
             f"{level:.0%} intervals are calibrated on {len(self.embeddings)} images of {self.on}, "
-            f"{widths[self.errors.scale]}; they hold only for images like these"
+            f"{widths[self.errors.scale]}; they hold only for images like these{factor}"
         )
+
+    def without_factor(self) -> "Calibrated":
+        """Return the same calibration for counts that are left at the counter's own level."""
+        return dataclasses.replace(self, errors=self.errors.without_factor())
 
     def save(self, workdir: str | os.PathLike) -> None:
         """Write `workdir`/calibration.npz."""
-        about = {"scale": self.errors.scale, "on": self.on, "weights_sha256": self.weights_sha256}
+        about = {
+            "scale": self.errors.scale,
+            "factor": self.errors.factor,
+            "on": self.on,
+            "weights_sha256": self.weights_sha256,
+        }
+        arrays: dict[str, Any] = {"scores": self.errors.scores, "embeddings": self.embeddings}
+        if self.errors.counted is not None:
+            arrays["counted"] = self.errors.counted
         buffer = io.BytesIO()
-        np.savez(buffer, scores=self.errors.scores, embeddings=self.embeddings, about=json.dumps(about))
+        np.savez(buffer, about=json.dumps(about), **arrays)
         write_atomic(Layout(pathlib.Path(workdir)).calibration, buffer.getvalue())
 
 
@@ -97,7 +112,10 @@ def load(workdir: pathlib.Path, weights_sha256: str) -> Calibrated | None:
     try:
         with np.load(path) as arrays:
             about = json.loads(str(arrays["about"]))
-            errors = conformal.Calibration(about["scale"], arrays["scores"])
+            counted = arrays.get("counted")  # absent before 0.3, or without a factor
+            errors = conformal.Calibration(
+                about["scale"], arrays["scores"], about.get("factor", 1.0), counted
+            )
             found = Calibrated(errors, arrays["embeddings"], about["on"], about["weights_sha256"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise CheckpointError(f"{path} is damaged ({error}): remove it and calibrate again") from error
@@ -106,13 +124,16 @@ def load(workdir: pathlib.Path, weights_sha256: str) -> Calibrated | None:
     return found
 
 
-def calibrate(predictions: list[Prediction], on: str, weights_sha256: str, level: float) -> Calibrated:
+def calibrate(
+    predictions: list[Prediction], on: str, weights_sha256: str, level: float, *, set_level: bool = True
+) -> Calibrated:
     """Calibrate on predictions whose `true` is known; others are left out.
 
     Args:
       on: the name of the set, for people.
       weights_sha256: the counter's.
-      level: the level that must be reachable.
+      level: the level that the intervals must be able to reach.
+      set_level: whether to correct the counts by one factor as well; see `camera_level`.
 
     Raises InputError if there are too few labelled predictions for `level`.
     """
@@ -122,7 +143,7 @@ def calibrate(predictions: list[Prediction], on: str, weights_sha256: str, level
             f"{on}: only {len(known)} counted images; intervals of {level:.0%} need at least {conformal.fewest(level)}"
         )
     count, std = mean_and_std(np.stack([p.counts for p in known]))
-    errors = conformal.calibrate(np.array([p.true for p in known]), count, std)
+    errors = conformal.calibrate(np.array([p.true for p in known]), count, std, set_level=set_level)
     return Calibrated(errors, np.stack([p.embedding for p in known]), on, weights_sha256)
 
 

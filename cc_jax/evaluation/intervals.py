@@ -40,6 +40,8 @@ def estimate_counts(
 ) -> CountEstimate:
     """Return the counts that S samples stand for, with intervals at `level`.
 
+    A calibration sets their level as well: it multiplies counts and deviations by its factor.
+
     Without a calibration, the interval is Student's prediction interval for one more sample,
     `count ± t * std * sqrt(1 + 1/S)`. It expresses the samples' disagreement only and promises no coverage of the true
     count. A single sample has an interval of width 0.
@@ -51,7 +53,8 @@ def estimate_counts(
     """
     count, std = mean_and_std(samples)
     if calibration is not None:
-        return CountEstimate(count, std, *calibration.interval(count, std, level))
+        at_level = calibration.factor * count, calibration.factor * std
+        return CountEstimate(*at_level, *calibration.interval(count, std, level))
     size = samples.shape[-1]
     quantile = float(stats.t.ppf(0.5 + level / 2, size - 1)) if size > 1 else 0.0
     half = quantile * std * (1 + 1 / size) ** 0.5

@@ -1,4 +1,4 @@
-"""Measure how well intervals that are calibrated on a few counted images cover other images, over many random choices.
+"""Measure what a few counted images give: how well intervals cover other images, and errors at their level, over many draws.
 
 usage: python -m cc_jax.tools.coverage --counted=predictions.csv --test=predictions.csv [--images=30] [--draws=20]
 
@@ -8,6 +8,7 @@ the intervals should cover.
 
 import math
 import pathlib
+from collections.abc import Iterator
 
 import numpy as np
 from absl import flags
@@ -24,10 +25,13 @@ _TEST = flags.DEFINE_string("test", None, "predictions.csv of the images that th
 _IMAGES = flags.DEFINE_integer("images", 30, "Number of counted images in a draw.")
 _DRAWS = flags.DEFINE_integer("draws", 20, "Number of draws. Their seeds are 0, 1, ...", lower_bound=1)
 _LEVELS = flags.DEFINE_multi_float("level", [0.5, 0.8, 0.9, 0.95], "Level of the intervals. May be repeated.")
+_SET_LEVEL = flags.DEFINE_bool(
+    "set_level", True, "Whether the counted images also correct the counts by one factor."
+)
 
 
 def main(args: list[str]) -> None:
-    """Prints a row for each level."""
+    """Print the error of the counts, and a row for each level."""
     del args
     counted, test = (_read(pathlib.Path(app.required(flag))) for flag in (_COUNTED, _TEST))
     if not 0 < _IMAGES.value <= len(counted[0]):
@@ -35,18 +39,35 @@ def main(args: list[str]) -> None:
     print(
         f"{len(test[0])} images, {_DRAWS.value} draws of {_IMAGES.value} out of {len(counted[0])} counted ones"
     )
+    if _SET_LEVEL.value:
+        print(_error_text(counted, test))
     print("level  coverage: mean  least  most  sd   mean width (people)  scales chosen")
     for level in _LEVELS.value:
         print(_row(level, counted, test))
 
 
+def _calibrations(counted: np.ndarray) -> Iterator[conformal.Calibration]:
+    """Yield the calibration of each draw."""
+    for seed in range(_DRAWS.value):
+        drawn = np.random.default_rng(seed).choice(counted.shape[1], _IMAGES.value, replace=False)
+        yield conformal.calibrate(*counted[:, drawn], set_level=_SET_LEVEL.value, seed=seed)
+
+
+def _error_text(counted: np.ndarray, test: np.ndarray) -> str:
+    """Return the MAE without and with the factor of each draw."""
+    true, count, _ = test
+    factors = np.array([calibration.factor for calibration in _calibrations(counted)])
+    errors = np.abs(factors[:, None] * count - true).mean(1)
+    return (
+        f"MAE {np.abs(count - true).mean():.1f} as counted; at the level of the counted images {errors.mean():.1f} "
+        f"({errors.min():.1f} to {errors.max():.1f}), factors {factors.min():.2f} to {factors.max():.2f}"
+    )
+
+
 def _row(level: float, counted: np.ndarray, test: np.ndarray) -> str:
     """Return the coverage of the intervals of a level, over all draws. The arrays are those of `_read`."""
     covered, widths, scales = [], [], []
-    for seed in range(_DRAWS.value):
-        drawn = np.random.default_rng(seed).choice(counted.shape[1], _IMAGES.value, replace=False)
-        true, count, std = counted[:, drawn]
-        calibration = conformal.calibrate(true, count, std, seed=seed)
+    for calibration in _calibrations(counted):
         low, high = calibration.interval(test[1], test[2], level)
         covered.append(float(((low <= test[0]) & (test[0] <= high)).mean()))
         widths.append(float((high - low).mean()))
