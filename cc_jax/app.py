@@ -153,21 +153,24 @@ def required(flag: "flags.FlagHolder[Value | None]") -> Value:
     return flag.value
 
 
-def define_calibration() -> tuple[flags.FlagHolder, flags.FlagHolder]:
-    """Define --calibrate_on, the images on which programs calibrate what they count, and --set_level."""
-    calibrate_on = flags.DEFINE_string(
+def define_calibrate_on() -> flags.FlagHolder:
+    """Define --calibrate_on, the images on which counting programs calibrate counts and intervals."""
+    return flags.DEFINE_string(
         "calibrate_on",
         None,
         "Counted images, kept aside for this purpose, on which to calibrate counts and intervals: a CSV, TSV or TXT file "
         "with the columns image and count, or DATASET:SPLIT of a prepared dataset. At least 10 images, better 30. Saved in "
         "the workdir.",
     )
-    set_level = flags.DEFINE_bool(
+
+
+def define_set_level() -> flags.FlagHolder:
+    """Define --set_level, for programs that define --calibrate_on."""
+    return flags.DEFINE_bool(
         "set_level",
         True,
         "Whether a calibration also multiplies the counts by one factor, so that they have the level of the counted images.",
     )
-    return calibrate_on, set_level
 
 
 def define_config(help_text: str) -> flags.FlagHolder:

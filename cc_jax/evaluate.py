@@ -20,7 +20,8 @@ _SPLIT = flags.DEFINE_string(
     "The split of the dataset. Default: the config's test split, or 'test' for another dataset.",
 )
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where prepared datasets are. Default: the config's.")
-_CALIBRATE_ON, _SET_LEVEL = app.define_calibration()
+_CALIBRATE_ON = app.define_calibrate_on()
+_SET_LEVEL = app.define_set_level()
 _OUTPUT = flags.DEFINE_string(
     "output",
     None,

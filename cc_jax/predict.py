@@ -25,7 +25,8 @@ _WORKDIR = flags.DEFINE_string(
 _INPUT = flags.DEFINE_string("input", None, "An image, a video, or a folder (with its subfolders).")
 _OUTPUT = flags.DEFINE_string("output", None, "The folder for the results.")
 _EVERY_S = flags.DEFINE_float("every_s", 1.0, "Seconds between a video's counted frames; 0: every frame.")
-_CALIBRATE_ON, _SET_LEVEL = app.define_calibration()
+_CALIBRATE_ON = app.define_calibrate_on()
+_SET_LEVEL = app.define_set_level()
 _MAX_SIDE = flags.DEFINE_integer(
     "max_side",
     None,

@@ -30,28 +30,6 @@ def _digest_of_data_code() -> str:
     return digest.hexdigest()[:16]
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """Three workers for two cores: while one waits for a file or another process, the others work."""
-    cores = os.cpu_count() or 1
-    return cores + cores // 2
-
-
-def _keep_to_one_core() -> None:
-    """Keep a worker, and the programs that it starts, to one core where workers share cores.
-
-    Otherwise each of them starts a thread for every core, and these threads wait for one another.
-    """
-    worker = os.environ.get("PYTEST_XDIST_WORKER")
-    if worker is None or not hasattr(os, "sched_setaffinity"):  # macOS has none
-        return
-    cores = sorted(os.sched_getaffinity(0))
-    if int(os.environ["PYTEST_XDIST_WORKER_COUNT"]) >= len(cores):
-        os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
-
-
-_keep_to_one_core()
-
 # Set before anything imports JAX, and inherited by the processes that tests start.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["JAX_COMPILATION_CACHE_DIR"] = str(CACHE / f"xla-{importlib.metadata.version('jaxlib')}")
