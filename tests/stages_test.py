@@ -144,7 +144,8 @@ def workdir(config, tmp_path, monkeypatch):
         interval_level=0.9, calibration=None,
     )  # fmt: skip
 
-    def calibrate(on, data_dir, progress):
+    def calibrate(on, data_dir, progress, *, set_level):
+        assert not set_level  # the option reaches the counter
         errors = conformal.Calibration("constant", np.full(20, 2.5))
         counter.calibration = calibration.Calibrated(errors, np.zeros((20, 4)), on, "")
         return counter.calibration
@@ -182,7 +183,7 @@ def test_a_finished_run_on_its_own_target_is_updated(workdir):
     [
         (False, {}, "target_test_8"),
         (True, {"dataset": "other"}, "other_test_8"),
-        (True, {"calibrate_on": "other:test"}, "target_test_8_calibrated"),
+        (True, {"calibrate_on": "other:test", "set_level": False}, "target_test_8_calibrated"),
         (False, {"dataset": "other", "split": "test"}, "other_test_8"),
     ],
 )
