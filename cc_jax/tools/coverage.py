@@ -25,9 +25,7 @@ _TEST = flags.DEFINE_string("test", None, "predictions.csv of the images that th
 _IMAGES = flags.DEFINE_integer("images", 30, "Number of counted images in a draw.")
 _DRAWS = flags.DEFINE_integer("draws", 20, "Number of draws. Their seeds are 0, 1, ...", lower_bound=1)
 _LEVELS = flags.DEFINE_multi_float("level", [0.5, 0.8, 0.9, 0.95], "Level of the intervals. May be repeated.")
-_SET_LEVEL = flags.DEFINE_bool(
-    "set_level", True, "Whether the counted images also correct the counts by one factor."
-)
+_SET_LEVEL = app.define_set_level()
 
 
 def main(args: list[str]) -> None:
@@ -39,11 +37,12 @@ def main(args: list[str]) -> None:
     print(
         f"{len(test[0])} images, {_DRAWS.value} draws of {_IMAGES.value} out of {len(counted[0])} counted ones"
     )
+    calibrations = list(_calibrations(counted))
     if _SET_LEVEL.value:
-        print(_error_text(counted, test))
+        print(_error_text(calibrations, test))
     print("level  coverage: mean  least  most  sd   mean width (people)  scales chosen")
     for level in _LEVELS.value:
-        print(_row(level, counted, test))
+        print(_row(level, calibrations, test))
 
 
 def _calibrations(counted: np.ndarray) -> Iterator[conformal.Calibration]:
@@ -53,10 +52,10 @@ def _calibrations(counted: np.ndarray) -> Iterator[conformal.Calibration]:
         yield conformal.calibrate(*counted[:, drawn], set_level=_SET_LEVEL.value, seed=seed)
 
 
-def _error_text(counted: np.ndarray, test: np.ndarray) -> str:
+def _error_text(calibrations: list[conformal.Calibration], test: np.ndarray) -> str:
     """Return the MAE without and with the factor of each draw."""
     true, count, _ = test
-    factors = np.array([calibration.factor for calibration in _calibrations(counted)])
+    factors = np.array([calibration.factor for calibration in calibrations])
     errors = np.abs(factors[:, None] * count - true).mean(1)
     return (
         f"MAE {np.abs(count - true).mean():.1f} as counted; at the level of the counted images {errors.mean():.1f} "
@@ -64,10 +63,10 @@ def _error_text(counted: np.ndarray, test: np.ndarray) -> str:
     )
 
 
-def _row(level: float, counted: np.ndarray, test: np.ndarray) -> str:
-    """Return the coverage of the intervals of a level, over all draws. The arrays are those of `_read`."""
+def _row(level: float, calibrations: list[conformal.Calibration], test: np.ndarray) -> str:
+    """Return the coverage of the intervals of a level, over all draws. `test` is that of `_read`."""
     covered, widths, scales = [], [], []
-    for calibration in _calibrations(counted):
+    for calibration in calibrations:
         low, high = calibration.interval(test[1], test[2], level)
         covered.append(float(((low <= test[0]) & (test[0] <= high)).mean()))
         widths.append(float((high - low).mean()))
