@@ -316,8 +316,10 @@ def programs_compiled_once(monkeypatch):
 
         return get
 
-    # Counter.load makes its abstract state elsewhere, without a method.
-    of_run = SimpleNamespace(**{**vars(build), "abstract_state": once(build.abstract_state)})
+    # One method as well: the steps of another one, equal as it may be, are other programs. Counter.load makes its abstract
+    # state elsewhere, without a method.
+    shared = {name: once(getattr(build, name)) for name in ("method", "abstract_state")}
+    of_run = SimpleNamespace(**{**vars(build), **shared})
     monkeypatch.setattr(run, "build", of_run)
     monkeypatch.setattr(run, "make_sampler", once(run.make_sampler))
     monkeypatch.setattr(loop, "StepCompiler", once(loop.StepCompiler))
