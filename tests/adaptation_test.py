@@ -137,7 +137,7 @@ def losses_of(method, state, image):
 @pytest.mark.slow
 def test_the_translators_loss_has_all_its_terms():
     """The terms of Cycle-GAN and the structural one, on a square of the crops."""
-    method = method_of("se_cycle_gan", **small_fields("se_cycle_gan"), translate_crop=32)
+    method = method_of("se_cycle_gan", **small_fields("se_cycle_gan"))
     state = state_of(method)
     squares = translation.random_square(BATCH, 32, jax.random.split(KEY)[0])
     image = {d: translation.to_unit(jnp.asarray(squares[d]["image"])) for d in translation.DOMAINS}
@@ -155,9 +155,12 @@ def test_the_translators_loss_has_all_its_terms():
 
 
 def test_the_critic_learns_to_tell_real_from_translated():
-    method = method_of(
-        "cycle_gan", **{**small_fields("cycle_gan"), "translate_rate": 2e-3, "translate_steps": 1000}
-    )
+    fields = {
+        "translate_crop": 64,
+        "translate_rate": 2e-3,
+        "translate_steps": 1000,
+    }  # the crops of BATCH, whole
+    method = method_of("cycle_gan", **{**small_fields("cycle_gan"), **fields})
     state = state_of(method)
     image = {d: translation.to_unit(jnp.asarray(BATCH[d]["image"])) for d in translation.DOMAINS}
     fake = {d: jnp.zeros_like(image[d]) for d in translation.DOMAINS}
@@ -200,7 +203,7 @@ def test_the_counter_learns_on_the_translated_source_with_its_own_head_points():
 
 @pytest.mark.slow
 def test_joint_training_counts_on_translations_and_trains_the_translator_by_the_count():
-    method = method_of("se_cycle_gan_jt", **small_fields("se_cycle_gan_jt"), translate_crop=32)
+    method = method_of("se_cycle_gan_jt", **small_fields("se_cycle_gan_jt"))
     after = {}
     for weight in (0.0, 1.0):
         one = dataclasses.replace(method, task_weight=weight)

@@ -36,7 +36,10 @@ GENERATED = ("reference/commands.md", "reference/config.md", "reference/counter.
 # What the pages say, and what is run in its place: the same jobs, tiny. In this order.
 SUBSTITUTIONS = (
     # ShanghaiTech is not at hand, and one of the two methods is enough: the demo's run has both.
-    ("configs/shb_to_sha.py:cpu", "configs/demo.py:smoke"),
+    (
+        "configs/shb_to_sha.py:cpu",
+        "configs/demo.py:smoke --config.model.tiny.spatial_kernel_size=0 --config.optimizer.name=adamw",
+    ),
     ("--config.sweep.methods=\"('no_adapt','ours')\"", "--config.sweep.methods=\"('no_adapt',)\""),
     ("./launch/demo.sh", "cc-jax train --config=configs/demo.py:3seeds --workdir=runs/demo"),
     ("runs/demo3", "runs/demo"),
@@ -49,8 +52,8 @@ SUBSTITUTIONS = (
         "--config.sweep.methods=\"('no_adapt','ours')\"",
     ),
     (
-        "configs/demo.py --config.method",
-        "configs/demo.py:smoke --config.model.tiny.spatial_kernel_size=0 --config.optimizer.name=adamw --config.method",
+        "configs/demo.py --config.",
+        "configs/demo.py:smoke --config.model.tiny.spatial_kernel_size=0 --config.optimizer.name=adamw --config.",
     ),
     ("configs/demo.py ", "configs/demo.py:smoke "),
     ("folder/station ", "folder/station --config.target.split=train --config.target.test_split=test "),

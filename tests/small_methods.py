@@ -35,7 +35,8 @@ def method_of(name, steps=8, **fields):
 
 # Small values of the fields that some methods have.
 _SMALL = {
-    "translate_steps": 2, "width": 4, "blocks": 1, "critic_width": 4, "pool": 3, "bank": 36, "neighbours": 8, "patch": 16,
+    "translate_steps": 2, "translate_crop": 32, "width": 4, "blocks": 1, "critic_width": 4, "pool": 3, "bank": 36,
+    "neighbours": 8, "patch": 16,
 }  # fmt: skip
 
 
