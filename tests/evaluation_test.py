@@ -70,6 +70,7 @@ def test_a_counter_trained_for_120_steps_beats_the_best_constant(optimized_progr
     config = demo.get_config()
     config.method.name, config.uncertainty.name, config.steps = "no_adapt", "single", STEPS
     config.optimizer.learning_rate = 3e-3
+    config.evaluation.counted_images = 0
     config.model.tiny.spatial_kernel_size = 0  # compiles in half of the time
     network, method = build.counting_network(config), build.method(config)
     state = build.fresh_state(config, network, mesh.make_mesh(jax.devices()[:1]), method)

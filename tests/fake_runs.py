@@ -24,7 +24,8 @@ def row(method: str = "ours", seed: int = 0, **changes) -> dict:
     base = {"no_adapt": 45.0, "ours": 31.0, "supervised": 20.0}.get(method, 35.0) + seed
     return {
         "method": method, **GROUP, "seed": seed, "images": 24, "mae": base, "rmse": 1.4 * base, "bias": 0.3 * base,
-        "pearson": 0.8, "mae_scaled": 0.8 * base, "mae_constant": 61.25, "interval_level": 0.9,
+        "pearson": 0.8, "mae_scaled": 0.8 * base, "mae_constant": 61.25, "mae_10_counts": 0.9 * base,
+        "mae_10_counts_spread": 2.5, "interval_kind": "members", "interval_level": 0.9,
         "interval_coverage": 0.625, "interval_width": 40.0, "stage": "last", "step": 600,
         "weights_sha256": hashlib.sha256(f"{method}{seed}".encode()).hexdigest(), **changes,
     }  # fmt: skip
@@ -47,11 +48,20 @@ def workdir(
     if labelled:
         (folder / "results.json").write_text(json.dumps(rows if method == "ours" else [last]))
         (folder / "uncertainty.json").write_text(json.dumps(_reliability()))
+        (folder / "errors_with_counts.json").write_text(json.dumps(_with_counts(last["mae"])))
     with open(folder / "predictions.csv", "w", newline="") as file:
         writer = csv.DictWriter(file, ("id", "true", "count", "std", "low", "high"))
         writer.writeheader()
         writer.writerows(predictions)
     return folder
+
+
+def _with_counts(mae: float) -> dict:
+    shares = {"0": 1.0, "1": 0.99, "2": 0.97, "3": 0.95, "5": 0.92, "10": 0.9}
+    return {
+        number: {"mean": share * mae, "std": 2.5, "low": 0.97 * share * mae, "high": 1.04 * share * mae}
+        for number, share in shares.items()
+    }
 
 
 def _reliability() -> dict:

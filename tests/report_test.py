@@ -91,8 +91,8 @@ def test_pictures_can_be_decoded(demo_page):
     assert all(
         cv2.imdecode(np.frombuffer(j, np.uint8), cv2.IMREAD_COLOR).shape == (160, 216, 3) for j in jpegs
     )
-    # Bars, a scatter and curves for each method, the uncertainty of one of them.
-    assert len(svgs) == 1 + 3 + 1 + 3
+    # Bars, a scatter and curves for each method, counted images and the uncertainty of one of them.
+    assert len(svgs) == 1 + 3 + 2 + 3
     assert all(ElementTree.fromstring(s).tag == "{http://www.w3.org/2000/svg}svg" for s in svgs)
 
 

@@ -13,7 +13,7 @@ from cc_jax.counting import evaluate_workdir as evaluating
 from cc_jax.data.examples import Examples
 from cc_jax.data.resizing import ResizeRule
 from cc_jax.errors import CheckpointError, ConfigError
-from cc_jax.evaluation import calibration, conformal
+from cc_jax.evaluation import calibration, conformal, counted_images
 from cc_jax.evaluation.evaluate import weights_sha256
 from cc_jax.evaluation.files import choose_images
 from cc_jax.evaluation.stages import StageEnd, evaluate_stage
@@ -65,7 +65,7 @@ def state():
 @pytest.fixture
 def config():
     config = demo.get_config("smoke")
-    config.evaluation.batch_size = 2
+    config.evaluation.batch_size, config.evaluation.counted_images = 2, 0
     return config
 
 
@@ -92,6 +92,22 @@ def test_a_stage_is_evaluated_on_all_sets(config, state, tmp_path, capsys):
     assert (
         "on other test (2 images" in printed and "on target test (3 images, after round1, step 6)" in printed
     )
+
+
+def test_ten_counted_training_images_set_the_level(config, state, tmp_path, capsys, monkeypatch):
+    """The counter finds half of the people in all of them, so ten counts mend most of its error."""
+    counted = Examples(examples("target", "train", *range(1, 7), *range(1, 7)))
+    monkeypatch.setattr(counted_images, "open_counted", lambda config, tested: counted)
+    (found,) = evaluate_stage(
+        config, tmp_path, StageEnd("round1", 8, 6), state, [Examples(TARGET)], fake_sampler
+    )
+    assert found["mae"] == pytest.approx(2, rel=1e-4) and found["interval_kind"] == "members"
+    assert found["mae_10_counts"] < 1 and 0 < found["mae_10_counts_spread"] < 0.2
+    assert f"with 10 counts {found['mae_10_counts']:.2f}" in capsys.readouterr().out
+    errors = results.read_errors_with_counts(tmp_path)
+    assert list(errors) == ["0", "1", "2", "3", "5", "10"]
+    assert errors["0"]["mean"] == pytest.approx(2, rel=1e-4)
+    assert errors["10"]["mean"] == found["mae_10_counts"]
 
 
 def test_the_panels_show_the_images_of_their_roles(config, state, tmp_path):

@@ -1,5 +1,6 @@
 """Evaluate the newest checkpoint of a workdir on a set: the work of `cc_jax.evaluate`."""
 
+import dataclasses
 import functools
 import pathlib
 
@@ -11,7 +12,14 @@ from cc_jax.data.files import write_atomic
 from cc_jax.data.progress import progress_bar
 from cc_jax.errors import ConfigError
 from cc_jax.evaluation import uncertainty_metrics
-from cc_jax.evaluation.evaluate import Evaluation, TrainedCounter, count_examples, describe, result_rows
+from cc_jax.evaluation.evaluate import (
+    Evaluation,
+    TrainedCounter,
+    count_examples,
+    describe,
+    errors_with_counts,
+    result_rows,
+)
 from cc_jax.evaluation.files import write_evaluation
 from cc_jax.report import page
 from cc_jax.workdir import results
@@ -70,7 +78,16 @@ def evaluate_workdir(
     if records.submission and all(row.true is None for row in counts):
         return _write_submission(output, records, counts)
 
-    rows = result_rows(config, trained, records, counts)
+    # At the counter's own level, whatever the calibration has set.
+    plain = counts
+    if calibration:
+        plain = [
+            dataclasses.replace(row, count=float(p.counts.mean()))
+            for row, p in zip(counts, predictions, strict=True)
+        ]
+    with_counts = errors_with_counts(config, trained, examples, plain, progress)
+    kind = "counts" if calibrated else "members"
+    rows = result_rows(config, trained, records, counts, with_counts=with_counts, interval_kind=kind)
     reliability = uncertainty_metrics.of_predictions(predictions, calibration)
     print(describe(rows, reliability))
     if calibrated:
@@ -78,7 +95,7 @@ def evaluate_workdir(
             f"{calibrated.describe(counter.interval_level)}; {calibrated.describe_shift(predictions)}"
         )
         print(reliability["images"]["calibration"])
-    evaluation = Evaluation(counts, predictions, rows, reliability)
+    evaluation = Evaluation(counts, predictions, rows, reliability, with_counts)
     write_evaluation(output, evaluation, examples, Density(**config.density))
     kept = _other_rows(earlier, rows) if replaces and output == workdir else []
     results.write_results(output, [*kept, *rows])

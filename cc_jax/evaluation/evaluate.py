@@ -10,7 +10,7 @@ import numpy as np
 
 from cc_jax.distributed import mesh
 from cc_jax.errors import InputError
-from cc_jax.evaluation import count_metrics, uncertainty_metrics
+from cc_jax.evaluation import count_metrics, counted_images, uncertainty_metrics
 from cc_jax.evaluation.conformal import Calibration
 from cc_jax.evaluation.intervals import estimate_counts
 from cc_jax.inference.predict import Batching, Prediction, predict_examples
@@ -43,12 +43,14 @@ class Evaluation:
       predictions: the same images' samples.
       results: rows of results.json: one for each scene where the dataset's protocol asks for that, the whole set's last.
       reliability: the contents of uncertainty.json; see `uncertainty_metrics.of_predictions`.
+      with_counts: the contents of errors_with_counts.json; see `errors_with_counts`.
     """
 
     counts: list[PredictionRow]
     predictions: list[Prediction]
     results: list[ResultRow]
     reliability: dict[str, dict]
+    with_counts: dict[str, dict]
 
 
 def evaluate_examples(config, counter: TrainedCounter, examples, progress: Callable = iter) -> Evaluation:
@@ -61,8 +63,10 @@ def evaluate_examples(config, counter: TrainedCounter, examples, progress: Calla
     Raises InputError when no image has labels.
     """
     counts, predictions = count_examples(config, counter, examples, progress)
-    results = result_rows(config, counter, examples, counts)
-    return Evaluation(counts, predictions, results, uncertainty_metrics.of_predictions(predictions))
+    with_counts = errors_with_counts(config, counter, examples, counts, progress)
+    results = result_rows(config, counter, examples, counts, with_counts=with_counts)
+    reliability = uncertainty_metrics.of_predictions(predictions)
+    return Evaluation(counts, predictions, results, reliability, with_counts)
 
 
 def count_examples(
@@ -90,7 +94,48 @@ def count_examples(
     return rows, predictions
 
 
-def result_rows(config, counter: TrainedCounter, records, counts: list[PredictionRow]) -> list[ResultRow]:
+def errors_with_counts(
+    config,
+    counter: TrainedCounter,
+    tested,
+    counts: list[PredictionRow],
+    progress: Callable = iter,
+) -> dict[str, dict]:
+    """Return what the MAE would be if a few training images had been counted by hand; {} if none has labels.
+
+    Args:
+      tested: `data.examples.Examples` of the set that was evaluated.
+      counts: of all its images, at the counter's own level.
+      progress: wraps the iterator over batches.
+
+    See `counted_images.errors_by_number` for the result.
+    """
+    examples = counted_images.open_counted(config, tested)
+    labelled = [row for row in counts if row.true is not None]
+    if examples is None or not labelled:
+        return {}
+    rows, _ = count_examples(config, counter, examples, progress)
+    ids = [[row.id for row in some] for some in (rows, counts)]
+    kept = counted_images.not_tested(examples, tested, *ids)
+    counted = [row for row, keep in zip(rows, kept, strict=True) if keep and row.true is not None]
+    columns = [
+        np.array([getattr(row, name) for row in some])
+        for some in (labelled, counted)
+        for name in ("true", "count")
+    ]
+    true, count, counted_true, counted_count = columns
+    return counted_images.errors_by_number(true, count, counted_true, counted_count)
+
+
+def result_rows(
+    config,
+    counter: TrainedCounter,
+    records,
+    counts: list[PredictionRow],
+    *,
+    with_counts: dict[str, dict] | None = None,
+    interval_kind: str = "members",
+) -> list[ResultRow]:
     """Return the rows of results.json for the counts of one set; the whole set's row is the last one.
 
     Where the dataset's protocol treats scenes apart (WorldExpo'10), each scene has a row, and the whole set's MAE is the
@@ -99,6 +144,8 @@ def result_rows(config, counter: TrainedCounter, records, counts: list[Predictio
     Args:
       records: the set, with its `name`, `split` and `scenes_apart`.
       counts: of all its images.
+      with_counts: of `errors_with_counts`, for the whole set's row.
+      interval_kind: what the intervals are based on; see `intervals.KINDS`.
 
     Raises InputError when no image has labels.
     """
@@ -120,14 +167,24 @@ def result_rows(config, counter: TrainedCounter, records, counts: list[Predictio
     params = counter.variables["params"]
     trained = {"stage": counter.stage, "step": counter.step, "weights_sha256": weights_sha256(params)}
     level = config.evaluation.interval_level
-    whole = {**about, **_errors(labelled, level), **trained}
+    ten = (with_counts or {}).get(counted_images.TEN, {})
+    with_ten = {"mae_10_counts": ten.get("mean"), "mae_10_counts_spread": ten.get("std")}
+    kind = {"interval_kind": interval_kind}
+    whole = {**about, **_errors(labelled, level), **with_ten, **kind, **trained}
     if not records.scenes_apart:
         return [whole]
     scenes: dict[str, list[PredictionRow]] = {}
     for row in labelled:
         scenes.setdefault(row.id.split("/")[0], []).append(row)
     parts = [
-        {**about, "split": f"{records.split}/{name}", **_errors(rows, level), **trained}
+        {
+            **about,
+            "split": f"{records.split}/{name}",
+            **_errors(rows, level),
+            **dict.fromkeys(with_ten),
+            **kind,
+            **trained,
+        }
         for name, rows in sorted(scenes.items())
     ]
     return [*parts, {**whole, "mae": float(np.mean([part["mae"] for part in parts]))}]
@@ -140,11 +197,16 @@ def describe(results: list[ResultRow], reliability: dict[str, dict]) -> str:
 
 def describe_result(row: ResultRow) -> str:
     """Return a row of results.json as one line of text."""
+    errors = [
+        f"MAE {row['mae']:.2f}", f"RMSE {row['rmse']:.2f}", f"bias {row['bias']:+.2f}", f"Pearson {row['pearson']:.3f}",
+        f"scaled MAE {row['mae_scaled']:.2f}", f"constant {row['mae_constant']:.2f}",
+    ]  # fmt: skip
+    if row["mae_10_counts"] is not None:
+        errors.append(f"with 10 counts {row['mae_10_counts']:.2f}")
     return (
         f"{row['method']} on {row['target']} {row['split']} ({row['images']} images, after {row['stage']}, step "
-        f"{row['step']}): MAE {row['mae']:.2f}  RMSE {row['rmse']:.2f}  bias {row['bias']:+.2f}  "
-        f"Pearson {row['pearson']:.3f}  scaled MAE {row['mae_scaled']:.2f}  constant {row['mae_constant']:.2f}  "
-        f"{row['interval_level']:.0%} intervals cover {row['interval_coverage']:.0%}, width {row['interval_width']:.1f}"
+        f"{row['step']}): {'  '.join(errors)}  {row['interval_level']:.0%} intervals ({row['interval_kind']}) cover "
+        f"{row['interval_coverage']:.0%}, width {row['interval_width']:.1f}"
     )
 
 

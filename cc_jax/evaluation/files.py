@@ -14,7 +14,7 @@ _QUANTILES = (0.1, 0.5, 0.9)  # of the true counts: where the images of `panels.
 
 
 def write_evaluation(folder: pathlib.Path, evaluation: Evaluation, examples, density: Density) -> None:
-    """Write predictions.csv, uncertainty.json and the report's panels into `folder`.
+    """Write predictions.csv, uncertainty.json, errors_with_counts.json and the report's panels into `folder`.
 
     Args:
       examples: `data.examples.Examples` of the set that was evaluated.
@@ -22,6 +22,7 @@ def write_evaluation(folder: pathlib.Path, evaluation: Evaluation, examples, den
     """
     results.write_predictions(Layout(folder).predictions(), evaluation.counts)
     results.write_uncertainty(folder, evaluation.reliability)
+    results.write_errors_with_counts(folder, evaluation.with_counts)
     chosen = choose_images(evaluation.predictions)
     panels.write_panels(
         folder, [_panel(role, prediction, examples, density) for role, prediction in chosen.items()]

@@ -11,6 +11,12 @@ from scipy import stats
 
 from cc_jax.evaluation.conformal import Calibration, Values
 
+# What an interval is based on.
+KINDS = {
+    "members": "the samples of the counter, which agree far more than they are right",
+    "counts": "images of the same place, counted by hand",
+}
+
 
 class CountEstimate(NamedTuple):
     """Counts with intervals, in people; the fields are arrays of one shape.

@@ -210,6 +210,29 @@ def reliability(found: dict[str, dict]) -> bytes:
         return _svg(figure)
 
 
+def errors_with_counts(found: dict[str, dict[str, float]], constant: float | None) -> bytes:
+    """Plot the error (people) over the number of images that were counted by hand.
+
+    Args:
+      found: number -> `mean`, `low` and `high` of the MAE over draws of that many images.
+      constant: the MAE of the best constant; no line if None.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure, axes = _figure(9.4, 3.0)
+        at = np.arange(len(found))
+        mean, low, high = ([one[name] for one in found.values()] for name in ("mean", "low", "high"))
+        axes.vlines(at, low, high, color=ACCENT, lw=5, alpha=0.25)
+        axes.plot(at, mean, "o-", ms=5, color=ACCENT, mew=0)
+        if constant is not None and constant < 2 * max(high):
+            axes.axhline(constant, color=QUIET, lw=1, ls=(0, (4, 3)))
+            axes.annotate(
+                "best constant", (at[-1], constant), ha="right", va="bottom", color=QUIET, fontsize=8.5
+            )
+        axes.set_xticks(at, list(found))
+        axes.set(xlabel="images counted by hand", ylabel="mean absolute error, people", ylim=(0, None))
+        return _svg(figure)
+
+
 def counts_limit(true: Values, high: Values) -> float:
     """Return an axis limit (people) that shows all true counts and most intervals; very long ones are cut."""
     return 1.06 * max(1.0, float(np.max(true)), min(float(np.max(high)), 2.0 * float(np.max(true))))

@@ -95,8 +95,9 @@ def _is_uncertainty_table(summaries: Sequence[Row]) -> bool:
 
 
 def _error_columns(summaries: Sequence[Row]) -> list[Column]:
-    """Return the columns of the errors, and one of the paper's figures if it has any for these rows."""
+    """Return the columns of the errors; those with counts and of the paper's figures if any row has a value."""
     published = any(published_figures(row)[0] is not None for row in summaries)
+    counted = any(row["mae_10_counts"] is not None for row in summaries)
     return [
         ("MAE", lambda row: _with_spread(row, "mae", format_people)),
         ("RMSE", lambda row: _with_spread(row, "rmse", format_people)),
@@ -104,6 +105,11 @@ def _error_columns(summaries: Sequence[Row]) -> list[Column]:
         ("Pearson", lambda row: _with_spread(row, "pearson", _format_ratio)),
         ("scaled MAE", lambda row: _with_spread(row, "mae_scaled", format_people)),
         ("constant MAE", lambda row: format_people(row["mae_constant"])),
+        *(
+            [("with 10 counts", lambda row: _with_spread(row, "mae_10_counts", format_people))]
+            if counted
+            else []
+        ),
         ("in interval", lambda row: _percent_with_spread(row, "interval_coverage")),
         *([("published", _published_cell)] if published else []),
     ]

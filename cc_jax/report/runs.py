@@ -11,7 +11,13 @@ from cc_jax.errors import InputError
 from cc_jax.report import tables
 from cc_jax.workdir.layout import Layout
 from cc_jax.workdir.panels import Panel, read_panels
-from cc_jax.workdir.results import PredictionRow, read_predictions, read_results, read_uncertainty
+from cc_jax.workdir.results import (
+    PredictionRow,
+    read_errors_with_counts,
+    read_predictions,
+    read_results,
+    read_uncertainty,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +30,7 @@ class Run:
       predictions: of predictions.csv.
       panels: the images to show.
       reliability: the contents of uncertainty.json; empty without labels.
+      with_counts: the contents of errors_with_counts.json; empty without labelled training images.
       translated: source images, and below them what a translator made of them, uint8 [H, W, 3]; None if the method does
         not translate.
       config: the run's config.
@@ -36,6 +43,7 @@ class Run:
     predictions: list[PredictionRow]
     panels: list[Panel]
     reliability: dict
+    with_counts: dict
     translated: np.ndarray | None
     config: dict
     missing: list[str]
@@ -80,6 +88,7 @@ def read_run(workdir: str | pathlib.Path, trained_in: str | pathlib.Path | None 
         predictions=attempt(read_predictions, Layout(workdir).predictions(), []),
         panels=attempt(read_panels, workdir, []),
         reliability=attempt(read_uncertainty, workdir, {}),
+        with_counts=attempt(read_errors_with_counts, workdir, {}),
         translated=attempt(
             _read_translated, Layout(trained).rewritten("translated").with_suffix(".jpg"), None
         ),

@@ -25,6 +25,7 @@ METRICS = (
     "pearson",
     "mae_scaled",
     "mae_constant",
+    "mae_10_counts",
     "interval_coverage",
     "interval_width",
 )

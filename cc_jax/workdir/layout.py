@@ -44,6 +44,11 @@ class Layout:
         return self.root / "uncertainty.json"
 
     @property
+    def errors_with_counts(self) -> pathlib.Path:
+        """The error at the level that so many counted images set."""
+        return self.root / "errors_with_counts.json"
+
+    @property
     def calibration(self) -> pathlib.Path:
         """The images that the intervals are calibrated on."""
         return self.root / "calibration.npz"

@@ -1,4 +1,4 @@
-"""The results in a workdir: results.json, predictions.csv, uncertainty.json and stages/<stage>.json.
+"""The results in a workdir: results.json, predictions.csv and the like.
 
 Everything that writes or reads one of these files does it through this module. Numbers are written unrounded.
 """
@@ -18,10 +18,11 @@ from cc_jax.workdir.layout import Layout
 ResultRow = dict[str, Any]  # a row of results.json; its fields are `RESULT_FIELDS`
 RESULT_FIELDS = (
     "method", "uncertainty", "model", "source", "target", "split", "seed", "variant", "images", "mae", "rmse", "bias",
-    "pearson", "mae_scaled", "mae_constant", "interval_level", "interval_coverage", "interval_width", "stage", "step",
-    "weights_sha256",
+    "pearson", "mae_scaled", "mae_constant", "mae_10_counts", "mae_10_counts_spread", "interval_kind", "interval_level",
+    "interval_coverage", "interval_width", "stage", "step", "weights_sha256",
 )  # fmt: skip
-_DEFAULTS = {"variant": ""}  # fields that rows of older versions lack
+# Fields that rows of older versions lack.
+_DEFAULTS = {"variant": "", "mae_10_counts": None, "mae_10_counts_spread": None, "interval_kind": ""}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,16 +117,21 @@ def write_uncertainty(folder: pathlib.Path, reliability: dict[str, dict]) -> Non
 
 def read_uncertainty(folder: str | pathlib.Path) -> dict[str, dict]:
     """Return the contents of uncertainty.json. Raise InputError if it is missing or damaged."""
-    path = Layout(pathlib.Path(folder)).uncertainty
-    try:
-        found = json.loads(path.read_text())
-        if not isinstance(found, dict):
-            raise ValueError("not a JSON object")
-        return found
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; run evaluate on {path.parent} again") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); run evaluate on {path.parent} again") from error
+    return _read_object(Layout(pathlib.Path(folder)).uncertainty)
+
+
+def write_errors_with_counts(folder: pathlib.Path, errors: dict[str, dict]) -> None:
+    """Write errors_with_counts.json: what `evaluation.evaluate.errors_with_counts` returns."""
+    write_atomic(Layout(folder).errors_with_counts, json.dumps(errors, indent=1))
+
+
+def read_errors_with_counts(folder: str | pathlib.Path) -> dict[str, dict]:
+    """Return the contents of errors_with_counts.json, or {} where an older version has evaluated.
+
+    Raises InputError if it is damaged.
+    """
+    path = Layout(pathlib.Path(folder)).errors_with_counts
+    return _read_object(path) if path.exists() else {}
 
 
 def _read_own_rows(path: pathlib.Path, advice: str) -> list[ResultRow] | None:
@@ -144,6 +150,19 @@ def _read_rows(path: pathlib.Path) -> list[ResultRow]:
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ValueError("not a list of rows")
     return rows
+
+
+def _read_object(path: pathlib.Path) -> dict[str, dict]:
+    """Return the JSON object that an evaluation wrote. Raise InputError if it is missing or damaged."""
+    try:
+        found = json.loads(path.read_text())
+        if not isinstance(found, dict):
+            raise ValueError("not a JSON object")
+        return found
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run evaluate on {path.parent} again") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); run evaluate on {path.parent} again") from error
 
 
 def _prediction_row(cells: dict[str, str]) -> PredictionRow:

@@ -16,8 +16,8 @@ def render(rows: Sequence[tables.Row], main: Run | None) -> str:
     headings, body, caption = renderers.cells(tables.table(rows))
     table = markup.table(headings, body, caption)
     notes = "".join(f'<p class="note">{markup.text(note)}</p>' for note in tables.notes(rows))
-    stages = _stages(main) if main else ""
-    return markup.section("Results", f"{bars}{table}{notes}{stages}{_glossary()}")
+    of_main = _with_counts(main) + _stages(main) if main else ""
+    return markup.section("Results", f"{bars}{table}{notes}{of_main}{_glossary()}")
 
 
 def _bars(rows: Sequence[tables.Row], test: tuple[str, str]) -> str:
@@ -67,6 +67,17 @@ def _stages(run: Run) -> str:
     headings = ["after", "step", "MAE", "RMSE", "bias"]
     table = markup.table(headings, body, f"{run.name}: errors after each stage")
     return markup.details(f"{run.name} after each stage", table)
+
+
+def _with_counts(run: Run) -> str:
+    """Return the plot of the error over the number of images that were counted by hand, or "" if it was not measured."""
+    if not run.with_counts or not run.row:
+        return ""
+    picture = plots.errors_with_counts(run.with_counts, run.row["mae_constant"])
+    values = "; ".join(f"{number} {format_people(one['mean'])}" for number, one in run.with_counts.items())
+    alt = f"{run.name}: mean absolute error by the number of images that were counted by hand: {values}."
+    figure = markup.figure(markup.svg(picture, alt), f"{run.name}: error with a few counted images", "wide")
+    return f"<p>{prose.WITH_COUNTS}</p>{figure}"
 
 
 def _glossary() -> str:
