@@ -65,8 +65,8 @@ def main(args: list[str]) -> int:
         if not _SET_LEVEL.value:
             counter.calibration = counter.calibration.without_factor()
         about["factor"] = counter.calibration.errors.factor
-        about["intervals"] = counter.calibration.describe(counter.interval_level)
-        print(about["intervals"], flush=True)
+    about["intervals"] = counter.describe_intervals()
+    print(about["intervals"], flush=True)
     items = files.read(paths, source if source.is_dir() else source.parent, _EVERY_S.value)
     unreadable = files.predict(
         counter,

@@ -20,6 +20,7 @@ class FakeCount:
     count: float
     low: float
     high: float
+    interval_kind: str
     std: float
     density: np.ndarray
     untrusted: np.ndarray
@@ -39,7 +40,9 @@ class FakeCounter:
         density = np.full((rows, columns), value / (rows * columns), np.float32)
         grey = ["the image is grey"] if np.ptp(image, axis=2).max() == 0 else []
         untrusted = np.arange(columns) < np.zeros((rows, 1)) + 2
-        return FakeCount(value, 0.9 * value, 1.1 * value, value / 20, density, untrusted, 0.25, grey)
+        return FakeCount(
+            value, 0.9 * value, 1.1 * value, "counts", value / 20, density, untrusted, 0.25, grey
+        )
 
 
 @pytest.fixture
@@ -73,6 +76,7 @@ def test_folder(photos, tmp_path, capsys):
     assert float(rows["a.png"]["count"]) == pytest.approx(110) and float(
         rows["grey.png"]["low"]
     ) == pytest.approx(81)
+    assert {row["interval_kind"] for row in rows.values()} == {"counts"}
     assert rows["grey.png"]["warnings"] == "the image is grey" and rows["a.png"]["warnings"] == ""
     told = json.loads((output / "counts.json").read_text())
     assert all(row["untrusted_share"] == 0.25 for row in told["counts"])

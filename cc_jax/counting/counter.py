@@ -13,10 +13,10 @@ from cc_jax.data import buckets, images
 from cc_jax.data.resizing import ResizeRule
 from cc_jax.distributed import mesh
 from cc_jax.errors import CheckpointError
-from cc_jax.evaluation import calibration, uncertainty_metrics
+from cc_jax.evaluation import calibration, domains, uncertainty_metrics
 from cc_jax.evaluation.evaluate import batching_of, weights_sha256
 from cc_jax.evaluation.intervals import estimate_counts
-from cc_jax.inference.predict import make_sampler, predict_examples
+from cc_jax.inference.predict import Prediction, make_sampler, predict_examples
 from cc_jax.units import cells_along
 from cc_jax.workdir import packed
 from cc_jax.workdir.checkpoints import Checkpoints
@@ -36,8 +36,10 @@ class Count:
 
     Attributes:
       count: the estimate, in people; at the level of the counted images if `Counter.calibration` is set.
-      low, high: the interval at `Counter.interval_level`. It is calibrated if `Counter.calibration` is set. Otherwise it
-        expresses the samples' disagreement only and promises no coverage.
+      low, high: the interval at `Counter.interval_level`.
+      interval_kind: what the interval is based on. "counts": images counted by hand, so that it holds for images like these.
+        "domains": other kinds of images, so that it holds if this one is one more of the kind. "members": the samples'
+        disagreement, which promises nothing.
       std: the standard deviation of the samples' counts.
       density: people per 8x8 cell of the (resized) image, float32 [h, w].
       uncertainty: the standard deviation over the samples, in the same unit and shape.
@@ -50,6 +52,7 @@ class Count:
     count: float
     low: float
     high: float
+    interval_kind: str
     std: float
     density: np.ndarray
     uncertainty: np.ndarray
@@ -69,6 +72,7 @@ class Counter:
       step: how many steps have trained them.
       weights_sha256: a digest of the weights.
       calibration: of the counts' level and of the intervals, or None.
+      domains: the errors on other kinds of images, from which intervals come without a calibration, or None.
     """
 
     def __init__(self, config, network: build.CountingNetwork, variables: dict, step: int, stage: str):
@@ -82,6 +86,7 @@ class Counter:
         self.interval_level: float = config.evaluation.interval_level
         self.weights_sha256 = weights_sha256(variables["params"])
         self.calibration: calibration.Calibrated | None = None
+        self.domains: domains.DomainErrors | None = None
         self._shapes: list[Size] = []
 
     @classmethod
@@ -120,6 +125,7 @@ class Counter:
         counter = cls(config, network, *restore(workdir, config, network))
         counter.trained_resize_rule = trained_resize_rule
         counter.calibration = calibration.load(workdir, counter.weights_sha256)
+        counter.domains = domains.load(workdir, counter.weights_sha256)
         return counter
 
     def calibrate(
@@ -138,17 +144,34 @@ class Counter:
 
         Raises InputError or ConfigError if the images or their counts cannot be read.
         """
+        predictions = self.predict_counted(on, data_dir, progress)
+        self.calibration = calibration.calibrate(
+            predictions, on, self.weights_sha256, self.interval_level, set_level=set_level
+        )
+        return self.calibration
+
+    def predict_counted(self, on: str, data_dir: str = "", progress: Callable = iter) -> list[Prediction]:
+        """Return predictions of images that somebody has counted, with these counts; see `calibrate` for the arguments."""
         batching = batching_of(self.config)
 
         def predict(examples):
             return predict_examples(self.sampler, self.variables, examples, batching, progress)
 
-        data_dir = data_dir or self.config.data_dir
-        predictions = calibration.predict_counted(on, predict, self.resize_rule, data_dir)
-        self.calibration = calibration.calibrate(
-            predictions, on, self.weights_sha256, self.interval_level, set_level=set_level
+        return calibration.predict_counted(on, predict, self.resize_rule, data_dir or self.config.data_dir)
+
+    @property
+    def interval_kind(self) -> str:
+        """What the intervals are based on; see `Count.interval_kind`."""
+        return "counts" if self.calibration else "domains" if self.domains else "members"
+
+    def describe_intervals(self) -> str:
+        """Return what the intervals are based on, as text."""
+        if found := self.calibration or self.domains:
+            return found.describe(self.interval_level)
+        return (
+            f"{self.interval_level:.0%} intervals say how far the samples of the counter disagree, and promise nothing: "
+            "count ten images by hand for intervals that hold (--calibrate_on)"
         )
-        return self.calibration
 
     def plan(self, sizes: Iterable[Size]) -> None:
         """Choose a few padded shapes for images of these (height, width), so that few programs are compiled."""
@@ -173,7 +196,7 @@ class Counter:
         estimate = estimate_counts(
             samples.sum((1, 2), dtype=np.float64),
             self.interval_level,
-            calibrated.errors if calibrated else None,
+            calibrated.errors if calibrated else self.domains.at(embedding[0]) if self.domains else None,
         )
         untrusted, share = uncertainty_metrics.untrusted(samples)
         warnings = self._size_warnings(rgb.shape[:2]) + _content_warnings(rgb)
@@ -188,7 +211,9 @@ class Counter:
         count, std, low, high = map(float, estimate)
         factor = calibrated.errors.factor if calibrated else 1.0
         density, deviation = factor * samples.mean(0), factor * samples.std(0)
-        return Count(count, low, high, std, density, deviation, untrusted, share, warnings)
+        return Count(
+            count, low, high, self.interval_kind, std, density, deviation, untrusted, share, warnings
+        )
 
     def _padded_shape(self, size: Size) -> Size:
         """Return the smallest planned shape that an image of this size fits into, or one from a coarse grid of shapes."""

@@ -17,7 +17,7 @@ from cc_jax.data.progress import progress_bar
 from cc_jax.errors import ConfigError, InputError
 from cc_jax.report import overlays
 
-COLUMNS = ("id", "count", "low", "high", "std", "warnings")
+COLUMNS = ("id", "count", "low", "high", "interval_kind", "std", "warnings")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,8 +129,8 @@ def sizes(paths: Iterable[pathlib.Path]) -> list[tuple[int, int]]:
 
 
 def interval_text(row: dict) -> str:
-    """Return `398 (350-446)`, in ASCII, because OpenCV draws nothing else."""
-    return f"{row['count']:.0f} ({row['low']:.0f}-{row['high']:.0f})"
+    """Return `398 (350-446, counts)`, in ASCII, because OpenCV draws nothing else."""
+    return f"{row['count']:.0f} ({row['low']:.0f}-{row['high']:.0f}, {row['interval_kind']})"
 
 
 def free_name(item: Item, taken: set[str]) -> str:
@@ -169,6 +169,7 @@ def _count(counter, item: Item, with_overlay: bool) -> tuple[dict, np.ndarray | 
     row = {
         "id": item.id,
         **numbers,
+        "interval_kind": found.interval_kind,
         "untrusted_share": found.untrusted_share,
         "warnings": list(found.warnings),
     }

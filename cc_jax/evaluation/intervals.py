@@ -10,10 +10,12 @@ from jaxtyping import Float
 from scipy import stats
 
 from cc_jax.evaluation.conformal import Calibration, Values
+from cc_jax.evaluation.domains import AtDistance
 
 # What an interval is based on.
 KINDS = {
     "members": "the samples of the counter, which agree far more than they are right",
+    "domains": "other kinds of images than those of the training, with labels",
     "counts": "images of the same place, counted by hand",
 }
 
@@ -42,7 +44,7 @@ def mean_and_std(
 
 
 def estimate_counts(
-    samples: Float[np.ndarray, "... S"], level: float, calibration: Calibration | None = None
+    samples: Float[np.ndarray, "... S"], level: float, calibration: Calibration | AtDistance | None = None
 ) -> CountEstimate:
     """Return the counts that S samples stand for, with intervals at `level`.
 
@@ -55,7 +57,7 @@ def estimate_counts(
     Args:
       samples: counts, in people.
       level: the share of true counts that the intervals are meant to cover, in (0, 1).
-      calibration: of the counter on counted images; see conformal.py.
+      calibration: of the counter on counted images, see conformal.py, or on other domains, see domains.py.
     """
     count, std = mean_and_std(samples)
     if calibration is not None:

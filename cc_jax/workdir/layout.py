@@ -54,6 +54,11 @@ class Layout:
         return self.root / "calibration.npz"
 
     @property
+    def domains(self) -> pathlib.Path:
+        """The counter's errors on kinds of images that it was not trained on."""
+        return self.root / "domains.npz"
+
+    @property
     def report(self) -> pathlib.Path:
         """The HTML report."""
         return self.root / "report.html"

@@ -1,0 +1,101 @@
+"""Measure a counter's errors on kinds of images that it was not trained on, and keep them for its intervals.
+
+usage: python -m cc_jax.tools.measure_domains --workdir=DIR --on=DATASET:SPLIT [--on=DATASET:SPLIT ...] [--looks=8]
+
+Writes DIR/domains.npz: from then on `predict` and `Counter.load(DIR)` give intervals of the kind "domains" where no image of
+the place was counted. Each set is split into kinds of images that look alike. Prints how well the intervals cover each set
+when its own images are left out.
+"""
+
+import functools
+import pathlib
+
+import numpy as np
+from absl import flags
+
+from cc_jax import app
+from cc_jax.errors import ConfigError
+
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "The workdir of a training run, or the folder of a packed counter."
+)
+_ON = flags.DEFINE_multi_string(
+    "on", [], "A labelled set that the counter was not trained on, DATASET:SPLIT. Repeat it for each set."
+)
+_LOOKS = flags.DEFINE_integer("looks", 8, "Kinds of images that each set is split into.", lower_bound=1)
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where prepared datasets are. Default: the config's.")
+
+_NEAR = 200  # images of each set of the training that say what these look like
+
+
+def main(args: list[str]) -> None:
+    """Count the sets, write domains.npz, and print a row for each set."""
+    del args
+    workdir = pathlib.Path(app.required(_WORKDIR))
+    if not _ON.value:
+        raise ConfigError("--on: name a labelled set, DATASET:SPLIT; repeat the flag for each set")
+    # Imported here, so that --help and wrong flags do not wait for JAX.
+    from cc_jax.counting.counter import Counter
+    from cc_jax.data.progress import progress_bar
+    from cc_jax.evaluation import domains
+
+    app.compile_cache()
+    counter = Counter.load(workdir)
+    config, data_dir = counter.config, _DATA_DIR.value or ""
+    _check_not_trained_on(config)
+
+    def embeddings(on: str) -> np.ndarray:
+        return np.stack([p.embedding for p in predict(on)])
+
+    def predict(on: str):
+        return counter.predict_counted(on, data_dir, functools.partial(progress_bar, description=on))
+
+    trained = [f"{name}:{split}" for name, split, *_ in _trained_on(config)]
+    near = domains.Near.of(
+        np.concatenate([embeddings(f"{on}[:{_NEAR}]" if "[" not in on else on) for on in trained])
+    )
+    sets = {on: _counted_set(predict(on), on) for on in _ON.value}
+    found = domains.measure(sets, near, counter.weights_sha256)
+    level = counter.interval_level
+    print(f"{level:.0%} intervals of each set, from the other sets alone")
+    print("set  images  kinds  holds  median width (people)  median of high / low")
+    for name, row in domains.leave_each_out(sets, near, level).items():
+        print(f"{name}  {row.images}  {row.kinds}  {row.coverage:.0%}  {row.width:.0f}  {row.ratio:.1f}")
+    found.save(workdir)
+    print(f"wrote {workdir / 'domains.npz'}: {found.describe(level)}")
+
+
+def _counted_set(predictions, on: str):
+    """Return a set's counts, with the kinds of images that it is split into."""
+    from cc_jax.evaluation import domains
+
+    labelled = [p for p in predictions if not np.isnan(p.true)]
+    if not labelled:
+        raise ConfigError(f"--on={on}: no image of this set has labels")
+    true, count = np.array([(p.true, p.counts.mean()) for p in labelled]).T
+    embeddings = np.stack([p.embedding for p in labelled])
+    return domains.CountedSet(true, count, embeddings, domains.looks(embeddings, _LOOKS.value))
+
+
+def _trained_on(config) -> list[tuple]:
+    """Return (dataset, split, ...) of each labelled set that the counter has learned from."""
+    return [(config.source.dataset, config.source.split), *config.source.extra_datasets]
+
+
+def _check_not_trained_on(config) -> None:
+    """Raise ConfigError if a set is one that the counter has learned from."""
+    for on in _ON.value:
+        dataset, _, split = on.partition(":")
+        if any(name == dataset and _overlap(split, of) for name, of, *_ in _trained_on(config)):
+            raise ConfigError(f"--on={on}: the counter was trained on it; name images that it has not seen")
+
+
+def _overlap(a: str, b: str) -> bool:
+    """Return whether two splits may share images: conservatively, if they name the same split or one names several."""
+    return bool(
+        {part.partition("[")[0] for part in a.split("+")} & {part.partition("[")[0] for part in b.split("+")}
+    )
+
+
+if __name__ == "__main__":
+    app.run(main)
