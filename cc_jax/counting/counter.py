@@ -1,9 +1,10 @@
 """The Python API for counting: `Counter.load(workdir).count(image)`."""
 
 import dataclasses
+import functools
 import os
 import pathlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import jax
 import numpy as np
@@ -152,12 +153,12 @@ class Counter:
 
     def predict_counted(self, on: str, data_dir: str = "", progress: Callable = iter) -> list[Prediction]:
         """Return predictions of images that somebody has counted, with these counts; see `calibrate` for the arguments."""
-        batching = batching_of(self.config)
-
-        def predict(examples):
-            return predict_examples(self.sampler, self.variables, examples, batching, progress)
-
+        predict = functools.partial(self.predict_examples, progress=progress)
         return calibration.predict_counted(on, predict, self.resize_rule, data_dir or self.config.data_dir)
+
+    def predict_examples(self, examples, progress: Callable = iter) -> Iterator[Prediction]:
+        """Yield predictions of `data.examples.Examples`, in any order; `progress` wraps the iterator over batches."""
+        return predict_examples(self.sampler, self.variables, examples, batching_of(self.config), progress)
 
     @property
     def interval_kind(self) -> str:

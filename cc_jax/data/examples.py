@@ -1,5 +1,6 @@
 """Examples from records: resized images with their labels, decoded once if there is room to keep them."""
 
+import functools
 import hashlib
 import io
 import pathlib
@@ -102,6 +103,25 @@ class Examples(Wrapped):
             return np.asarray(np.load(self._path(i), mmap_mode="r"))
         except (OSError, ValueError, EOFError) as error:
             raise InputError(f"{self._path(i)}: cannot be read ({error}); delete its folder") from error
+
+
+class EvenlySpaced(Wrapped):
+    """At most `number` records of a set, evenly spaced."""
+
+    def __init__(self, inner: Sequence[Any], number: int):
+        super().__init__(inner)
+        self._indices = np.linspace(0, len(inner) - 1, min(number, len(inner))).round().astype(int).tolist()
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, i: int) -> dict[str, Any]:
+        return self.inner[self._indices[i]]
+
+    @functools.cached_property
+    def sizes(self) -> list[tuple[int, int]]:
+        # Not those of `inner`, which reads all of its records for them.
+        return [(record["height"], record["width"]) for record in self]
 
 
 def _folder_of(folder: pathlib.Path, records: Any, resize_rule: ResizeRule) -> pathlib.Path:

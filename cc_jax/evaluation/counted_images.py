@@ -4,15 +4,12 @@ The counts of a few images set the level of all others (`camera_level`). Which i
 are those of many draws, from the training split of the set that is tested on.
 """
 
-import functools
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from cc_jax.data.examples import Examples
-from cc_jax.data.wrapped import Wrapped
+from cc_jax.data.examples import EvenlySpaced, Examples
 from cc_jax.evaluation import camera_level
 
 NUMBERS = (0, 1, 2, 3, 5, 10, 20, 30)  # of counted images
@@ -35,8 +32,7 @@ def open_counted(config, tested: Examples) -> Examples | None:
     ):
         return None
     records = sources.open_source(tested.name, split, tested.data_dir)
-    number = min(config.evaluation.counted_images, len(records))
-    chosen = _Chosen(records, np.linspace(0, len(records) - 1, number).round().astype(int).tolist())
+    chosen = EvenlySpaced(records, config.evaluation.counted_images)
     return Examples(chosen, tested.resize_rule) if chosen[0]["labelled"] else None
 
 
@@ -87,22 +83,3 @@ def errors_by_number(
 def _base(split: str) -> str:
     """Return the name of the split that a part such as "train[:60]" is of."""
     return split.partition("[")[0]
-
-
-class _Chosen(Wrapped):
-    """Some records of a set."""
-
-    def __init__(self, inner: Sequence[Any], indices: list[int]):
-        super().__init__(inner)
-        self._indices = indices
-
-    def __len__(self) -> int:
-        return len(self._indices)
-
-    def __getitem__(self, i: int) -> dict[str, Any]:
-        return self.inner[self._indices[i]]
-
-    @functools.cached_property
-    def sizes(self) -> list[tuple[int, int]]:
-        # Not those of `inner`, which reads all of its records for them.
-        return [(record["height"], record["width"]) for record in self]

@@ -1,6 +1,6 @@
 """Measure a counter's errors on kinds of images that it was not trained on, and keep them for its intervals.
 
-usage: python -m cc_jax.tools.measure_domains --workdir=DIR --on=DATASET:SPLIT [--on=DATASET:SPLIT ...] [--looks=8]
+usage: python -m cc_jax.tools.measure_domains --workdir=DIR --on=DATASET:SPLIT [--on=DATASET:SPLIT ...] [--looks=10]
 
 Writes DIR/domains.npz: from then on `predict` and `Counter.load(DIR)` give intervals of the kind "domains" where no image of
 the place was counted. Each set is split into kinds of images that look alike. Prints how well the intervals cover each set
@@ -22,7 +22,7 @@ _WORKDIR = flags.DEFINE_string(
 _ON = flags.DEFINE_multi_string(
     "on", [], "A labelled set that the counter was not trained on, DATASET:SPLIT. Repeat it for each set."
 )
-_LOOKS = flags.DEFINE_integer("looks", 8, "Kinds of images that each set is split into.", lower_bound=1)
+_LOOKS = flags.DEFINE_integer("looks", 10, "Kinds of images that each set is split into.", lower_bound=1)
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where prepared datasets are. Default: the config's.")
 
 _NEAR = 200  # images of each set of the training that say what these look like
@@ -36,25 +36,26 @@ def main(args: list[str]) -> None:
         raise ConfigError("--on: name a labelled set, DATASET:SPLIT; repeat the flag for each set")
     # Imported here, so that --help and wrong flags do not wait for JAX.
     from cc_jax.counting.counter import Counter
+    from cc_jax.data import sources
+    from cc_jax.data.examples import EvenlySpaced, Examples
     from cc_jax.data.progress import progress_bar
     from cc_jax.evaluation import domains
 
     app.compile_cache()
     counter = Counter.load(workdir)
-    config, data_dir = counter.config, _DATA_DIR.value or ""
+    config, data_dir = counter.config, _DATA_DIR.value or counter.config.data_dir
     _check_not_trained_on(config)
 
-    def embeddings(on: str) -> np.ndarray:
-        return np.stack([p.embedding for p in predict(on)])
+    def bar(description: str):
+        return functools.partial(progress_bar, description=description)
 
-    def predict(on: str):
-        return counter.predict_counted(on, data_dir, functools.partial(progress_bar, description=on))
-
-    trained = [f"{name}:{split}" for name, split, *_ in _trained_on(config)]
-    near = domains.Near.of(
-        np.concatenate([embeddings(f"{on}[:{_NEAR}]" if "[" not in on else on) for on in trained])
-    )
-    sets = {on: _counted_set(predict(on), on) for on in _ON.value}
+    embeddings = []
+    for name, split, *_ in _trained_on(config):
+        records = EvenlySpaced(sources.open_source(name, split, data_dir), _NEAR)
+        predictions = counter.predict_examples(Examples(records, counter.resize_rule), bar(f"{name}:{split}"))
+        embeddings += [p.embedding for p in predictions]
+    near = domains.Near.of(np.stack(embeddings))
+    sets = {on: _counted_set(counter.predict_counted(on, data_dir, bar(on)), on) for on in _ON.value}
     found = domains.measure(sets, near, counter.weights_sha256)
     level = counter.interval_level
     print(f"{level:.0%} intervals of each set, from the other sets alone")
@@ -78,8 +79,15 @@ def _counted_set(predictions, on: str):
 
 
 def _trained_on(config) -> list[tuple]:
-    """Return (dataset, split, ...) of each labelled set that the counter has learned from."""
-    return [(config.source.dataset, config.source.split), *config.source.extra_datasets]
+    """Return (dataset, split, ...) of each set that the counter has learned from, with labels or without."""
+    source, target = config.source, config.target
+    sets = [
+        (source.dataset, source.split),
+        *source.extra_datasets,
+        (target.dataset, target.split),
+        *target.extra_datasets,
+    ]
+    return list({tuple(one[:2]): one for one in sets}.values())
 
 
 def _check_not_trained_on(config) -> None:

@@ -1,0 +1,66 @@
+"""`cc_jax.tools.measure_domains` through the binary: what it writes, and what it refuses."""
+
+import pathlib
+
+import numpy as np
+import programs
+import pytest
+from counter_test import make_workdir
+
+from cc_jax import Counter
+from cc_jax.tools import measure_domains
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    source = {"dataset": "synthetic/source", "split": "train[:12]"}
+    target = {"dataset": "synthetic/target", "split": "train[:4]"}
+    changes = {"source": source, "target": target, "model": {"tiny": {"spatial_kernel_size": 0}}}
+    return make_workdir(tmp_path_factory.mktemp("work"), **changes)
+
+
+def measure(workdir: pathlib.Path, environment, *more: str):
+    return programs.run(
+        ["-m", "cc_jax.tools.measure_domains", f"--workdir={workdir}", *more], env=environment
+    )
+
+
+def test_intervals_come_from_other_kinds_of_images_from_then_on(workdir, environment):
+    photo = np.random.default_rng(0).integers(0, 255, (96, 128, 3)).astype(np.uint8)
+    before = Counter.load(workdir).count(photo)
+    sets = ["--on=synthetic/source:test[:8]", "--on=synthetic/target:test[:8]", "--looks=6"]
+    done = measure(workdir, environment, *sets)
+    assert done.returncode == 0, done.stderr
+    assert "synthetic/source:test[:8]  8  6  " in done.stdout and "12 other kinds of images" in done.stdout
+    counter = Counter.load(workdir)
+    after = counter.count(photo)
+    assert (before.interval_kind, after.interval_kind) == ("members", "domains")
+    assert after.count == before.count and after.low < after.count < after.high
+    assert after.high - after.low > before.high - before.low
+    assert "other kinds of images" in counter.describe_intervals()
+    # Counted images of the place go before them.
+    counter.calibrate("synthetic/target:train[16:28]", environment["TFDS_DATA_DIR"])
+    assert counter.count(photo).interval_kind == "counts"
+
+
+@pytest.mark.parametrize(
+    "on, words",
+    [
+        ((), "--on: name a labelled set"),
+        (("--on=synthetic/source:train[20:30]",), "was trained on it"),
+        (("--on=synthetic/target:train[:2]",), "was trained on it"),
+        (("--on=synthetic/target",), "write DATASET:SPLIT"),
+        (("--on=nothing/known:test",), "nothing/known"),
+    ],
+)
+def test_what_it_refuses(on, words, workdir, environment):
+    done = measure(workdir, environment, *on)
+    assert done.returncode == 2 and words in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
+
+
+@pytest.mark.parametrize(
+    "a, b, expected",
+    [("train[:5]", "train[5:]", True), ("train", "test", False), ("train+test", "test[:3]", True)],
+)
+def test_splits_of_one_name_are_taken_to_overlap(a, b, expected):
+    assert measure_domains._overlap(a, b) == expected
