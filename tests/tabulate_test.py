@@ -203,7 +203,7 @@ def test_text_is_aligned():
 def test_what_rows_share_stands_in_the_caption():
     headings, _, caption = renderers.cells(tables.table([row(), row("no_adapt")]))
     assert "source" not in headings and "synthetic/source train to synthetic/target" in caption
-    assert "24 images, 600 steps, 90 % intervals, errors in people" in caption
+    assert "24 images, 600 steps, 90 % intervals (members), errors in people" in caption
     headings, _, caption = renderers.cells(tables.table([row(), row(target="ucf_qnrf")]))
     assert "target" in headings and "source synthetic/source train" in caption
 

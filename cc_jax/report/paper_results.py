@@ -86,6 +86,6 @@ def _published_row(target: str, method: str) -> Row:
         "target": target,
         "split": "test",
     }
-    unknown = dict.fromkeys(("images", "step", "interval_level", "n"))
+    unknown = dict.fromkeys(("images", "step", "interval_level", "interval_kind", "n"))
     empty = {key: None for name in (*METRICS, DIFFERENCE) for key in (name, f"{name}_std")}
     return {**group, **unknown, **empty, "mae": mae, "rmse": rmse}

@@ -146,12 +146,14 @@ def _caption(shared: Row, summaries: Sequence[Row]) -> str:
     if "source" in shared and "target" in shared:
         parts.append(f"{shared.pop('source')} to {shared.pop('target')}")
     parts += [f"{name} {value}" for name, value in shared.items() if value]
-    images, steps, level = (_shared(summaries, name) for name in ("images", "step", "interval_level"))
+    images, steps, level, kind = (
+        _shared(summaries, name) for name in ("images", "step", "interval_level", "interval_kind")
+    )
     parts += [f"{images} images"] if images else []
     parts += [f"{steps} steps"] if steps else []
     if _is_uncertainty_table(summaries):
         return ", ".join([*parts, "quality of the uncertainty over images and over blocks of 64 pixels"])
-    parts += [f"{_format_percent(level)} intervals"] if level else []
+    parts += [f"{_format_percent(level)} intervals{f' ({kind})' if kind else ''}"] if level else []
     return ", ".join([*parts, "errors in people"])
 
 
@@ -177,7 +179,7 @@ def _csv(summaries: Sequence[Row]) -> str:
     names = UNCERTAINTY if _is_uncertainty_table(summaries) else METRICS
     names += (DIFFERENCE,) * (DIFFERENCE in summaries[0])
     metrics = (key for name in names for key in (name, f"{name}_std"))
-    columns = [*GROUP, "n", "images", "step", "interval_level", *metrics]
+    columns = [*GROUP, "n", "images", "step", "interval_kind", "interval_level", *metrics]
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()

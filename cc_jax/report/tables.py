@@ -100,8 +100,8 @@ def table(rows: Iterable[Row], metrics: Sequence[str] = METRICS) -> list[Row]:
 
     A metric `m` has its mean over the group's rows (seeds, and the folds of a cross-validation) under `m`, and its
     standard deviation (n - 1) under `m_std`. Both are None if no row has a number, and the latter if only one has. `n` is
-    the number of rows. `images`, `step` and `interval_level` have the value that the rows share, or None if they differ.
-    Rows of the same weights count once, because repeats would narrow the spread.
+    the number of rows. `images`, `step`, `interval_level` and `interval_kind` have the value that the rows share, or None
+    if they differ. Rows of the same weights count once, because repeats would narrow the spread.
     """
     groups: dict[tuple, list[Row]] = {}
     for row in _distinct(rows):
@@ -128,7 +128,7 @@ def _distinct(rows: Iterable[Row]) -> list[Row]:
 
 def _summary(group: tuple, rows: list[Row], metrics: Sequence[str]) -> Row:
     summary: Row = dict(zip(GROUP, group, strict=True))
-    for name in ("images", "step", "interval_level"):
+    for name in ("images", "step", "interval_level", "interval_kind"):
         values = {row[name] for row in rows}
         summary[name] = values.pop() if len(values) == 1 else None
     summary["n"] = len(rows)
