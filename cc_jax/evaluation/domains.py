@@ -34,7 +34,9 @@ from cc_jax.evaluation.camera_level import Values, log_ratios
 from cc_jax.workdir.layout import Layout
 
 _SMALL = 20.0  # people; the scale of fewer grows like that of a Poisson count
-_NEAREST = 0.5  # distance below which images are taken to be equally near
+# Distances below the first are taken to be equally near, and beyond the second equally far: there, an image is of another kind
+# (most are grey), but its count is not wrong without bounds.
+_NEAREST, _FARTHEST = 0.5, 3.0
 _SHRINKAGE = 0.1  # of the correlation of channels towards none
 
 
@@ -62,10 +64,10 @@ class Near(NamedTuple):
     def distance(self, embeddings: Float[np.ndarray, "*n C"]) -> Values:
         """Return how far images are from the middle of the training: the root mean square of whitened channels.
 
-        It is at least 0.5, and below 1 for most images of the training.
+        It is between 0.5 and 3, and below 1 for most images of the training.
         """
         whitened = (embeddings - self.mean) @ self.whitening.T
-        return np.maximum(_NEAREST, np.sqrt((whitened**2).mean(-1)))
+        return np.clip(np.sqrt((whitened**2).mean(-1)), _NEAREST, _FARTHEST)
 
 
 @dataclasses.dataclass(frozen=True)
