@@ -18,7 +18,7 @@ def counter():
 
 def test_it_is_at_most_8_megabytes_and_has_a_card():
     sizes = {path.name: path.stat().st_size for path in packed.SHIPPED.iterdir()}
-    assert set(sizes) == {"counter.safetensors", "config.json", "card.md"}
+    assert set(sizes) == {"counter.safetensors", "config.json", "card.md", "domains.npz"}
     assert sum(sizes.values()) < 8e6
 
 
@@ -57,7 +57,12 @@ def test_it_counts_crowds_and_what_only_looks_like_one(counter):
     """On scenes of a seed that no prepared set has. A counter that has learned nothing has a correlation near 0."""
     scenes = [scene for scene in drawn(14, 901) if len(scene.points)]
     true = np.array([len(scene.points) for scene in scenes])
-    counts = np.array([counter.count(scene.image).count for scene in scenes])
+    found = [counter.count(scene.image) for scene in scenes]
+    counts = np.array([one.count for one in found])
     assert np.corrcoef(true, counts)[0, 1] > 0.6 and 0.5 < counts.sum() / true.sum() < 1.6
+    held = np.mean([one.low <= number <= one.high for one, number in zip(found, true, strict=True)])
+    assert {one.interval_kind for one in found} == {"domains"} and held > 0.75
+    # Not because they are endless.
+    assert np.median([(one.high + 1) / (one.low + 1) for one in found]) < 6
     empty = [counter.count(image).count for image in drawn(6, 901, render=clutter.render)]
     assert np.median(empty) < 5
