@@ -54,8 +54,12 @@ def main(args: list[str]) -> None:
         records = EvenlySpaced(sources.open_source(name, split, data_dir), _NEAR)
         predictions = counter.predict_examples(Examples(records, counter.resize_rule), bar(f"{name}:{split}"))
         embeddings += [p.embedding for p in predictions]
+        print(f"looked at {len(records)} images of the training, {name} {split}", flush=True)
     near = domains.Near.of(np.stack(embeddings))
-    sets = {on: _counted_set(counter.predict_counted(on, data_dir, bar(on)), on) for on in _ON.value}
+    sets = {}
+    for on in _ON.value:
+        sets[on] = one = _counted_set(counter.predict_counted(on, data_dir, bar(on)), on)
+        print(f"counted {len(one.true)} images of {on}: MAE {np.abs(one.count - one.true).mean():.1f}", flush=True)
     found = domains.measure(sets, near, counter.weights_sha256)
     level = counter.interval_level
     print(f"{level:.0%} intervals of each set, from the other sets alone")
