@@ -59,7 +59,10 @@ def main(args: list[str]) -> None:
     sets = {}
     for on in _ON.value:
         sets[on] = one = _counted_set(counter.predict_counted(on, data_dir, bar(on)), on)
-        print(f"counted {len(one.true)} images of {on}: MAE {np.abs(one.count - one.true).mean():.1f}", flush=True)
+        print(
+            f"counted {len(one.true)} images of {on}: MAE {np.abs(one.count - one.true).mean():.1f}",
+            flush=True,
+        )
     found = domains.measure(sets, near, counter.weights_sha256)
     level = counter.interval_level
     print(f"{level:.0%} intervals of each set, from the other sets alone")
