@@ -34,8 +34,8 @@ from cc_jax.evaluation.camera_level import Values, log_ratios
 from cc_jax.workdir.layout import Layout
 
 _SMALL = 20.0  # people; the scale of fewer grows like that of a Poisson count
-# Distances below the first are taken to be equally near, and beyond the second equally far. Most images there are grey ones,
-# which are of another kind, but not wrong without bounds.
+# Distances below the first are taken to be equally near, and beyond the second equally far: counts there are not wrong
+# without bounds.
 _NEAREST, _FARTHEST = 0.5, 3.0
 _SHRINKAGE = 0.1  # of the correlation of channels towards none
 
