@@ -72,7 +72,7 @@ FOREIGN = {
 # Scripts that hand their arguments on to the training program, whose flags are checked.
 SCRIPTS = ("./launch/local.sh", "launch/slurm/train.sbatch", "launch/tpu_vm/babysit.sh")
 # Blocks that are not run, and those of which only the flags are checked. Keep both few.
-NOT_RUN, FLAGS_ONLY = 5, 22
+NOT_RUN, FLAGS_ONLY = 5, 23
 
 
 @dataclasses.dataclass(frozen=True)
