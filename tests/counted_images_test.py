@@ -7,7 +7,7 @@ import pytest
 from frames_of import Records, record_of
 
 from cc_jax.data import preparation, sources
-from cc_jax.data.examples import Examples
+from cc_jax.data.examples import Examples, base_splits
 from cc_jax.evaluation import camera_level, counted_images
 from configs import demo
 
@@ -70,3 +70,8 @@ def test_an_image_that_is_tested_is_not_counted():
     other = Examples(Records([], split="test"))
     assert counted_images.not_tested(a, b, ["1", "2"], ["2", "3"]).tolist() == [True, False]
     assert counted_images.not_tested(a, other, ["1", "2"], ["2", "3"]).tolist() == [True, True]
+
+
+def test_the_names_in_a_split():
+    assert base_splits("train") == base_splits("train[:60]") == base_splits("train[60:80%]") == {"train"}
+    assert base_splits("train[:5]+test") == {"train", "test"}

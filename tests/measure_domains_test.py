@@ -8,7 +8,6 @@ import pytest
 from counter_test import make_workdir
 
 from cc_jax import Counter
-from cc_jax.tools import measure_domains
 
 
 @pytest.fixture(scope="module")
@@ -56,11 +55,3 @@ def test_intervals_come_from_other_kinds_of_images_from_then_on(workdir, environ
 def test_what_it_refuses(on, words, workdir, environment):
     done = measure(workdir, environment, *on)
     assert done.returncode == 2 and words in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
-
-
-@pytest.mark.parametrize(
-    "a, b, expected",
-    [("train[:5]", "train[5:]", True), ("train", "test", False), ("train+test", "test[:3]", True)],
-)
-def test_splits_of_one_name_are_taken_to_overlap(a, b, expected):
-    assert measure_domains._overlap(a, b) == expected

@@ -28,9 +28,8 @@ OURS = {"stage1_update": "rounds", "round_update": "rounds", "teacher_update": "
 def draw(variables, image, roi, rng, train):
     """A counter of one parameter, with two samples that see different noise."""
     del roi, train
-    cells = image[:, ::8, ::8].astype("float32") * (
-        1 + 0.2 * jax.random.normal(rng, (2, len(image), 8, 8, 3))
-    )
+    cells = image[:, ::8, ::8].astype("float32")
+    cells = cells * (1 + 0.2 * jax.random.normal(rng, (2, *cells.shape)))
     a = variables["params"]["a"]
     return {
         "density": a * cells[..., :1],

@@ -124,6 +124,14 @@ class EvenlySpaced(Wrapped):
         return [(record["height"], record["width"]) for record in self]
 
 
+def base_splits(split: str) -> set[str]:
+    """Return the names in a TFDS split: those of "train[:60]+test" are "train" and "test".
+
+    Splits without a name in common have no image in common; others may have.
+    """
+    return {part.partition("[")[0] for part in split.split("+")}
+
+
 def _folder_of(folder: pathlib.Path, records: Any, resize_rule: ResizeRule) -> pathlib.Path:
     """Return the folder for one copy of a dataset, split, choice of scenes and resize rule."""
     what = f"{records.name} {records.split} {records.scenes} {records.fingerprint} {resize_rule}"

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from cc_jax.data.examples import EvenlySpaced, Examples
+from cc_jax.data.examples import EvenlySpaced, Examples, base_splits
 from cc_jax.evaluation import camera_level
 
 NUMBERS = (0, 1, 2, 3, 5, 10, 20, 30)  # of counted images
@@ -23,13 +23,13 @@ def open_counted(config, tested: Examples) -> Examples | None:
     They are `config.evaluation.counted_images` of the split, evenly spaced. It is the config's own split for the target, and
     "train" for other sets. Images that are tested as well may be among them; see `not_tested`.
     """
+    if not config.evaluation.counted_images:
+        return None
     from cc_jax.data import sources  # here, because counting alone is installed without TFDS
 
     own = tested.name == config.target.dataset
     split = config.target.split if own else "train"
-    if not config.evaluation.counted_images or _base(split) not in sources.splits(
-        tested.name, tested.data_dir
-    ):
+    if not base_splits(split) <= {*sources.splits(tested.name, tested.data_dir)}:
         return None
     records = sources.open_source(tested.name, split, tested.data_dir)
     chosen = EvenlySpaced(records, config.evaluation.counted_images)
@@ -40,7 +40,7 @@ def not_tested(
     counted: Examples, tested: Examples, ids: Sequence[str], tested_ids: Sequence[str]
 ) -> np.ndarray:
     """Return which counted images are not among the tested ones, bool [n]; names are only compared within one split."""
-    same = _base(counted.split) == _base(tested.split)
+    same = base_splits(counted.split) & base_splits(tested.split)
     return np.array([not same or name not in set(tested_ids) for name in ids], bool)
 
 
@@ -78,8 +78,3 @@ def errors_by_number(
             )
         )
     return found
-
-
-def _base(split: str) -> str:
-    """Return the name of the split that a part such as "train[:60]" is of."""
-    return split.partition("[")[0]

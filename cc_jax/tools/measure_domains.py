@@ -99,17 +99,14 @@ def _trained_on(config) -> list[tuple]:
 
 def _check_not_trained_on(config) -> None:
     """Raise ConfigError if a set is one that the counter has learned from."""
+    from cc_jax.data.examples import base_splits
+
     for on in _ON.value:
         dataset, _, split = on.partition(":")
-        if any(name == dataset and _overlap(split, of) for name, of, *_ in _trained_on(config)):
+        if any(
+            name == dataset and base_splits(split) & base_splits(of) for name, of, *_ in _trained_on(config)
+        ):
             raise ConfigError(f"--on={on}: the counter was trained on it; name images that it has not seen")
-
-
-def _overlap(a: str, b: str) -> bool:
-    """Return whether two splits may share images: conservatively, if they name the same split or one names several."""
-    return bool(
-        {part.partition("[")[0] for part in a.split("+")} & {part.partition("[")[0] for part in b.split("+")}
-    )
 
 
 if __name__ == "__main__":
