@@ -33,27 +33,30 @@ DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 GENERATED = ("reference/commands.md", "reference/config.md", "reference/counter.md")
 
+# Without the parts of the network and the optimizer that take longest to compile, on small images.
+_SMOKE = (
+    "configs/demo.py:smoke --config.model.tiny.spatial_kernel_size=0 --config.optimizer.name=adamw "
+    "--config.resize.max_side=128"
+)
 # What the pages say, and what is run in its place: the same jobs, tiny. In this order.
 SUBSTITUTIONS = (
     # ShanghaiTech is not at hand, and one of the two methods is enough: the demo's run has both.
     (
         "configs/shb_to_sha.py:cpu",
-        "configs/demo.py:smoke --config.model.tiny.spatial_kernel_size=0 --config.optimizer.name=adamw",
+        _SMOKE,
     ),
     ("--config.sweep.methods=\"('no_adapt','ours')\"", "--config.sweep.methods=\"('no_adapt',)\""),
     ("./launch/demo.sh", "cc-jax train --config=configs/demo.py:3seeds --workdir=runs/demo"),
     ("runs/demo3", "runs/demo"),
     ("ours-seed0", "ours"),
     ("runs/ours", "runs/demo/ours"),
-    # Without the parts of the network and the optimizer that take longest to compile.
     (
         "configs/demo.py:3seeds",
-        "configs/demo.py:smoke --config.model.tiny.spatial_kernel_size=0 --config.optimizer.name=adamw "
-        "--config.sweep.methods=\"('no_adapt','ours')\"",
+        f"{_SMOKE} --config.sweep.methods=\"('no_adapt','ours')\"",
     ),
     (
         "configs/demo.py --config.",
-        "configs/demo.py:smoke --config.model.tiny.spatial_kernel_size=0 --config.optimizer.name=adamw --config.",
+        f"{_SMOKE} --config.",
     ),
     ("configs/demo.py ", "configs/demo.py:smoke "),
     ("folder/station ", "folder/station --config.target.split=train --config.target.test_split=test "),
@@ -194,7 +197,7 @@ def desk(tmp_path_factory) -> pathlib.Path:
     rows = []
     for seed, split, number in ((1000, "train", 12), (1001, "test", 2)):
         (folder / "photos" / split).mkdir(parents=True)
-        for i, scene in enumerate(drawn(number, seed, look="target", height=256, width=384)):
+        for i, scene in enumerate(drawn(number, seed, look="target", height=128, width=192)):
             name = f"{split}/{i}.jpg"
             cv2.imwrite(str(folder / "photos" / name), scene.image[..., ::-1])
             rows += [(name, *map(float, point)) for point in scene.points] if split == "test" else []

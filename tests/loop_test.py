@@ -104,6 +104,7 @@ def smoke(environment, monkeypatch):
     config = demo.get_config("smoke")
     config.log_every, config.checkpoint.every = 1, 2
     config.model.tiny.spatial_kernel_size, config.augment.crop, config.optimizer.name = 0, 64, "adamw"
+    config.resize.max_side = 128
     return config
 
 

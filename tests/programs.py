@@ -28,10 +28,11 @@ PRELOADED = [
 ]
 
 # Flags of a training run that several tests start, so that they share its compiled programs: OURS with two rounds, 8 steps.
-# Compiling the scans of the spatial encoder and Muon would take as long as compiling all the rest.
+# Compiling the scans of the spatial encoder and Muon would take as long as compiling all the rest, and counting images of
+# their own size longer than training.
 SMALL_RUN = [
     "--config=configs/demo.py:smoke", "--config.log_every=1", "--config.checkpoint.every=2", "--config.augment.crop=64",
-    "--config.model.tiny.spatial_kernel_size=0", "--config.optimizer.name=adamw",
+    "--config.model.tiny.spatial_kernel_size=0", "--config.optimizer.name=adamw", "--config.resize.max_side=128",
 ]  # fmt: skip
 
 _server = multiprocessing.get_context("forkserver")

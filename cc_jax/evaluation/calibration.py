@@ -1,12 +1,9 @@
 """Calibrate a counter on images that somebody has counted: its level and its intervals. Tell images that look otherwise."""
 
 import dataclasses
-import io
-import json
 import math
 import os
 import pathlib
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -15,13 +12,13 @@ from jaxtyping import Float32
 
 from cc_jax.data import images
 from cc_jax.data.examples import Examples
-from cc_jax.data.files import write_atomic
 from cc_jax.data.resizing import ResizeRule
-from cc_jax.errors import CheckpointError, ConfigError, InputError
+from cc_jax.errors import ConfigError, InputError
 from cc_jax.evaluation import conformal
 from cc_jax.evaluation.counts_file import SUFFIXES, read_counts
 from cc_jax.evaluation.intervals import mean_and_std
 from cc_jax.inference.predict import Prediction
+from cc_jax.workdir.arrays import read_about_counter, write_about_counter
 from cc_jax.workdir.layout import Layout
 
 
@@ -96,9 +93,7 @@ class Calibrated:
         arrays: dict[str, Any] = {"scores": self.errors.scores, "embeddings": self.embeddings}
         if self.errors.counted is not None:
             arrays["counted"] = self.errors.counted
-        buffer = io.BytesIO()
-        np.savez(buffer, about=json.dumps(about), **arrays)
-        write_atomic(Layout(pathlib.Path(workdir)).calibration, buffer.getvalue())
+        write_about_counter(Layout(pathlib.Path(workdir)).calibration, about, arrays)
 
 
 def load(workdir: pathlib.Path, weights_sha256: str) -> Calibrated | None:
@@ -106,22 +101,14 @@ def load(workdir: pathlib.Path, weights_sha256: str) -> Calibrated | None:
 
     Raises CheckpointError if the file is damaged or belongs to other weights.
     """
-    path = Layout(workdir).calibration
-    if not path.exists():
-        return None
-    try:
-        with np.load(path) as arrays:
-            about = json.loads(str(arrays["about"]))
-            counted = arrays.get("counted")  # absent before 0.3, or without a factor
-            errors = conformal.Calibration(
-                about["scale"], arrays["scores"], about.get("factor", 1.0), counted
-            )
-            found = Calibrated(errors, arrays["embeddings"], about["on"], about["weights_sha256"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise CheckpointError(f"{path} is damaged ({error}): remove it and calibrate again") from error
-    if found.weights_sha256 != weights_sha256:
-        raise CheckpointError(f"{path} belongs to other weights: remove it and calibrate again")
-    return found
+
+    def read(about, arrays) -> Calibrated:
+        counted = arrays.get("counted")  # absent before 0.3, or without a factor
+        errors = conformal.Calibration(about["scale"], arrays["scores"], about.get("factor", 1.0), counted)
+        return Calibrated(errors, arrays["embeddings"], about["on"], about["weights_sha256"])
+
+    remedy = "remove it and calibrate again"
+    return read_about_counter(Layout(workdir).calibration, weights_sha256, read, remedy)
 
 
 def calibrate(

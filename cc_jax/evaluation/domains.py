@@ -17,20 +17,17 @@ prediction).
 """
 
 import dataclasses
-import io
-import json
 import math
 import pathlib
-import zipfile
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.cluster import vq
 
-from cc_jax.data.files import write_atomic
-from cc_jax.errors import CheckpointError, ConfigError, InputError
+from cc_jax.errors import ConfigError, InputError
 from cc_jax.evaluation.camera_level import Values, log_ratios
+from cc_jax.workdir.arrays import read_about_counter, write_about_counter
 from cc_jax.workdir.layout import Layout
 
 _SMALL = 20.0  # people; the scale of fewer grows like that of a Poisson count
@@ -118,10 +115,8 @@ class DomainErrors:
     def save(self, workdir: pathlib.Path) -> None:
         """Write `workdir`/domains.npz."""
         about = {"on": self.on, "weights_sha256": self.weights_sha256}
-        buffer = io.BytesIO()
         arrays = {"scores": self.scores.astype(np.float32), "domain": self.domain.astype(np.int16)}
-        np.savez_compressed(buffer, about=json.dumps(about), **arrays, **self.near._asdict())
-        write_atomic(Layout(workdir).domains, buffer.getvalue())
+        write_about_counter(Layout(workdir).domains, about, {**arrays, **self.near._asdict()})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,26 +152,14 @@ def load(workdir: pathlib.Path, weights_sha256: str) -> DomainErrors | None:
 
     Raises CheckpointError if the file is damaged or belongs to other weights.
     """
-    path = Layout(workdir).domains
-    if not path.exists():
-        return None
-    try:
-        with np.load(path) as arrays:
-            about = json.loads(str(arrays["about"]))
-            found = DomainErrors(
-                arrays["scores"].astype(np.float64),
-                arrays["domain"].astype(np.int64),
-                Near(arrays["mean"], arrays["whitening"]),
-                tuple(about["on"]),
-                about["weights_sha256"],
-            )
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise CheckpointError(
-            f"{path} is damaged ({error}): remove it and measure the domains again"
-        ) from error
-    if found.weights_sha256 != weights_sha256:
-        raise CheckpointError(f"{path} belongs to other weights: remove it and measure the domains again")
-    return found
+
+    def read(about, arrays) -> DomainErrors:
+        near = Near(arrays["mean"], arrays["whitening"])
+        scores, domain = arrays["scores"].astype(np.float64), arrays["domain"].astype(np.int64)
+        return DomainErrors(scores, domain, near, tuple(about["on"]), about["weights_sha256"])
+
+    remedy = "remove it and measure the domains again"
+    return read_about_counter(Layout(workdir).domains, weights_sha256, read, remedy)
 
 
 def scale(count: Values, distance: Values) -> Values:

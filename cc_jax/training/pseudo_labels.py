@@ -2,18 +2,16 @@
 later weights."""
 
 import dataclasses
-import io
 import pathlib
-import zipfile
 from typing import Any
 
 import jax
 import numpy as np
 
-from cc_jax.data.files import write_atomic
 from cc_jax.errors import CheckpointError
 from cc_jax.methods import base
 from cc_jax.optimization.train_state import TrainState
+from cc_jax.workdir.arrays import read_arrays, write_arrays
 from cc_jax.workdir.layout import Layout
 
 
@@ -75,26 +73,22 @@ def save(path: pathlib.Path, labels: dict[str, base.PseudoLabels] | None) -> Non
         for i, (density, weight) in enumerate(one_set.values()):
             arrays[f"{name}/density/{i}"] = density.astype(np.float32)
             arrays[f"{name}/weight/{i}"] = weight.astype(np.float32)
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    write_atomic(path, buffer.getvalue())
+    write_arrays(path, arrays)
 
 
 def load(path: pathlib.Path) -> dict[str, base.PseudoLabels] | None:
     """Return what `save` wrote. Raises CheckpointError if the file is damaged (npz files carry checksums)."""
-    try:
-        with np.load(path) as arrays:
-            if arrays["converged"]:
-                return None
-            names = [key.split("/")[0] for key in arrays.files if key.endswith("/ids")]
-            return {
-                name: {
-                    str(i): (arrays[f"{name}/density/{k}"], arrays[f"{name}/weight/{k}"])
-                    for k, i in enumerate(arrays[f"{name}/ids"])
-                }
-                for name in names
+
+    def read(arrays) -> dict[str, base.PseudoLabels] | None:
+        if arrays["converged"]:
+            return None
+        names = [key.split("/")[0] for key in arrays.files if key.endswith("/ids")]
+        return {
+            name: {
+                str(i): (arrays[f"{name}/density/{k}"], arrays[f"{name}/weight/{k}"])
+                for k, i in enumerate(arrays[f"{name}/ids"])
             }
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise CheckpointError(
-            f"{path} is damaged ({error}): restore it from a copy, or use a new workdir"
-        ) from error
+            for name in names
+        }
+
+    return read_arrays(path, read, "restore it from a copy, or use a new workdir")

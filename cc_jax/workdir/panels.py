@@ -1,16 +1,14 @@
 """The images that a report shows of a run: panels/<role>_<image>.npz in its workdir."""
 
 import dataclasses
-import io
 import pathlib
-import zipfile
 from typing import Any
 
 import numpy as np
 
-from cc_jax.data.files import write_atomic
 from cc_jax.data.images import safe_name
 from cc_jax.errors import InputError
+from cc_jax.workdir.arrays import read_arrays, write_arrays
 from cc_jax.workdir.layout import Layout
 
 BY_ERROR = ("best", "middle", "worst")  # by the absolute error: other images for every method
@@ -45,15 +43,14 @@ def write_panels(folder: pathlib.Path, panels: list[Panel]) -> None:
         old.unlink()
     for panel in panels:
         arrays: dict[str, Any] = {
+            "id": panel.id,
             "image": panel.image,
             "estimate": panel.estimate,
             "uncertainty": panel.uncertainty,
         }
         if panel.true is not None:
             arrays["true"] = panel.true
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, id=panel.id, **arrays)
-        write_atomic(folder / f"{panel.role}_{safe_name(panel.id)}.npz", buffer.getvalue())
+        write_arrays(folder / f"{panel.role}_{safe_name(panel.id)}.npz", arrays, compressed=True)
 
 
 def read_panels(folder: pathlib.Path) -> list[Panel]:
@@ -75,17 +72,15 @@ def _order(path: pathlib.Path) -> int:
 
 def _read_panel(path: pathlib.Path) -> Panel:
     role, _, stem = path.stem.partition("_")
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return Panel(
-                role=role,
-                id=str(arrays["id"]) if "id" in arrays else stem,
-                image=arrays["image"],
-                estimate=arrays["estimate"],
-                uncertainty=arrays["uncertainty"],
-                true=arrays.get("true"),
-            )
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(
-            f"{path}: cannot be read ({' '.join(str(error).split())}); run evaluate on {path.parent.parent} again"
-        ) from error
+
+    def read(arrays) -> Panel:
+        return Panel(
+            role=role,
+            id=str(arrays["id"]) if "id" in arrays else stem,
+            image=arrays["image"],
+            estimate=arrays["estimate"],
+            uncertainty=arrays["uncertainty"],
+            true=arrays.get("true"),
+        )
+
+    return read_arrays(path, read, f"run evaluate on {path.parent.parent} again", InputError)
