@@ -37,6 +37,11 @@ _MEMORY_GIB = flags.DEFINE_float(
     None,
     "GiB that the network may take beside the image; larger images are counted in tiles. Default: as in training.",
 )
+_MEMBER_INTERVALS = flags.DEFINE_bool(
+    "member_intervals",
+    False,
+    "Whether to show how far the samples of the counter disagree, where there is no interval. It promises nothing.",
+)
 _OVERLAYS = flags.DEFINE_bool("overlays", True, "Whether to write overlays.")
 
 
@@ -73,6 +78,7 @@ def main(args: list[str]) -> int:
         items,
         output,
         with_overlays=_OVERLAYS.value,
+        member_intervals=_MEMBER_INTERVALS.value,
         about=about,
         program=app.program(),
         progress=files.counting_bar,

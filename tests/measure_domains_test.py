@@ -8,6 +8,8 @@ import pytest
 from counter_test import make_workdir
 
 from cc_jax import Counter
+from cc_jax.counting.evaluate_workdir import evaluate_workdir
+from cc_jax.workdir import results
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +26,7 @@ def measure(workdir: pathlib.Path, environment, *more: str):
     )
 
 
-def test_intervals_come_from_other_kinds_of_images_from_then_on(workdir, environment):
+def test_intervals_come_from_other_kinds_of_images_from_then_on(workdir, environment, capsys):
     photo = np.random.default_rng(0).integers(0, 255, (96, 128, 3)).astype(np.uint8)
     before = Counter.load(workdir).count(photo)
     sets = ["--on=synthetic/source:test[:8]", "--on=synthetic/target:test[:8]", "--looks=6"]
@@ -37,6 +39,17 @@ def test_intervals_come_from_other_kinds_of_images_from_then_on(workdir, environ
     assert after.count == before.count and after.low < after.count < after.high
     assert after.high - after.low > before.high - before.low
     assert "other kinds of images" in counter.describe_intervals()
+    rows = {}
+    for split in ("test[:8]", "train[16:24]"):
+        told = {"dataset": "synthetic/target", "split": split, "data_dir": environment["TFDS_DATA_DIR"]}
+        folder = evaluate_workdir(workdir, **told)
+        assert folder.name.endswith("_domains")
+        rows[split] = results.read_predictions(folder / "predictions.csv")
+        (result,) = results.read_results(folder)
+        assert result["interval_kind"] == "domains"
+        held = [row.low <= row.true <= row.high for row in rows[split]]
+        assert result["interval_coverage"] == np.mean(held)
+        assert ("took part" in capsys.readouterr().out) == (split == "test[:8]")
     # Counted images of the place go before them.
     counter.calibrate("synthetic/target:train[16:28]", environment["TFDS_DATA_DIR"])
     assert counter.count(photo).interval_kind == "counts"

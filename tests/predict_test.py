@@ -64,6 +64,35 @@ def run(folder, output, **options):
     return files.predict(FakeCounter(), items, output, **options)
 
 
+@pytest.mark.parametrize(
+    "kind, asked, words",
+    [
+        ("counts", False, "a.jpg: 110 (99-121, counts)"),
+        ("domains", False, "a.jpg: 110 (99-121, domains)"),
+        ("members", False, "a.jpg: 110 (no interval)"),
+        ("members", True, "a.jpg: 110 (99-121, members)"),
+    ],
+)
+def test_an_interval_that_promises_nothing_is_shown_only_if_asked_for(
+    kind, asked, words, photos, tmp_path, capsys, monkeypatch
+):
+    """In print and on the overlay. The files have it in any case, and say what it is."""
+
+    class OfKind(FakeCounter):
+        def count(self, image):
+            return dataclasses.replace(super().count(image), interval_kind=kind)
+
+    drawn = []
+    overlay = files.overlays.overlay
+    monkeypatch.setattr(files.overlays, "overlay", lambda *args: drawn.append(args[2]) or overlay(*args))
+    items = files.read([photos / "a.jpg"], photos, 1.0)
+    files.predict(OfKind(), items, tmp_path / "out", member_intervals=asked)
+    assert words in capsys.readouterr().out.splitlines()
+    assert drawn == [words.removeprefix("a.jpg: ")]
+    (row,) = json.loads((tmp_path / "out" / "counts.json").read_text())["counts"]
+    assert row["interval_kind"] == kind and row["low"] < row["count"] < row["high"]
+
+
 def test_folder(photos, tmp_path, capsys):
     output = tmp_path / "out"
     unreadable = run(photos, output, about={"command": "x"})

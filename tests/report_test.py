@@ -109,10 +109,17 @@ def test_page_says_the_results(demo_page, demo):
     run = next(r for r in demo if r.row["method"] == "ours" and r.row["seed"] == 0)
     for panel in run.panels:
         (p,) = [p for p in run.predictions if p.id == panel.id]
-        assert (
-            f"true {p.true:.0f}" in words and f"estimated {p.count:.0f} ({p.low:.0f}–{p.high:.0f})" in words
-        )
+        assert f"true {p.true:.0f}" in words and f"estimated {p.count:.0f} Estimated density" in words
     assert "missing" not in words
+
+
+@pytest.mark.parametrize("kind", ["counts", "domains"])
+def test_an_interval_that_promises_something_stands_beside_the_count(kind, tmp_path):
+    run = page.read_run(fake_runs.workdir(tmp_path / "run", "ours", 0, interval_kind=kind))
+    words = " ".join(" ".join(Reader(page.render_page([run], "One")).words).split())
+    for panel in run.panels:
+        (p,) = [p for p in run.predictions if p.id == panel.id]
+        assert f"estimated {p.count:.0f} ({p.low:.0f}–{p.high:.0f}) Estimated density" in words
 
 
 TOY = """
@@ -335,8 +342,10 @@ def test_scatter_counts_who_lies_inside():
     """The numbers of the legend, which are text here instead of paths."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(plots.STYLE, "svg.fonttype", "none")
-        svg = plots.counts([10, 20, 30], [11, 25, 30], [9, 22, 30], [12, 28, 30], level=0.9).decode()
-    assert re.search(r"truth within its 90% interval \(2\)", svg) and "outside (1)" in svg
+        svg = plots.counts(
+            [10, 20, 30], [11, 25, 30], [9, 22, 30], [12, 28, 30], level=0.9, kind="counts"
+        ).decode()
+    assert re.search(r"truth within its 90% interval, counts \(2\)", svg) and "outside (1)" in svg
 
 
 maps = hnp.arrays(

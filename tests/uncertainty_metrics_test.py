@@ -102,7 +102,7 @@ def test_calibrated_bounds_take_the_place_of_the_members():
     rng = np.random.default_rng(1)
     some = predictions(rng, [(10, 12)] * 9)
     wide = conformal.Calibration("constant", np.full(30, 1000.0))
-    found = uncertainty_metrics.of_predictions(some, wide)
+    found = uncertainty_metrics.of_predictions(some, lambda embeddings: wide)
     assert found["images"]["coverage"] == [1, 1, 1, 1] and found["blocks"]["coverage"] != [1, 1, 1, 1]
 
 

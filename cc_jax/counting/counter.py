@@ -14,7 +14,7 @@ from cc_jax.data import buckets, images
 from cc_jax.data.resizing import ResizeRule
 from cc_jax.distributed import mesh
 from cc_jax.errors import CheckpointError
-from cc_jax.evaluation import calibration, domains, uncertainty_metrics
+from cc_jax.evaluation import calibration, conformal, domains, uncertainty_metrics
 from cc_jax.evaluation.evaluate import batching_of, weights_sha256
 from cc_jax.evaluation.intervals import estimate_counts
 from cc_jax.inference.predict import Prediction, make_sampler, predict_examples
@@ -165,13 +165,19 @@ class Counter:
         """What the intervals are based on; see `Count.interval_kind`."""
         return "counts" if self.calibration else "domains" if self.domains else "members"
 
+    def intervals_at(self, embeddings: np.ndarray) -> conformal.Calibration | domains.AtDistance | None:
+        """Return what gives the intervals of images with these embeddings, float32 [n, C] or [C]; None for members."""
+        if self.calibration:
+            return self.calibration.errors
+        return self.domains.at(embeddings) if self.domains else None
+
     def describe_intervals(self) -> str:
         """Return what the intervals are based on, as text."""
         if found := self.calibration or self.domains:
             return found.describe(self.interval_level)
         return (
-            f"{self.interval_level:.0%} intervals say how far the samples of the counter disagree, and promise nothing: "
-            "count ten images by hand for intervals that hold (--calibrate_on)"
+            "there are no intervals, because nothing tells how wrong this counter is here: count ten images by hand "
+            "(--calibrate_on)"
         )
 
     def plan(self, sizes: Iterable[Size]) -> None:
@@ -195,9 +201,7 @@ class Counter:
         samples = samples[:, 0, :height, :width]
         calibrated = self.calibration
         estimate = estimate_counts(
-            samples.sum((1, 2), dtype=np.float64),
-            self.interval_level,
-            calibrated.errors if calibrated else self.domains.at(embedding[0]) if self.domains else None,
+            samples.sum((1, 2), dtype=np.float64), self.interval_level, self.intervals_at(embedding[0])
         )
         untrusted, share = uncertainty_metrics.untrusted(samples)
         warnings = self._size_warnings(rgb.shape[:2]) + _content_warnings(rgb)

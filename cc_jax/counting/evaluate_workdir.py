@@ -39,8 +39,8 @@ def evaluate_workdir(
     """Evaluate, print the results, and write them with a report. Return the folder that they are in.
 
     A finished run's results on its own target replace those in the workdir. Other results go to a folder below it: those
-    on another set, those with calibrated intervals, and those of an unfinished run, which a results.json in the workdir
-    would declare finished.
+    on another set, those with intervals of other kinds than "members", and those of an unfinished run, which a
+    results.json in the workdir would declare finished.
 
     Args:
       workdir: of `cc_jax.train`.
@@ -59,8 +59,10 @@ def evaluate_workdir(
     records = sources.open_source(dataset, split, data_dir or config.data_dir)
     earlier = results.finished_rows(workdir)
     own = (dataset, split) == (config.target.dataset, config.target.test_split)
-    replaces = bool(earlier) and own and not calibrate_on
-    below = Layout(workdir).evaluations / _folder_name(dataset, split, counter.step, bool(calibrate_on))
+    counter.calibration = None  # one that the workdir has is of other images
+    kind = "counts" if calibrate_on else counter.interval_kind
+    replaces = bool(earlier) and own and kind == "members"
+    below = Layout(workdir).evaluations / _folder_name(dataset, split, counter.step, kind)
     output = output or (workdir if replaces else below)
     if output.resolve() == workdir.resolve() and not replaces:
         raise ConfigError(
@@ -70,31 +72,33 @@ def evaluate_workdir(
     progress = functools.partial(progress_bar, description="evaluating")
     if calibrate_on:
         counter.calibrate(calibrate_on, data_dir, progress, set_level=set_level).save(workdir)
-    calibrated = counter.calibration if calibrate_on else None
-    calibration = calibrated.errors if calibrated else None
     trained = TrainedCounter(counter.sampler, counter.variables, counter.stage, counter.step)
     examples = Examples(records, counter.resize_rule)
-    counts, predictions = count_examples(config, trained, examples, progress, calibration)
+    counts, predictions = count_examples(config, trained, examples, progress, counter.intervals_at)
     if records.submission and all(row.true is None for row in counts):
         return _write_submission(output, records, counts)
 
     # At the counter's own level, whatever the calibration has set.
     plain = counts
-    if calibration:
+    if counter.calibration:
         plain = [
             dataclasses.replace(row, count=float(p.counts.mean()))
             for row, p in zip(counts, predictions, strict=True)
         ]
     with_counts = errors_with_counts(config, trained, examples, plain, progress)
-    kind = "counts" if calibrated else "members"
     rows = result_rows(config, trained, records, counts, with_counts=with_counts, interval_kind=kind)
-    reliability = uncertainty_metrics.of_predictions(predictions, calibration)
+    reliability = uncertainty_metrics.of_predictions(predictions, counter.intervals_at)
     print(describe(rows, reliability))
-    if calibrated:
-        reliability["images"]["calibration"] = (
-            f"{calibrated.describe(counter.interval_level)}; {calibrated.describe_shift(predictions)}"
-        )
-        print(reliability["images"]["calibration"])
+    if kind != "members":
+        based_on = counter.describe_intervals()
+        if counter.calibration:
+            based_on += f"; {counter.calibration.describe_shift(predictions)}"
+        elif counter.domains and counter.domains.has_seen(dataset, split):
+            based_on += (
+                f"; {dataset} {split} took part, so that its own coverage says nothing of other images"
+            )
+        reliability["images"]["calibration"] = based_on
+        print(based_on)
     evaluation = Evaluation(counts, predictions, rows, reliability, with_counts)
     write_evaluation(output, evaluation, examples, Density(**config.density))
     kept = _other_rows(earlier, rows) if replaces and output == workdir else []
@@ -105,8 +109,9 @@ def evaluate_workdir(
     return output
 
 
-def _folder_name(dataset: str, split: str, step: int, calibrated: bool) -> str:
-    return f"{dataset}_{split}_{step}{'_calibrated' if calibrated else ''}".replace("/", "-")
+def _folder_name(dataset: str, split: str, step: int, kind: str) -> str:
+    suffix = {"members": "", "counts": "_calibrated", "domains": "_domains"}[kind]
+    return f"{dataset}_{split}_{step}{suffix}".replace("/", "-")
 
 
 def _write_submission(output: pathlib.Path, records, counts: list[results.PredictionRow]) -> pathlib.Path:

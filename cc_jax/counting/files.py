@@ -41,6 +41,7 @@ def predict(
     output: pathlib.Path,
     *,
     with_overlays: bool = True,
+    member_intervals: bool = False,
     about: dict | None = None,
     program: str = "cc_jax.predict",
     progress: Callable[[Iterable[Item]], Iterable[Item]] = iter,
@@ -52,12 +53,18 @@ def predict(
       items: what to count.
       output: is created if necessary; files of an earlier call are replaced.
       with_overlays: whether to write overlays.
+      member_intervals: whether intervals of the kind "members" are printed and drawn. They promise nothing. The files have
+        them in any case, under this name.
       about: more fields for counts.json.
       program: the name before each message on standard error.
       progress: wraps `items`, for a progress bar.
 
     Returns the unreadable items as {"id", "reason"}.
     """
+
+    def says(row: dict) -> str:
+        return interval_text(row, shown=member_intervals or row["interval_kind"] != "members")
+
     rows: list[dict] = []
     unreadable: list[dict] = []
     taken: set[str] = set()
@@ -66,7 +73,7 @@ def predict(
         _write_row(file, COLUMNS)
         for item in progress(items):
             try:
-                row, picture = _count(counter, item, with_overlays)
+                row, picture = _count(counter, item, says if with_overlays else None)
             except InputError as error:
                 unreadable.append({"id": item.id, "reason": str(error)})
                 _print(f"{program}: {error}", sys.stderr)
@@ -76,7 +83,7 @@ def predict(
             rows.append(row)
             _write_row(file, [*(row[name] for name in COLUMNS[:-1]), "; ".join(row["warnings"])])
             if not sys.stderr.isatty():  # a terminal shows the progress bar instead
-                _print(f"{item.id}: {interval_text(row)}", sys.stdout)
+                _print(f"{item.id}: {says(row)}", sys.stdout)
     result = {
         **(about or {}),
         "interval_level": counter.interval_level,
@@ -128,9 +135,10 @@ def sizes(paths: Iterable[pathlib.Path]) -> list[tuple[int, int]]:
     return found
 
 
-def interval_text(row: dict) -> str:
-    """Return `398 (350-446, counts)`, in ASCII, because OpenCV draws nothing else."""
-    return f"{row['count']:.0f} ({row['low']:.0f}-{row['high']:.0f}, {row['interval_kind']})"
+def interval_text(row: dict, *, shown: bool = True) -> str:
+    """Return `398 (350-446, counts)`, or `398 (no interval)`, in ASCII, because OpenCV draws nothing else."""
+    interval = f"{row['low']:.0f}-{row['high']:.0f}, {row['interval_kind']}" if shown else "no interval"
+    return f"{row['count']:.0f} ({interval})"
 
 
 def free_name(item: Item, taken: set[str]) -> str:
@@ -161,7 +169,8 @@ def _read_video(path: pathlib.Path, name: str, every_s: float) -> Iterator[Item]
         yield Item(name, name, error)
 
 
-def _count(counter, item: Item, with_overlay: bool) -> tuple[dict, np.ndarray | None]:
+def _count(counter, item: Item, says: Callable[[dict], str] | None) -> tuple[dict, np.ndarray | None]:
+    """Return the row of an item and its overlay, which has the text that `says` makes of the row; none without `says`."""
     if isinstance(item.image, InputError):
         raise item.image
     found = counter.count(item.image)
@@ -173,9 +182,9 @@ def _count(counter, item: Item, with_overlay: bool) -> tuple[dict, np.ndarray | 
         "untrusted_share": found.untrusted_share,
         "warnings": list(found.warnings),
     }
-    if not with_overlay:
+    if says is None:
         return row, None
-    return row, overlays.overlay(item.image, found.density, interval_text(row), found.untrusted)
+    return row, overlays.overlay(item.image, found.density, says(row), found.untrusted)
 
 
 def _write_overlay(path: pathlib.Path, picture: np.ndarray) -> None:

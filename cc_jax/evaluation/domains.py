@@ -25,6 +25,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.cluster import vq
 
+from cc_jax.data.examples import base_splits
 from cc_jax.errors import ConfigError, InputError
 from cc_jax.evaluation.camera_level import Values, log_ratios
 from cc_jax.workdir.arrays import read_about_counter, write_about_counter
@@ -111,6 +112,11 @@ class DomainErrors:
             f"{level:.0%} intervals come from errors on {self.number} other kinds of images ({', '.join(self.on)}): "
             "they hold if this place is one more such kind; count ten images of it by hand for better ones (--calibrate_on)"
         )
+
+    def has_seen(self, dataset: str, split: str) -> bool:
+        """Return whether images of this split may be among those whose errors these are."""
+        seen = (on.partition(":") for on in self.on)
+        return any(name == dataset and base_splits(split) & base_splits(of) for name, _, of in seen)
 
     def save(self, workdir: pathlib.Path) -> None:
         """Write `workdir`/domains.npz."""

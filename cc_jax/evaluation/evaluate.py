@@ -11,8 +11,7 @@ import numpy as np
 from cc_jax.distributed import mesh
 from cc_jax.errors import InputError
 from cc_jax.evaluation import count_metrics, counted_images, uncertainty_metrics
-from cc_jax.evaluation.conformal import Calibration
-from cc_jax.evaluation.intervals import estimate_counts
+from cc_jax.evaluation.intervals import IntervalsAt, estimate_counts, members_alone
 from cc_jax.inference.predict import Batching, Prediction, predict_examples
 from cc_jax.workdir.results import PredictionRow, ResultRow
 
@@ -74,18 +73,19 @@ def count_examples(
     counter: TrainedCounter,
     examples,
     progress: Callable = iter,
-    calibration: Calibration | None = None,
+    intervals_at: IntervalsAt = members_alone,
 ) -> tuple[list[PredictionRow], list[Prediction]]:
     """Return the rows of predictions.csv and the predictions, both in the order of `examples`.
 
     Args:
       progress: wraps the iterator over batches.
-      calibration: gives the intervals; without it, they come from the samples' disagreement.
+      intervals_at: says what the intervals are based on.
     """
     found = predict_examples(counter.sampler, counter.variables, examples, batching_of(config), progress)
     predictions = sorted(found, key=lambda p: p.index)
     samples_nxS = np.stack([p.counts for p in predictions])
-    estimates = estimate_counts(samples_nxS, config.evaluation.interval_level, calibration)
+    based_on = intervals_at(np.stack([p.embedding for p in predictions]))
+    estimates = estimate_counts(samples_nxS, config.evaluation.interval_level, based_on)
     numbers = zip(*(column.tolist() for column in estimates), strict=True)
     rows = [
         PredictionRow(p.id, None if np.isnan(p.true) else p.true, *four)

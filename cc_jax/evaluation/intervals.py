@@ -3,7 +3,8 @@
 Every interval that the program shows is computed here.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -18,6 +19,14 @@ KINDS = {
     "domains": "other kinds of images than those of the training, with labels",
     "counts": "images of the same place, counted by hand",
 }
+
+# What images' embeddings, [n, C] or [C], are turned into: what gives their intervals, or None for the samples' disagreement.
+IntervalsAt = Callable[[Any], Calibration | AtDistance | None]
+
+
+def members_alone(embeddings: Any) -> None:
+    """The `IntervalsAt` of a counter that knows no errors of its own."""
+    del embeddings
 
 
 class CountEstimate(NamedTuple):

@@ -9,7 +9,8 @@ from jaxtyping import Bool, Float
 from scipy import stats
 
 from cc_jax.evaluation.conformal import Calibration
-from cc_jax.evaluation.intervals import estimate_counts, mean_and_std
+from cc_jax.evaluation.domains import AtDistance
+from cc_jax.evaluation.intervals import IntervalsAt, estimate_counts, mean_and_std, members_alone
 from cc_jax.units import CELL
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
@@ -86,13 +87,13 @@ def sparsification(error: np.ndarray, by: np.ndarray) -> list[float]:
 
 
 def of_predictions(
-    predictions: Sequence[Any], calibration: Calibration | None = None
+    predictions: Sequence[Any], intervals_at: IntervalsAt = members_alone
 ) -> dict[str, dict[str, Any]]:
     """Measure the uncertainty of predictions over whole images and over blocks of 64 pixels.
 
     Args:
       predictions: `inference.predict.Prediction`s; those without labels are left out.
-      calibration: gives the images' intervals; without it, as for the blocks, the samples' disagreement does.
+      intervals_at: says what the images' intervals are based on; those of blocks, on the samples' disagreement.
 
     Returns {"images": ..., "blocks": ...}, each as `measure` returns it, or {} without labelled images.
     """
@@ -104,17 +105,18 @@ def of_predictions(
     blocks = [_blocks(p) for p in labelled]
     true_blocks = np.concatenate([true_of_one for true_of_one, _ in blocks])
     blocks_nxS = np.concatenate([samples for _, samples in blocks])
+    based_on = intervals_at(np.stack([p.embedding for p in labelled]))
     return {
-        "images": _measure_samples(true, counts_nxS, _FLOOR["images"], calibration),
+        "images": _measure_samples(true, counts_nxS, _FLOOR["images"], based_on),
         "blocks": _measure_samples(true_blocks, blocks_nxS, _FLOOR["blocks"], None),
     }
 
 
 def _measure_samples(
-    true: np.ndarray, samples_nxS: np.ndarray, floor: float, calibration: Calibration | None
+    true: np.ndarray, samples_nxS: np.ndarray, floor: float, based_on: Calibration | AtDistance | None
 ) -> dict[str, Any]:
     def bounds(level: float) -> tuple[np.ndarray, np.ndarray]:
-        estimates = estimate_counts(samples_nxS, level, calibration)
+        estimates = estimate_counts(samples_nxS, level, based_on)
         return estimates.low, estimates.high
 
     return measure(true, *mean_and_std(samples_nxS), bounds, floor)

@@ -106,13 +106,14 @@ def counts(
     high: Values,
     *,
     level: float | None,
+    kind: str = "",
     limit: float | None = None,
 ) -> bytes:
     """Plot estimated against true counts, with intervals; on the diagonal, the estimate is right.
 
     Args:
       true, count, low, high: true count, estimate and interval of each image, in people.
-      level: of the intervals, for the legend.
+      level, kind: of the intervals, for the legend.
       limit: the end of both axes, to give the plots of several runs the same scale.
     """
     with matplotlib.rc_context(STYLE):
@@ -121,7 +122,7 @@ def counts(
         inside = (low <= true) & (true <= high)
         limit = limit or counts_limit(true, high)
         axes.plot([0, limit], [0, limit], color=QUIET, lw=1, ls=(0, (4, 3)), zorder=1)
-        name = f"{level:.0%} interval" if level else "interval"
+        name = (f"{level:.0%} interval" if level else "interval") + (f", {kind}" if kind else "")
         legend = f"truth within its {name} ({inside.sum()})", f"outside ({(~inside).sum()})"
         for chosen, color, text in zip((inside, ~inside), (ACCENT, WARN), legend, strict=True):
             axes.vlines(true[chosen], low[chosen], high[chosen], color=color, lw=1.1, alpha=0.45, zorder=2)

@@ -49,6 +49,11 @@ class Run:
     missing: list[str]
 
     @property
+    def interval_kind(self) -> str:
+        """What the intervals are based on; see `evaluation.intervals.KINDS`."""
+        return (self.row or {}).get("interval_kind") or "members"
+
+    @property
     def row(self) -> tables.Row | None:
         """The final row of results.json."""
         return self.rows[-1] if self.rows else None

@@ -57,7 +57,7 @@ def main(args: list[str]) -> None:
         print(f"looked at {len(records)} images of the training, {name} {split}", flush=True)
     near = domains.Near.of(np.stack(embeddings))
     sets = {}
-    for on in _ON.value:
+    for on in dict.fromkeys(_ON.value):  # a set that is named twice is one set
         sets[on] = one = _counted_set(counter.predict_counted(on, data_dir, bar(on)), on)
         print(
             f"counted {len(one.true)} images of {on}: MAE {np.abs(one.count - one.true).mean():.1f}",

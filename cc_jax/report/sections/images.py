@@ -67,7 +67,7 @@ def render_panels(shown: Sequence[Run], main: Run | None) -> str:
     for run in sorted(shown, key=lambda run: run is not main):
         panels = [panel for panel in run.panels if panel.role not in BY_COUNT]
         if panels:
-            inner = "".join(_panel(panel, run.predictions) for panel in panels)
+            inner = "".join(_panel(panel, run.predictions, run.interval_kind) for panel in panels)
             blocks.append(markup.details(f"{run.name}: {len(panels)} images", inner, is_open=run is main))
     if not blocks:
         return ""
@@ -91,11 +91,13 @@ def _methods_on_one_image(found: Sequence[tuple[Run, Panel]]) -> str:
     return _heading(f"{prose.ROLES[panel.role]}: {true:.0f} people", panel.id) + _row(maps, panel.id)
 
 
-def _panel(panel: Panel, predictions: Sequence[PredictionRow]) -> str:
+def _panel(panel: Panel, predictions: Sequence[PredictionRow], interval_kind: str) -> str:
     """Return one image: the input, the true density, the estimated density and the uncertainty, with their numbers."""
     match = next((p for p in predictions if p.id == panel.id), None)
     estimate = match.count if match else float(panel.estimate.sum())
-    interval = f" ({match.low:.0f}–{match.high:.0f})" if match and match.high > match.low else ""
+    # What the samples' disagreement gives promises nothing.
+    shown = match is not None and interval_kind != "members"
+    interval = f" ({match.low:.0f}–{match.high:.0f})" if match and shown else ""
     top = overlays.brightest(panel.estimate, *([] if panel.true is None else [panel.true]))
     small = overlays.shrink(panel.image, _LONGER_SIDE)
     maps, heading = [_input(panel, small)], ""

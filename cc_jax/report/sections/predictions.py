@@ -49,13 +49,15 @@ def _column(found: Sequence[PredictionRow], name: str) -> list[float]:
 
 def _scatter(run: Run, found: Sequence[PredictionRow], limit: float | None) -> str:
     columns = [_column(found, name) for name in ("true", "count", "low", "high")]
-    level = run.row["interval_level"] if run.row else None
+    about = {"level": run.row["interval_level"], "kind": run.interval_kind} if run.row else {"level": None}
     alt = f"{run.name}: estimated against true counts of {len(found)} images."
-    return markup.figure(markup.svg(plots.counts(*columns, level=level, limit=limit), alt), run.name)
+    return markup.figure(markup.svg(plots.counts(*columns, **about, limit=limit), alt), run.name)
 
 
 def _sorted(run: Run) -> str:
-    columns = [_column(run.predictions, name) for name in ("count", "low", "high")]
-    alt = f"{run.name}: estimated counts of {len(run.predictions)} images with intervals, in ascending order."
+    # What the samples' disagreement gives promises nothing, and there is no truth beside it to show that.
+    ends = ("count", "count") if run.interval_kind == "members" else ("low", "high")
+    columns = [_column(run.predictions, name) for name in ("count", *ends)]
+    alt = f"{run.name}: estimated counts of {len(run.predictions)} images, in ascending order."
     picture = markup.svg(plots.sorted_counts(*columns), alt)
     return markup.figure(picture, f"{run.name}: estimated counts", "wide")
