@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import programs
@@ -57,6 +58,21 @@ def test_intervals_are_those_of_the_counted_images(workdir, counted):
         np.testing.assert_allclose(one.density, errors.factor * before.density, rtol=1e-3)
     again = [counter.count(path) for path, _ in read_counts(counted)]
     assert sum(one.low <= t <= one.high for one, t in zip(again, true, strict=True)) >= 11
+
+
+def test_a_picture_under_another_name_counts_once(workdir, counted, tmp_path):
+    counter = Counter.load(workdir)
+    once = counter.calibrate(str(counted))
+    lines = counted.read_text().splitlines()
+    for path, _ in read_counts(counted):
+        shutil.copy(path, tmp_path)
+    for i in (0, 3):
+        shutil.copy(tmp_path / f"{i}.png", tmp_path / f"copy{i}.png")
+        lines.append(f"copy{i}.png,{lines[1 + i].split(',')[1]}")
+    (tmp_path / "counts.csv").write_text("\n".join(lines))
+    twice = counter.calibrate(str(tmp_path / "counts.csv"))
+    np.testing.assert_allclose(twice.errors.scores, once.errors.scores, rtol=1e-5)
+    assert "calibrated on 12 images" in twice.describe(0.9) and "2 more show a picture again" in twice.on
 
 
 def test_it_is_kept_and_belongs_to_its_weights(workdir, counted, tmp_path):

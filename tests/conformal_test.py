@@ -83,6 +83,47 @@ def test_as_crepes(number, level, seed):
     np.testing.assert_allclose(high, expected[:, 1], rtol=1e-9)
 
 
+@pytest.mark.parametrize("number, level", [(11, 0.9), (10, 0.8), (40, 0.9), (57, 0.95)])
+def test_as_mapie(number, level):
+    regression = pytest.importorskip("mapie.regression", reason="the package mapie is not installed")
+    base = pytest.importorskip("sklearn.base")
+
+    class Given(base.RegressorMixin, base.BaseEstimator):
+        """Predicts its input."""
+
+        def fit(self, X, y):
+            self.is_fitted_ = True
+            return self
+
+        def predict(self, X):
+            return np.asarray(X)[:, 0]
+
+    rng = np.random.default_rng(number)
+    true, count, _ = counted(rng, number)
+    new = counted(rng, 20)[1]
+    ours = conformal.Calibration("constant", np.sort(np.abs(true - count)))
+    low, high = ours.interval(new, 0 * new, level)
+    given = Given().fit(count[:, None], true)
+    theirs = regression.SplitConformalRegressor(given, confidence_level=level, prefit=True)
+    _, expected = theirs.conformalize(count[:, None], true).predict_interval(new[:, None])
+    np.testing.assert_allclose(low, np.maximum(0, expected[:, 0, 0]))
+    np.testing.assert_allclose(high, expected[:, 1, 0])
+
+
+@pytest.mark.parametrize("number", [10, 15, 20])
+def test_images_counted_twice_are_worth_one(number):
+    """Exactly: of 2 n scores in pairs, the k-th is the ceil(k / 2)-th of n, which k' / (n + 1) of new scores lie below."""
+    rank = math.ceil(round((2 * number + 1) * 0.9, 9))
+    promised = math.ceil(rank / 2) / (number + 1)
+    rng, found = np.random.default_rng(0), []
+    for _ in range(600):
+        twice = [np.repeat(column, 2) for column in counted(rng, number)]
+        calibration = conformal.Calibration("constant", np.sort(np.abs(twice[0] - twice[1])))
+        found.append(coverage(calibration, *counted(rng, 100), 0.9))
+    error = math.sqrt(promised * (1 - promised) * (1 / (number + 2) + 1 / 100) / 600)
+    assert abs(np.mean(found) - promised) < 4 * error
+
+
 def test_the_narrower_scale_is_chosen():
     rng = np.random.default_rng(0)
     count = rng.uniform(10, 1000, 90)

@@ -30,7 +30,7 @@ from cc_jax import cli
 from cc_jax.workdir import config as workdir_config
 
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted([*DOCS.rglob("*.md"), *DOCS.rglob("*.ipynb")])]
 GENERATED = ("reference/commands.md", "reference/config.md", "reference/counter.md")
 
 # Without the parts of the network and the optimizer that take longest to compile, on small images.
@@ -75,7 +75,7 @@ FOREIGN = {
 # Scripts that hand their arguments on to the training program, whose flags are checked.
 SCRIPTS = ("./launch/local.sh", "launch/slurm/train.sbatch", "launch/tpu_vm/babysit.sh")
 # Blocks that are not run, and those of which only the flags are checked. Keep both few.
-NOT_RUN, FLAGS_ONLY = 5, 23
+NOT_RUN, FLAGS_ONLY = 5, 24
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,10 +105,19 @@ class Job:
         return f"{self.block}: {self.says.splitlines()[0]}"
 
 
+def text_of(page: pathlib.Path) -> str:
+    """The Markdown of a page. That of a notebook has its code in fenced blocks, and no outputs."""
+    text = page.read_text()
+    if page.suffix != ".ipynb":
+        return text
+    cells = [("".join(cell["source"]), cell["cell_type"]) for cell in json.loads(text)["cells"]]
+    return "\n\n".join(f"```python\n{said}\n```" if kind == "code" else said for said, kind in cells) + "\n"
+
+
 def blocks_of(page: pathlib.Path) -> list[Block]:
     """The fenced blocks of a page."""
     found, before, inside = [], "", None
-    for number, line in enumerate(page.read_text().splitlines(), 1):
+    for number, line in enumerate(text_of(page).splitlines(), 1):
         if inside is None and line.startswith("```"):
             inside, body = (number, line.removeprefix("```").strip()), []
         elif inside is not None and line.startswith("```"):
@@ -164,7 +173,7 @@ def job_of(block: Block, says: str) -> Job | None:
 
 def inline_commands(page: pathlib.Path) -> list[Job]:
     """Commands in running text, of which the flags are checked."""
-    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(r"^```.*?^```$", "", text_of(page), flags=re.MULTILINE | re.DOTALL)
     block = Block(page.relative_to(ROOT).as_posix(), 0, "bash", "", "flags only", "in running text")
     spans = re.findall(r"`((?:cc-jax|python -m cc_jax\.)[^`]+)`", text)
     real = [span for span in spans if not re.search(r"cc-jax (NAME|COMMAND)|-m cc_jax\.NAME", span)]
@@ -181,6 +190,7 @@ def jobs() -> list[Job]:
             found += [job for says in commands_of(block) if (job := job_of(block, says))]
         elif block.language == "python" and block.how == "run":
             task = {"kind": "python", "code": block.text, "page": block.page}
+            task["optimized"] = block.page.endswith(".ipynb")  # counts many images
             found.append(Job(block, block.text, json.dumps(task)))
     return found + [job for page in PAGES for job in inline_commands(page)]
 
@@ -312,7 +322,7 @@ def anchors(text: str) -> set[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(page, generated):
-    links = re.findall(r"!?\[[^\]]*\]\(([^)\s]+)\)", without_code(page.read_text()))
+    links = re.findall(r"!?\[[^\]]*\]\(([^)\s]+)\)", without_code(text_of(page)))
     for link in links:
         if link.startswith("https://"):
             continue
@@ -322,7 +332,7 @@ def test_links_lead_somewhere(page, generated):
         assert path.is_file() or name in generated, f"{link}: no such file"
         assert page.is_relative_to(DOCS) or name not in generated, f"{link}: exists in the built site alone"
         if anchor:
-            text = generated[name] if name in generated else path.read_text()
+            text = generated[name] if name in generated else text_of(path)
             assert anchor in anchors(text), f"{link}: there are {sorted(anchors(text))}"
 
 
@@ -342,7 +352,7 @@ def test_every_page_is_in_the_navigation(generated):
         return [path for value in values for path in paths(value)]
 
     nav = paths(yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"])
-    pages = [path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")]
+    pages = [page.relative_to(DOCS).as_posix() for page in PAGES if page.is_relative_to(DOCS)]
     assert sorted(nav) == sorted([*pages, *generated])
     assert set(generated) == set(GENERATED)
 

@@ -5,7 +5,7 @@ usage: python tests/run_documented.py RESULTS < JOBS
 JOBS is a JSON list, RESULTS a file that gets a JSON line for each job: {"code": exit code, "output": text}. A job is
 {"kind": "run", "argv": [...], "env": {...}}     a command, its first word being cc-jax or the name of a module
 {"kind": "flags", ...the same}                   the command's flags are parsed and its config is checked, no more
-{"kind": "python", "code": text, "page": name}   a snippet; those of one page share their names
+{"kind": "python", "code": text, "page": name, "optimized": bool}   a snippet; those of one page share their names
 {"kind": "pages"}                                the generated pages, as JSON
 """
 
@@ -82,6 +82,17 @@ def patched_environment(env: dict[str, str]) -> Iterator[None]:
         os.environ.update(before)
 
 
+@contextlib.contextmanager
+def optimized_programs(wanted: bool) -> Iterator[None]:
+    """Compile programs as users do within the block, or as conftest.py has it."""
+    import jax
+
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", before and not wanted)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
 def snippet(code: str, page: str) -> None:
     """Run a snippet among the names of its page, or write it to the file that its first line names."""
     first, _, _ = code.partition("\n")
@@ -103,7 +114,8 @@ def do(job: dict) -> int:
             case "flags":
                 command(job["argv"], job["env"], check_flags)
             case "python":
-                snippet(job["code"], job["page"])
+                with optimized_programs(job["optimized"]):
+                    snippet(job["code"], job["page"])
             case "pages":
                 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "docs"))
                 import generate

@@ -116,6 +116,9 @@ def calibrate(
 ) -> Calibrated:
     """Calibrate on predictions whose `true` is known; others are left out.
 
+    A picture that is there twice counts once: a second copy tells nothing new, and intervals would hold less often than they
+    promise.
+
     Args:
       on: the name of the set, for people.
       weights_sha256: the counter's.
@@ -125,6 +128,11 @@ def calibrate(
     Raises InputError if there are too few labelled predictions for `level`.
     """
     known = [p for p in predictions if not math.isnan(p.true)]
+    first: dict[bytes, Prediction] = {}
+    for p in known:
+        first.setdefault(p.embedding.tobytes() + p.counts.tobytes(), p)
+    if copies := len(known) - len(first):
+        known, on = list(first.values()), f"{on} ({copies} more show a picture again)"
     if len(known) < conformal.fewest(level):
         raise InputError(
             f"{on}: only {len(known)} counted images; intervals of {level:.0%} need at least {conformal.fewest(level)}"
