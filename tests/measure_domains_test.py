@@ -33,8 +33,10 @@ def test_intervals_come_from_other_kinds_of_images_from_then_on(workdir, environ
     done = measure(workdir, environment, *sets)
     assert done.returncode == 0, done.stderr
     assert "synthetic/source:test[:8]  8  6  " in done.stdout and "12 other kinds of images" in done.stdout
+    assert "images that would be called unusual" in done.stdout
     counter = Counter.load(workdir)
     after = counter.count(photo)
+    assert before.p_typical is None and after.p_typical is not None and 1 / 13 <= after.p_typical <= 1
     assert (before.interval_kind, after.interval_kind) == ("members", "domains")
     assert after.count == before.count and after.low < after.count < after.high
     assert after.high - after.low > before.high - before.low

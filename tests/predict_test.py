@@ -25,6 +25,7 @@ class FakeCount:
     density: np.ndarray
     untrusted: np.ndarray
     untrusted_share: float
+    p_typical: float | None
     warnings: list
 
 
@@ -41,7 +42,7 @@ class FakeCounter:
         grey = ["the image is grey"] if np.ptp(image, axis=2).max() == 0 else []
         untrusted = np.arange(columns) < np.zeros((rows, 1)) + 2
         return FakeCount(
-            value, 0.9 * value, 1.1 * value, "counts", value / 20, density, untrusted, 0.25, grey
+            value, 0.9 * value, 1.1 * value, "counts", value / 20, density, untrusted, 0.25, 0.5, grey
         )
 
 
@@ -109,6 +110,7 @@ def test_folder(photos, tmp_path, capsys):
     assert rows["grey.png"]["warnings"] == "the image is grey" and rows["a.png"]["warnings"] == ""
     told = json.loads((output / "counts.json").read_text())
     assert all(row["untrusted_share"] == 0.25 for row in told["counts"])
+    assert all(row["p_typical"] == "0.5" for row in rows.values())
     assert told["command"] == "x" and told["interval_level"] == 0.9 and told["unreadable"] == unreadable
     assert {row["id"]: row["count"] for row in told["counts"]} == {
         k: float(v["count"]) for k, v in rows.items()

@@ -14,10 +14,10 @@ from cc_jax.data import buckets, images
 from cc_jax.data.resizing import ResizeRule
 from cc_jax.distributed import mesh
 from cc_jax.errors import CheckpointError
-from cc_jax.evaluation import calibration, conformal, domains, uncertainty_metrics
+from cc_jax.evaluation import calibration, conformal, domains, not_here, uncertainty_metrics
 from cc_jax.evaluation.evaluate import batching_of, weights_sha256
 from cc_jax.evaluation.intervals import estimate_counts
-from cc_jax.inference.predict import Prediction, make_sampler, predict_examples
+from cc_jax.inference.predict import Prediction, make_embed, make_sampler, predict_examples
 from cc_jax.units import cells_along
 from cc_jax.workdir import packed
 from cc_jax.workdir.checkpoints import Checkpoints
@@ -47,6 +47,8 @@ class Count:
       untrusted: the cells where the samples disagree too much for the density to be relied on, bool of the same shape; see
         `uncertainty_metrics.untrusted`.
       untrusted_share: the share of the count that lies in these cells.
+      p_typical: how often an image of a kind like those that the counter was tried on would look at least as unlike its
+        training: a p-value, small for images that it is not meant for. None if it has not been measured.
       warnings: what to know before trusting the count, a sentence each.
     """
 
@@ -59,6 +61,7 @@ class Count:
     uncertainty: np.ndarray
     untrusted: np.ndarray
     untrusted_share: float
+    p_typical: float | None
     warnings: list[str]
 
 
@@ -74,6 +77,7 @@ class Counter:
       weights_sha256: a digest of the weights.
       calibration: of the counts' level and of the intervals, or None.
       domains: the errors on other kinds of images, from which intervals come without a calibration, or None.
+      not_here: what tells images that the counter is not meant for, or None.
     """
 
     def __init__(self, config, network: build.CountingNetwork, variables: dict, step: int, stage: str):
@@ -88,6 +92,8 @@ class Counter:
         self.weights_sha256 = weights_sha256(variables["params"])
         self.calibration: calibration.Calibrated | None = None
         self.domains: domains.DomainErrors | None = None
+        self.not_here: not_here.NotHere | None = None
+        self._embed = make_embed(network)
         self._shapes: list[Size] = []
 
     @classmethod
@@ -127,6 +133,7 @@ class Counter:
         counter.trained_resize_rule = trained_resize_rule
         counter.calibration = calibration.load(workdir, counter.weights_sha256)
         counter.domains = domains.load(workdir, counter.weights_sha256)
+        counter.not_here = not_here.load(workdir, counter.weights_sha256)
         return counter
 
     def calibrate(
@@ -205,6 +212,11 @@ class Counter:
         )
         untrusted, share = uncertainty_metrics.untrusted(samples)
         warnings = self._size_warnings(rgb.shape[:2]) + _content_warnings(rgb)
+        p_typical = None
+        if self.not_here:
+            features = self.look(rgb)
+            p_typical = self.not_here.p_value(float(self.not_here.classifier.score(features)))
+            warnings += self.not_here.warnings(p_typical, features)
         if calibrated and calibrated.is_out_of_distribution(embedding[0]):
             warnings.append(
                 "the image does not look like those that the intervals were calibrated on: do not rely on its interval"
@@ -217,8 +229,22 @@ class Counter:
         factor = calibrated.errors.factor if calibrated else 1.0
         density, deviation = factor * samples.mean(0), factor * samples.std(0)
         return Count(
-            count, low, high, self.interval_kind, std, density, deviation, untrusted, share, warnings
+            count,
+            low,
+            high,
+            self.interval_kind,
+            std,
+            density,
+            deviation,
+            untrusted,
+            share,
+            p_typical,
+            warnings,
         )
+
+    def look(self, rgb: np.ndarray) -> np.ndarray:
+        """Return what the encoder makes of the thirds of an image, float32 [3 C]; see `not_here.look`."""
+        return not_here.look(self._embed, self.variables, rgb)
 
     def _padded_shape(self, size: Size) -> Size:
         """Return the smallest planned shape that an image of this size fits into, or one from a coarse grid of shapes."""

@@ -17,7 +17,7 @@ from cc_jax.data.progress import progress_bar
 from cc_jax.errors import ConfigError, InputError
 from cc_jax.report import overlays
 
-COLUMNS = ("id", "count", "low", "high", "interval_kind", "std", "warnings")
+COLUMNS = ("id", "count", "low", "high", "interval_kind", "std", "p_typical", "warnings")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,6 +180,7 @@ def _count(counter, item: Item, says: Callable[[dict], str] | None) -> tuple[dic
         **numbers,
         "interval_kind": found.interval_kind,
         "untrusted_share": found.untrusted_share,
+        "p_typical": found.p_typical,
         "warnings": list(found.warnings),
     }
     if says is None:

@@ -95,6 +95,20 @@ def make_sampler(network, memory_gib: float, empty_below: float = 0.0) -> Callab
     return without_haze
 
 
+def make_embed(network) -> Callable:
+    """Return the jitted `embed(variables, image [B,H,W,3], roi [B,H,W,1]) -> embedding [B,C]`, which counts nothing.
+
+    Args:
+      network: `build.CountingNetwork`.
+    """
+
+    @jax.jit
+    def embed(variables, image, roi):
+        return network.draw(variables, image, roi, jax.random.key(0), train=False)["embedding"].mean(0)
+
+    return embed
+
+
 def predict_examples(
     sampler: Callable, variables: Any, examples: Any, batching: Batching, progress: Callable = iter
 ) -> Iterator[Prediction]:

@@ -3,8 +3,9 @@
 usage: python -m cc_jax.tools.measure_domains --workdir=DIR --on=DATASET:SPLIT [--on=DATASET:SPLIT ...] [--looks=10]
 
 Writes DIR/domains.npz: from then on `predict` and `Counter.load(DIR)` give intervals of the kind "domains" where no image of
-the place was counted. Each set is split into kinds of images that look alike. Prints how well the intervals cover each set
-when its own images are left out.
+the place was counted. Each set is split into kinds of images that look alike. Writes DIR/not_here.npz as well, which tells images
+that the counter is not meant for. Prints how well the intervals cover each set, and how often its images are called unusual, when
+its own images are left out.
 """
 
 import functools
@@ -26,10 +27,11 @@ _LOOKS = flags.DEFINE_integer("looks", 10, "Kinds of images that each set is spl
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where prepared datasets are. Default: the config's.")
 
 _NEAR = 200  # images of each set of the training that say what these look like
+_SPOILED = 100  # images of each set of the training that are spoiled
 
 
 def main(args: list[str]) -> None:
-    """Count the sets, write domains.npz, and print a row for each set."""
+    """Count the sets, write domains.npz and not_here.npz, and print a row for each set."""
     del args
     workdir = pathlib.Path(app.required(_WORKDIR))
     if not _ON.value:
@@ -39,7 +41,7 @@ def main(args: list[str]) -> None:
     from cc_jax.data import sources
     from cc_jax.data.examples import EvenlySpaced, Examples
     from cc_jax.data.progress import progress_bar
-    from cc_jax.evaluation import domains
+    from cc_jax.evaluation import domains, not_here
 
     app.compile_cache()
     counter = Counter.load(workdir)
@@ -49,20 +51,25 @@ def main(args: list[str]) -> None:
     def bar(description: str):
         return functools.partial(progress_bar, description=description)
 
-    embeddings = []
+    embeddings, training = [], []
     for name, split, *_ in _trained_on(config):
         records = EvenlySpaced(sources.open_source(name, split, data_dir), _NEAR)
-        predictions = counter.predict_examples(Examples(records, counter.resize_rule), bar(f"{name}:{split}"))
-        embeddings += [p.embedding for p in predictions]
+        examples = Examples(records, counter.resize_rule)
+        embeddings += [p.embedding for p in counter.predict_examples(examples, bar(f"{name}:{split}"))]
+        training.append(Examples(EvenlySpaced(records, _SPOILED), counter.resize_rule))
         print(f"looked at {len(records)} images of the training, {name} {split}", flush=True)
     near = domains.Near.of(np.stack(embeddings))
-    sets = {}
+    classifier = _classifier(counter, training)
+    sets, scores = {}, []
     for on in dict.fromkeys(_ON.value):  # a set that is named twice is one set
-        sets[on] = one = _counted_set(counter.predict_counted(on, data_dir, bar(on)), on)
-        print(
-            f"counted {len(one.true)} images of {on}: MAE {np.abs(one.count - one.true).mean():.1f}",
-            flush=True,
-        )
+        predictions = counter.predict_counted(on, data_dir, bar(on))
+        labelled = [p for p in predictions if not np.isnan(p.true)]
+        if not labelled:
+            raise ConfigError(f"--on={on}: no image of this set has labels")
+        sets[on] = one = _counted_set(labelled)
+        scores.append(_scores(counter, classifier, on, data_dir, [p.index for p in labelled]))
+        mae = np.abs(one.count - one.true).mean()
+        print(f"counted {len(one.true)} images of {on}: MAE {mae:.1f}", flush=True)
     found = domains.measure(sets, near, counter.weights_sha256)
     level = counter.interval_level
     print(f"{level:.0%} intervals of each set, from the other sets alone")
@@ -71,18 +78,56 @@ def main(args: list[str]) -> None:
         print(f"{name}  {row.images}  {row.kinds}  {row.coverage:.0%}  {row.width:.0f}  {row.ratio:.1f}")
     found.save(workdir)
     print(f"wrote {workdir / 'domains.npz'}: {found.describe(level)}")
+    unusual = not_here.NotHere(classifier, np.concatenate(scores), found.domain, counter.weights_sha256)
+    _describe_false_alarms(unusual, dict(zip(sets, scores, strict=True)))
+    unusual.save(workdir)
+    print(f"wrote {workdir / 'not_here.npz'}")
 
 
-def _counted_set(predictions, on: str):
+def _counted_set(labelled):
     """Return a set's counts, with the kinds of images that it is split into."""
     from cc_jax.evaluation import domains
 
-    labelled = [p for p in predictions if not np.isnan(p.true)]
-    if not labelled:
-        raise ConfigError(f"--on={on}: no image of this set has labels")
     true, count = np.array([(p.true, p.counts.mean()) for p in labelled]).T
     embeddings = np.stack([p.embedding for p in labelled])
     return domains.CountedSet(true, count, embeddings, domains.looks(embeddings, _LOOKS.value))
+
+
+def _classifier(counter, training):
+    """Learn what tells images of the training from spoiled ones."""
+    from cc_jax.data.progress import progress_bar
+    from cc_jax.evaluation import not_here
+
+    which = [(examples, i) for examples in training for i in range(len(examples))]
+    images = (examples[i]["image"] for examples, i in progress_bar(which, "spoiling"))
+    return not_here.Classifier.fit(*not_here.training_looks(counter.look, images))
+
+
+def _scores(counter, classifier, on: str, data_dir: str, indices: list[int]) -> np.ndarray:
+    """Return how little these images of a set look like those of the training."""
+    from cc_jax.data import sources
+    from cc_jax.data.examples import Examples
+    from cc_jax.data.progress import progress_bar
+
+    dataset, _, split = on.partition(":")
+    examples = Examples(sources.open_source(dataset, split, data_dir), counter.resize_rule)
+    looks = [counter.look(examples[i]["image"]) for i in progress_bar(indices, f"looking at {on}")]
+    return classifier.score(np.stack(looks))
+
+
+def _describe_false_alarms(unusual, scores: dict[str, np.ndarray]) -> None:
+    """Print how many images of each set would be warned about if the other sets alone were known."""
+    from cc_jax.evaluation import not_here
+
+    print(f"images that would be called unusual (p <= {not_here.UNUSUAL}) if the other sets alone were known")
+    first = 0
+    for name, own in scores.items():
+        others = np.ones(len(unusual.scores), bool)
+        others[first : first + len(own)] = False
+        first += len(own)
+        if others.any():
+            known = unusual.of(others)
+            print(f"{name}  {np.mean([known.p_value(score) <= not_here.UNUSUAL for score in own]):.0%}")
 
 
 def _trained_on(config) -> list[tuple]:

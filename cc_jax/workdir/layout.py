@@ -59,6 +59,11 @@ class Layout:
         return self.root / "domains.npz"
 
     @property
+    def not_here(self) -> pathlib.Path:
+        """What tells the images that the counter is not meant for."""
+        return self.root / "not_here.npz"
+
+    @property
     def report(self) -> pathlib.Path:
         """The HTML report."""
         return self.root / "report.html"
