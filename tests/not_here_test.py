@@ -94,6 +94,14 @@ def test_p_values():
     assert alone.p_value(11) == 1 / 2
 
 
+def test_a_set_is_judged_by_the_others_alone():
+    scores = [*np.arange(40), *np.arange(40), 100]
+    one = known(scores, [*np.arange(40), *np.arange(40, 80), 80])
+    found = not_here.leave_each_out(one, {"one": 40, "same": 40, "far": 1})
+    assert found == {"one": 0.0, "same": 0.0, "far": 1.0}
+    assert not_here.leave_each_out(known([1, 2], [0, 1]), {"alone": 2}) == {}
+
+
 @pytest.mark.parametrize("level", [0.05, 0.1, 0.3])
 def test_images_of_one_more_domain_are_seldom_called_unusual(level):
     """Domains differ in their level and their spread; the promise is for the mean over domains."""

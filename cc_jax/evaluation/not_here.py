@@ -204,6 +204,25 @@ class NotHere:
         write_about_counter(Layout(workdir).not_here, about, arrays)
 
 
+def leave_each_out(known: NotHere, sizes: dict[str, int]) -> dict[str, float]:
+    """Return the share of each set's images that would be called unusual if the other sets alone were known.
+
+    Args:
+      known: the images of all sets, in their order.
+      sizes: {set: its number of images}; at least two sets.
+    """
+    of_set = np.repeat(np.arange(len(sizes)), list(sizes.values()))
+    found = {}
+    for i, name in enumerate(sizes):
+        if (of_set == i).all():
+            continue
+        others = known.of(of_set != i)
+        found[name] = float(
+            np.mean([others.p_value(score) <= UNUSUAL for score in known.scores[of_set == i]])
+        )
+    return found
+
+
 def load(workdir: pathlib.Path, weights_sha256: str) -> NotHere | None:
     """Return what `NotHere.save` has written, or None if it has not.
 

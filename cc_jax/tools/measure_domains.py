@@ -3,9 +3,9 @@
 usage: python -m cc_jax.tools.measure_domains --workdir=DIR --on=DATASET:SPLIT [--on=DATASET:SPLIT ...] [--looks=10]
 
 Writes DIR/domains.npz: from then on `predict` and `Counter.load(DIR)` give intervals of the kind "domains" where no image of
-the place was counted. Each set is split into kinds of images that look alike. Writes DIR/not_here.npz as well, which tells images
-that the counter is not meant for. Prints how well the intervals cover each set, and how often its images are called unusual, when
-its own images are left out.
+the place was counted. Each set is split into kinds of images that look alike. Writes DIR/not_here.npz as well, which tells
+images that the counter is not meant for. Prints how well the intervals cover each set, and how often its images are called
+unusual, when its own images are left out.
 """
 
 import functools
@@ -79,7 +79,11 @@ def main(args: list[str]) -> None:
     found.save(workdir)
     print(f"wrote {workdir / 'domains.npz'}: {found.describe(level)}")
     unusual = not_here.NotHere(classifier, np.concatenate(scores), found.domain, counter.weights_sha256)
-    _describe_false_alarms(unusual, dict(zip(sets, scores, strict=True)))
+    print(f"images that would be called unusual (p <= {not_here.UNUSUAL}) if the other sets alone were known")
+    for name, share in not_here.leave_each_out(
+        unusual, {on: len(one.true) for on, one in sets.items()}
+    ).items():
+        print(f"{name}  {share:.0%}")
     unusual.save(workdir)
     print(f"wrote {workdir / 'not_here.npz'}")
 
@@ -113,21 +117,6 @@ def _scores(counter, classifier, on: str, data_dir: str, indices: list[int]) -> 
     examples = Examples(sources.open_source(dataset, split, data_dir), counter.resize_rule)
     looks = [counter.look(examples[i]["image"]) for i in progress_bar(indices, f"looking at {on}")]
     return classifier.score(np.stack(looks))
-
-
-def _describe_false_alarms(unusual, scores: dict[str, np.ndarray]) -> None:
-    """Print how many images of each set would be warned about if the other sets alone were known."""
-    from cc_jax.evaluation import not_here
-
-    print(f"images that would be called unusual (p <= {not_here.UNUSUAL}) if the other sets alone were known")
-    first = 0
-    for name, own in scores.items():
-        others = np.ones(len(unusual.scores), bool)
-        others[first : first + len(own)] = False
-        first += len(own)
-        if others.any():
-            known = unusual.of(others)
-            print(f"{name}  {np.mean([known.p_value(score) <= not_here.UNUSUAL for score in own]):.0%}")
 
 
 def _trained_on(config) -> list[tuple]:
