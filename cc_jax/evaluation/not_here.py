@@ -29,6 +29,7 @@ _SIDE = 256  # pixels of the longer side of the small copy
 _BANDS = 3
 _BAND_ROWS = -(-_SIDE // (_BANDS * CELL)) * CELL
 _PENALTY = 0.01  # of the squared weights, for an average of the loss
+_LEAST_SPREAD = 0.01  # of a feature, relative to the mean over features
 UNUSUAL = 0.05  # a lower p-value is worth a warning
 
 HERE = "an image of the training"
@@ -125,7 +126,9 @@ class Classifier:
           features: of images of all classes.
           labels: indices into `CLASSES`.
         """
-        center, spread = features.mean(0), features.std(0) + 1e-6
+        center, spread = features.mean(0), features.std(0)
+        # A feature that hardly varies here may vary elsewhere.
+        spread = np.maximum(spread, _LEAST_SPREAD * spread.mean() + 1e-6)
         x = (features - center) / spread
         number, classes = len(x), len(CLASSES)
         share = 1 / (classes * np.bincount(labels, minlength=classes)[labels])
