@@ -169,7 +169,7 @@ def test_rows_before_a_crash_are_whole(photos, tmp_path):
     with pytest.raises(MemoryError):
         files.predict(Dies(), items, tmp_path / "out")
     lines = (tmp_path / "out" / "counts.csv").read_text().splitlines()
-    assert len(lines) == 3 and all(line.count(",") == 6 for line in lines)
+    assert len(lines) == 3 and all(line.count(",") == 7 for line in lines)
 
 
 def test_what_is_not_there(tmp_path):

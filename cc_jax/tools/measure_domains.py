@@ -27,7 +27,6 @@ _LOOKS = flags.DEFINE_integer("looks", 10, "Kinds of images that each set is spl
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where prepared datasets are. Default: the config's.")
 
 _NEAR = 200  # images of each set of the training that say what these look like
-_SPOILED = 100  # images of each set of the training that are spoiled
 
 
 def main(args: list[str]) -> None:
@@ -56,7 +55,7 @@ def main(args: list[str]) -> None:
         records = EvenlySpaced(sources.open_source(name, split, data_dir), _NEAR)
         examples = Examples(records, counter.resize_rule)
         embeddings += [p.embedding for p in counter.predict_examples(examples, bar(f"{name}:{split}"))]
-        training.append(Examples(EvenlySpaced(records, _SPOILED), counter.resize_rule))
+        training.append(examples)
         print(f"looked at {len(records)} images of the training, {name} {split}", flush=True)
     near = domains.Near.of(np.stack(embeddings))
     classifier = _classifier(counter, training)
