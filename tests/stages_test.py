@@ -54,6 +54,13 @@ def examples(name, split, *numbers, labelled=True, submission=None):
     return records
 
 
+class FakeCounter(evaluating.Counter):
+    """A counter with the given fields, which it does not load."""
+
+    def __init__(self, **fields):
+        vars(self).update(fields)
+
+
 TARGET, OTHER = examples("target", "test", 2, 4, 6), examples("other", "test", 4, 2)
 
 
@@ -155,9 +162,9 @@ def workdir(config, tmp_path, monkeypatch):
     """A workdir with a fake counter, whose sets are `TARGET` and `OTHER`."""
     config.target.dataset, config.target.test_split, config.method.name = "target", "test", "ours"
     sets = {"target": TARGET, "other": OTHER}
-    counter = types.SimpleNamespace(
+    counter = FakeCounter(
         config=config, sampler=fake_sampler, variables={"params": PARAMS}, stage="round1", step=8, resize_rule=ResizeRule(),
-        interval_level=0.9, calibration=None,
+        interval_level=0.9, calibration=None, domains=None,
     )  # fmt: skip
 
     def calibrate(on, data_dir, progress, *, set_level):
