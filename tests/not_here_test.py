@@ -161,4 +161,5 @@ def test_the_installed_counter_knows_what_is_not_for_it():
     unlike = [spoiled.spoil(rng, scenes[0], kind) for kind in ("screen", "sketched", "blobs", "pixelated")]
     found = [counter.count(image) for image in unlike]
     assert all(one.p_typical is not None and one.p_typical <= not_here.UNUSUAL for one in found)
+    assert all(one.unusual for one in found)
     assert all(any("unlike those" in warning for warning in one.warnings) for one in found)

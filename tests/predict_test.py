@@ -26,6 +26,7 @@ class FakeCount:
     untrusted: np.ndarray
     untrusted_share: float
     p_typical: float | None
+    unusual: bool
     warnings: list
 
 
@@ -42,7 +43,7 @@ class FakeCounter:
         grey = ["the image is grey"] if np.ptp(image, axis=2).max() == 0 else []
         untrusted = np.arange(columns) < np.zeros((rows, 1)) + 2
         return FakeCount(
-            value, 0.9 * value, 1.1 * value, "counts", value / 20, density, untrusted, 0.25, 0.5, grey
+            value, 0.9 * value, 1.1 * value, "counts", value / 20, density, untrusted, 0.25, 0.5, False, grey
         )
 
 
@@ -66,22 +67,23 @@ def run(folder, output, **options):
 
 
 @pytest.mark.parametrize(
-    "kind, asked, words",
+    "kind, asked, unusual, words",
     [
-        ("counts", False, "a.jpg: 110 (99-121, counts)"),
-        ("domains", False, "a.jpg: 110 (99-121, domains)"),
-        ("members", False, "a.jpg: 110 (no interval)"),
-        ("members", True, "a.jpg: 110 (99-121, members)"),
+        ("counts", False, False, "a.jpg: 110 (99-121, counts)"),
+        ("domains", False, False, "a.jpg: 110 (99-121, domains)"),
+        ("domains", False, True, "a.jpg: 110 (99-121, domains), unusual image"),
+        ("members", False, False, "a.jpg: 110 (no interval)"),
+        ("members", True, False, "a.jpg: 110 (99-121, members)"),
     ],
 )
 def test_an_interval_that_promises_nothing_is_shown_only_if_asked_for(
-    kind, asked, words, photos, tmp_path, capsys, monkeypatch
+    kind, asked, unusual, words, photos, tmp_path, capsys, monkeypatch
 ):
     """In print and on the overlay. The files have it in any case, and say what it is."""
 
     class OfKind(FakeCounter):
         def count(self, image):
-            return dataclasses.replace(super().count(image), interval_kind=kind)
+            return dataclasses.replace(super().count(image), interval_kind=kind, unusual=unusual)
 
     drawn = []
     overlay = files.overlays.overlay
@@ -91,7 +93,8 @@ def test_an_interval_that_promises_nothing_is_shown_only_if_asked_for(
     assert words in capsys.readouterr().out.splitlines()
     assert drawn == [words.removeprefix("a.jpg: ")]
     (row,) = json.loads((tmp_path / "out" / "counts.json").read_text())["counts"]
-    assert row["interval_kind"] == kind and row["low"] < row["count"] < row["high"]
+    assert (row["interval_kind"], row["unusual"]) == (kind, unusual)
+    assert row["low"] < row["count"] < row["high"]
 
 
 def test_folder(photos, tmp_path, capsys):

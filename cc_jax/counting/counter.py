@@ -49,6 +49,7 @@ class Count:
       untrusted_share: the share of the count that lies in these cells.
       p_typical: how often an image of a kind like those that the counter was tried on would look at least as unlike its
         training: a p-value, small for images that it is not meant for. None if it has not been measured.
+      unusual: whether this p-value is small enough for a warning.
       warnings: what to know before trusting the count, a sentence each.
     """
 
@@ -62,6 +63,7 @@ class Count:
     untrusted: np.ndarray
     untrusted_share: float
     p_typical: float | None
+    unusual: bool
     warnings: list[str]
 
 
@@ -212,11 +214,11 @@ class Counter:
         )
         untrusted, share = uncertainty_metrics.untrusted(samples)
         warnings = self._size_warnings(rgb.shape[:2]) + _content_warnings(rgb)
-        p_typical = None
+        p_typical, unusual = None, []
         if self.not_here:
             features = self.look(rgb)
             p_typical = self.not_here.p_value(float(self.not_here.classifier.score(features)))
-            warnings += self.not_here.warnings(p_typical, features)
+            unusual = self.not_here.warnings(p_typical, features)
         if calibrated and calibrated.is_out_of_distribution(embedding[0]):
             warnings.append(
                 "the image does not look like those that the intervals were calibrated on: do not rely on its interval"
@@ -239,7 +241,8 @@ class Counter:
             untrusted,
             share,
             p_typical,
-            warnings,
+            bool(unusual),
+            warnings + unusual,
         )
 
     def look(self, rgb: np.ndarray) -> np.ndarray:

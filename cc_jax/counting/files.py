@@ -136,9 +136,12 @@ def sizes(paths: Iterable[pathlib.Path]) -> list[tuple[int, int]]:
 
 
 def interval_text(row: dict, *, shown: bool = True) -> str:
-    """Return `398 (350-446, counts)`, or `398 (no interval)`, in ASCII, because OpenCV draws nothing else."""
+    """Return `398 (350-446, counts)`, `398 (no interval)`, or either with `, unusual image`.
+
+    In ASCII, because OpenCV draws nothing else.
+    """
     interval = f"{row['low']:.0f}-{row['high']:.0f}, {row['interval_kind']}" if shown else "no interval"
-    return f"{row['count']:.0f} ({interval})"
+    return f"{row['count']:.0f} ({interval}){', unusual image' if row['unusual'] else ''}"
 
 
 def free_name(item: Item, taken: set[str]) -> str:
@@ -181,6 +184,7 @@ def _count(counter, item: Item, says: Callable[[dict], str] | None) -> tuple[dic
         "interval_kind": found.interval_kind,
         "untrusted_share": found.untrusted_share,
         "p_typical": found.p_typical,
+        "unusual": found.unusual,
         "warnings": list(found.warnings),
     }
     if says is None:
