@@ -21,6 +21,7 @@ from cc_jax.evaluation.evaluate import (
     result_rows,
 )
 from cc_jax.evaluation.files import write_evaluation
+from cc_jax.inference.predict import Prediction
 from cc_jax.report import page
 from cc_jax.workdir import results
 from cc_jax.workdir.layout import Layout
@@ -79,26 +80,17 @@ def evaluate_workdir(
         return _write_submission(output, records, counts)
 
     # At the counter's own level, whatever the calibration has set.
-    plain = counts
-    if counter.calibration:
-        plain = [
-            dataclasses.replace(row, count=float(p.counts.mean()))
-            for row, p in zip(counts, predictions, strict=True)
-        ]
+    plain = [
+        dataclasses.replace(row, count=float(p.counts.mean()))
+        for row, p in zip(counts, predictions, strict=True)
+    ]
     with_counts = errors_with_counts(config, trained, examples, plain, progress)
     rows = result_rows(config, trained, records, counts, with_counts=with_counts, interval_kind=kind)
     reliability = uncertainty_metrics.of_predictions(predictions, counter.intervals_at)
     print(describe(rows, reliability))
     if kind != "members":
-        based_on = counter.describe_intervals()
-        if counter.calibration:
-            based_on += f"; {counter.calibration.describe_shift(predictions)}"
-        elif counter.domains and counter.domains.has_seen(dataset, split):
-            based_on += (
-                f"; {dataset} {split} took part, so that its own coverage says nothing of other images"
-            )
-        reliability["images"]["calibration"] = based_on
-        print(based_on)
+        reliability["images"]["calibration"] = _describe_intervals(counter, dataset, split, predictions)
+        print(reliability["images"]["calibration"])
     evaluation = Evaluation(counts, predictions, rows, reliability, with_counts)
     write_evaluation(output, evaluation, examples, Density(**config.density))
     kept = _other_rows(earlier, rows) if replaces and output == workdir else []
@@ -107,6 +99,16 @@ def evaluate_workdir(
     page.write_report(layout.report, [page.read_run(output, trained_in=workdir)], f"{dataset} {split}")
     print(f"wrote {layout.results}, {layout.predictions()}, {layout.report}")
     return output
+
+
+def _describe_intervals(counter: Counter, dataset: str, split: str, predictions: list[Prediction]) -> str:
+    """Return what the intervals of a set are based on, and what that means for this set, as text."""
+    text = counter.describe_intervals()
+    if counter.calibration:
+        return f"{text}; {counter.calibration.describe_shift(predictions)}"
+    if counter.domains and counter.domains.has_seen(dataset, split):
+        return f"{text}; {dataset} {split} took part, so that its own coverage says nothing of other images"
+    return text
 
 
 def _folder_name(dataset: str, split: str, step: int, kind: str) -> str:

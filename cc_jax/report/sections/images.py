@@ -96,8 +96,7 @@ def _panel(panel: Panel, predictions: Sequence[PredictionRow], interval_kind: st
     match = next((p for p in predictions if p.id == panel.id), None)
     estimate = match.count if match else float(panel.estimate.sum())
     # What the samples' disagreement gives promises nothing.
-    shown = match is not None and interval_kind != "members"
-    interval = f" ({match.low:.0f}–{match.high:.0f})" if match and shown else ""
+    interval = f" ({match.low:.0f}–{match.high:.0f})" if match and interval_kind != "members" else ""
     top = overlays.brightest(panel.estimate, *([] if panel.true is None else [panel.true]))
     small = overlays.shrink(panel.image, _LONGER_SIDE)
     maps, heading = [_input(panel, small)], ""
